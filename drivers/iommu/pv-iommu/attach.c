@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * pv-iommu: which devices are served
+ *
+ * A device is attached when a driver is about to be bound to it: after the
+ * bus has set up its DMA, so that another IOMMU has had its chance, and before
+ * the driver's probe, which is where the DMA API latches what it finds. A
+ * device that has a driver already is never adopted: it has mappings that are
+ * not ours.
+ *
+ * It is detached when the last of the driver's managed resources is gone, by
+ * being the first of them: a driver whose probe fails frees its coherent
+ * memory only after the bus has been told that no driver is bound.
+ *
+ * Even then a driver may have coherent memory: nvme frees some when the last
+ * user closes the disk. dma-direct must not get to see that, as it would free
+ * the page of RAM that has the number of the DMA address. So the memory stays
+ * what it is, and the device keeps operations of ours, until all is freed.
+ */
+#include <linux/dma-map-ops.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+
+#include "pviommu.h"
+#include "window.h"
+#include "compat/device.h"
+
+static u32 pviommu_attach_flags(struct pviommu_host *host)
+{
+	return host->mode == PVIOMMU_MODE_BOUNCE ? PV_IOMMU_ATTACH_BOUNCE :
+						   PV_IOMMU_ATTACH_WINDOW;
+}
+
+/* Is the device one that this host device could serve and the user wants? */
+static bool pviommu_concerns(struct pviommu_host *host, struct pci_dev *pdev)
+{
+	struct pci_bus *root = pci_find_host_bridge(host->pdev->bus)->bus;
+
+	return pdev != host->pdev &&
+	       pci_find_host_bridge(pdev->bus)->bus == root &&
+	       pdev->class >> 16 != PCI_BASE_CLASS_BRIDGE;
+}
+
+static void pviommu_set_ops(struct pviommu_host *host, struct device *dev,
+			    const struct dma_map_ops *ops)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&host->gone_lock, flags);
+	set_dma_ops(dev, ops);
+	spin_unlock_irqrestore(&host->gone_lock, flags);
+}
+
+/* What a device without a driver gets; gone_lock is held */
+static const struct dma_map_ops *pviommu_ops_unbound(struct pviommu_host *host,
+						     struct device *dev)
+{
+	struct pviommu_dev *pd;
+
+	list_for_each_entry(pd, &host->gone, node) {
+		if (pd->dev == dev)
+			return &pviommu_gone_ops;
+	}
+	return NULL;
+}
+
+/* One reason less to remember a device that is gone; gone_lock is held */
+static bool pviommu_orphan_put(struct pviommu_host *host, struct pviommu_dev *pd)
+{
+	if (--pd->orphans)
+		return false;
+
+	list_del(&pd->node);
+	if (pd->dev->dma_ops == &pviommu_gone_ops)
+		set_dma_ops(pd->dev, pviommu_ops_unbound(host, pd->dev));
+	return true;
+}
+
+static void pviommu_forget(struct pviommu_dev *pd)
+{
+	put_device(pd->dev);
+	kfree(pd);
+	module_put(THIS_MODULE);
+}
+
+/**
+ * pviommu_orphan_freed - a driver that is gone has freed some of its memory
+ * @dev: its device, which may have another driver by now
+ *
+ * Context: any in which coherent memory may be freed.
+ */
+void pviommu_orphan_freed(struct device *dev)
+{
+	struct pviommu_host *host = pviommu_host;
+	struct pviommu_dev *pd;
+	unsigned long flags;
+	bool last = false;
+
+	spin_lock_irqsave(&host->gone_lock, flags);
+	list_for_each_entry(pd, &host->gone, node) {
+		if (pd->dev == dev) {
+			last = pviommu_orphan_put(host, pd);
+			break;
+		}
+	}
+	spin_unlock_irqrestore(&host->gone_lock, flags);
+	if (last)
+		pviommu_forget(pd);
+}
+
+/*
+ * What a driver left behind. Streaming mappings are taken back; coherent memory
+ * it may free yet, at the same time as we are here.
+ */
+static void pviommu_release(struct pviommu_dev *pd, struct pviommu_space *sp,
+			    bool is_window)
+{
+	unsigned long i, flags, lost = 0, orphans = 0;
+	struct pviommu_host *host = pd->host;
+
+	for (i = 0; i < sp->end - sp->first; i++) {
+		struct pviommu_slot *slot = &sp->slots[i];
+
+		if (slot->state == PVIOMMU_SLOT_FREE ||
+		    slot->state == PVIOMMU_SLOT_ORPHAN || slot->rid != pd->rid)
+			continue;
+		if (slot->state == PVIOMMU_SLOT_COHERENT) {
+			spin_lock_irqsave(&host->gone_lock, flags);
+			if (cmpxchg(&slot->state, PVIOMMU_SLOT_COHERENT,
+				    PVIOMMU_SLOT_ORPHAN) == PVIOMMU_SLOT_COHERENT) {
+				if (READ_ONCE(slot->rid) == pd->rid) {
+					pd->orphans++;
+					orphans++;
+				} else {
+					/* freed, and another's already */
+					cmpxchg(&slot->state, PVIOMMU_SLOT_ORPHAN,
+						PVIOMMU_SLOT_COHERENT);
+				}
+			}
+			spin_unlock_irqrestore(&host->gone_lock, flags);
+			continue;
+		}
+		lost++;
+		if (is_window)
+			pviommu_window_free(&host->window, slot);
+		else
+			slot->state = PVIOMMU_SLOT_FREE;
+	}
+	if (lost)
+		dev_warn(pd->dev, "pv_iommu: the driver left %lu mappings behind; released\n",
+			 lost);
+	if (orphans)
+		dev_info(pd->dev, "pv_iommu: the driver has %lu pieces of coherent memory still; they are kept until it frees them\n",
+			 orphans);
+}
+
+static void pviommu_free_dev(struct pviommu_dev *pd)
+{
+	free_percpu(pd->stats);
+	kfree(pd);
+}
+
+/* Devres action: the driver is gone, and so is all that it allocated */
+static void pviommu_detach(void *data)
+{
+	struct pviommu_dev *pd = data;
+	struct pci_dev *pdev = to_pci_dev(pd->dev);
+	struct pviommu_host *host = pd->host;
+	struct pviommu_stats sum;
+	unsigned long flags;
+	unsigned int i;
+	bool last;
+	int ret;
+
+	sysfs_remove_group(&pd->dev->kobj, &pviommu_dev_group);
+
+	/* Bus mastering is off by now or the device is quiet; unmaps go first */
+	pviommu_flush(host);
+	ret = pviommu_request(host, PV_IOMMU_OP_DETACH, pd->rid, 0, 0, 0, 0);
+	if (ret)
+		dev_warn(pd->dev, "pv_iommu: host refused to detach: error %d\n", ret);
+
+	mutex_lock(&host->lock);
+	/* One orphan for ourselves, until all are counted */
+	get_device(pd->dev);
+	pd->orphans = 1;
+	spin_lock_irqsave(&host->gone_lock, flags);
+	set_dma_ops(pd->dev, &pviommu_gone_ops);
+	list_move_tail(&pd->node, &host->gone);
+	spin_unlock_irqrestore(&host->gone_lock, flags);
+
+	pviommu_release(pd, &host->window.space, true);
+	pviommu_release(pd, &host->arena, false);
+	host->bus[pdev->bus->number][pdev->devfn] = NULL;
+	pviommu_stats_sum(pd, &sum);
+	for (i = 0; i < sizeof(sum) / sizeof(u64); i++)
+		((u64 *)&host->retired)[i] += ((u64 *)&sum)[i];
+	mutex_unlock(&host->lock);
+
+	if (pd->link)
+		device_link_del(pd->link);
+	free_percpu(pd->stats);
+
+	spin_lock_irqsave(&host->gone_lock, flags);
+	last = pviommu_orphan_put(host, pd);
+	spin_unlock_irqrestore(&host->gone_lock, flags);
+	if (last)
+		pviommu_forget(pd);
+}
+
+static void pviommu_unblock(void *data)
+{
+	struct pviommu_host *host = pviommu_host;
+	unsigned long flags;
+
+	spin_lock_irqsave(&host->gone_lock, flags);
+	set_dma_ops(data, pviommu_ops_unbound(host, data));
+	spin_unlock_irqrestore(&host->gone_lock, flags);
+	module_put(THIS_MODULE);
+}
+
+/*
+ * The notifier cannot keep a driver from being bound. So a device that could
+ * not be attached gets operations that refuse everything, until unbound.
+ */
+static void pviommu_block(struct pci_dev *pdev, const char *why, int error)
+{
+	pci_err(pdev, "pv_iommu: not attached: %s: error %d; its DMA is blocked\n",
+		why, error);
+	pviommu_set_ops(pviommu_host, &pdev->dev, &pviommu_blocked_ops);
+	pviommu_no_skip_sync(&pdev->dev);
+	__module_get(THIS_MODULE);
+	/* If this fails, the device stays blocked and the module loaded */
+	if (devm_add_action(&pdev->dev, pviommu_unblock, &pdev->dev))
+		pci_err(pdev, "pv_iommu: out of memory; blocked for good\n");
+}
+
+static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
+{
+	struct device *dev = &pdev->dev;
+	struct pviommu_dev ***bus = &host->bus[pdev->bus->number];
+	const char *why = "out of memory";
+	struct pviommu_dev *pd;
+	int ret = -ENOMEM;
+
+	pd = kzalloc(sizeof(*pd), GFP_KERNEL);
+	if (!pd)
+		goto err;
+	pd->host = host;
+	pd->dev = dev;
+	pd->rid = pviommu_rid(pdev);
+	pd->stats = alloc_percpu(struct pviommu_stats);
+	if (!pd->stats)
+		goto err_free;
+
+	mutex_lock(&host->lock);
+	if (!*bus)
+		*bus = kcalloc(256, sizeof(**bus), GFP_KERNEL);
+	mutex_unlock(&host->lock);
+	if (!*bus)
+		goto err_free;
+
+	why = "the host refused";
+	ret = pviommu_request(host, PV_IOMMU_OP_ATTACH, pd->rid,
+			      pviommu_attach_flags(host), 0, 0, 0);
+	if (ret)
+		goto err_free;
+
+	why = "out of memory";
+	ret = sysfs_create_group(&dev->kobj, &pviommu_dev_group);
+	if (ret)
+		goto err_detach;
+
+	/* Resumes the host device first: it forgets its devices in a suspend */
+	pd->link = device_link_add(dev, &host->pdev->dev, DL_FLAG_STATELESS);
+
+	mutex_lock(&host->lock);
+	list_add_tail(&pd->node, &host->devices);
+	(*bus)[pdev->devfn] = pd;
+	mutex_unlock(&host->lock);
+
+	pviommu_set_ops(host, dev, host->mode == PVIOMMU_MODE_BOUNCE ?
+			&pviommu_bounce_ops : &pviommu_window_ops);
+	pviommu_no_skip_sync(dev);
+	__module_get(THIS_MODULE);
+	ret = devm_add_action_or_reset(dev, pviommu_detach, pd);
+	if (ret)
+		goto err;
+	pci_info(pdev, "pv_iommu: attached (%s)\n", pviommu_mode_name(host->mode));
+	return;
+
+err_detach:
+	pviommu_request(host, PV_IOMMU_OP_DETACH, pd->rid, 0, 0, 0, 0);
+err_free:
+	pviommu_free_dev(pd);
+err:
+	pviommu_block(pdev, why, ret);
+}
+
+static int pviommu_notify(struct notifier_block *nb, unsigned long action,
+			  void *data)
+{
+	struct pviommu_host *host = container_of(nb, struct pviommu_host, notifier);
+	struct pci_dev *pdev = to_pci_dev(data);
+
+	if (action != BUS_NOTIFY_BIND_DRIVER || !pviommu_concerns(host, pdev))
+		return NOTIFY_DONE;
+
+	if (!pviommu_wants(pdev)) {
+		pci_info(pdev, "pv_iommu: not attached: excluded by devices=\n");
+		return NOTIFY_DONE;
+	}
+	if (device_iommu_mapped(&pdev->dev) ||
+	    (pdev->dev.dma_ops && pdev->dev.dma_ops != &pviommu_gone_ops)) {
+		pci_warn(pdev, "pv_iommu: not attached: another IOMMU serves it\n");
+		return NOTIFY_DONE;
+	}
+	/* Fails when the module is about to go: then the device is not ours */
+	if (!try_module_get(THIS_MODULE))
+		return NOTIFY_DONE;
+	pviommu_attach(host, pdev);
+	module_put(THIS_MODULE);
+	return NOTIFY_OK;
+}
+
+/**
+ * pviommu_reattach_all - tell the host of all devices anew, after a resume
+ * @host: the host device
+ *
+ * Context: process, while devices are suspended.
+ * Return: 0, or the first error; a device whose attach fails keeps no path to
+ * memory, as the host has reset what it may reach.
+ */
+int pviommu_reattach_all(struct pviommu_host *host)
+{
+	struct pviommu_dev *pd;
+	int ret, first = 0;
+
+	mutex_lock(&host->lock);
+	list_for_each_entry(pd, &host->devices, node) {
+		ret = pviommu_request(host, PV_IOMMU_OP_ATTACH, pd->rid,
+				      pviommu_attach_flags(host), 0, 0, 0);
+		if (!ret)
+			continue;
+		dev_err(pd->dev, "pv_iommu: host refused to attach again: error %d\n",
+			ret);
+		first = first ?: ret;
+	}
+	mutex_unlock(&host->lock);
+	return first;
+}
+
+/**
+ * pviommu_attach_init - serve devices from now on
+ * @host: the host device, ready
+ *
+ * Context: process; sleeps.
+ * Return: 0 or a negative errno.
+ */
+int pviommu_attach_init(struct pviommu_host *host)
+{
+	struct pci_dev *pdev = NULL;
+	int ret;
+
+	host->notifier.notifier_call = pviommu_notify;
+	ret = bus_register_notifier(&pci_bus_type, &host->notifier);
+	if (ret)
+		return ret;
+
+	for_each_pci_dev(pdev) {
+		if (pviommu_concerns(host, pdev) && pviommu_wants(pdev) &&
+		    READ_ONCE(pdev->dev.driver) && !pdev->dev.dma_ops)
+			pci_warn(pdev, "pv_iommu: not attached: driver %s was there first; unbind and bind it again, or load pv_iommu earlier\n",
+				 dev_driver_string(&pdev->dev));
+	}
+	return 0;
+}
+
+/**
+ * pviommu_attach_exit - serve no more devices
+ * @host: the host device, with no device attached
+ *
+ * Context: process; sleeps.
+ */
+void pviommu_attach_exit(struct pviommu_host *host)
+{
+	struct pci_dev *pdev = NULL;
+	unsigned int i;
+
+	bus_unregister_notifier(&pci_bus_type, &host->notifier);
+
+	/*
+	 * A detach gives up the module's last reference before it returns to
+	 * the driver core: wait until it has. Our own lock is held already.
+	 */
+	for_each_pci_dev(pdev) {
+		if (pdev == host->pdev)
+			continue;
+		device_lock(&pdev->dev);
+		device_unlock(&pdev->dev);
+	}
+	/*
+	 * The same of who freed the last of the memory that a driver had kept,
+	 * in any context, and may be preempted just before it returns.
+	 */
+	synchronize_rcu_tasks();
+	for (i = 0; i < ARRAY_SIZE(host->bus); i++)
+		kfree(host->bus[i]);
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * pv-iommu: what the DMA API calls
+ *
+ * Two tables, for the two ways in which streaming DMA is served, and one for
+ * devices that must not reach anything. Coherent memory is a piece of the
+ * window in both ways, and is struct-page memory, so that it can be mapped to
+ * user space and put into scatterlists like any other.
+ */
+#include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
+#include <linux/mm.h>
+#include <linux/scatterlist.h>
+
+#include "pviommu.h"
+#include "window.h"
+#include "bounce.h"
+#include "trace.h"
+#include "compat/dma-map-ops.h"
+
+/* dma_opt_mapping_size() has no device; past this, drivers gain nothing */
+#define PVIOMMU_OPT_MAPPING	SZ_256K
+
+static struct pviommu_slot *pviommu_alloc_pages(struct device *dev, size_t size,
+						dma_addr_t *dma)
+{
+	struct pviommu_dev *pd = to_pviommu_dev(dev);
+	struct pviommu_window *w;
+	struct pviommu_slot *slot;
+	unsigned long npages;
+	u64 limit;
+
+	if (WARN_ON_ONCE(!pd) || !size)
+		return NULL;
+
+	w = &pd->host->window;
+	limit = min_not_zero(dev->coherent_dma_mask, dev->bus_dma_limit);
+	npages = PFN_UP(size);
+	/* Of a size near its type's limit, there would be 0 pages */
+	slot = size > w->size ? NULL :
+	       pviommu_window_alloc_exact(w, npages, 0, limit);
+	if (!slot) {
+		this_cpu_inc(pd->stats->failures);
+		trace_pviommu_fail(pd->rid, size, -ENOMEM);
+		return NULL;
+	}
+
+	/* The whole of it, as whoever maps it to user space shows whole pages */
+	memset(pviommu_slot_virt(w, slot), 0, npages << PAGE_SHIFT);
+	slot->len = size;
+	slot->off = 0;
+	slot->rid = pd->rid;
+	slot->state = PVIOMMU_SLOT_COHERENT;
+	*dma = pviommu_slot_dma(&w->space, slot);
+	return slot;
+}
+
+/* The device may be attached, or not any more: see attach.c */
+static void pviommu_free_pages(struct device *dev, dma_addr_t dma)
+{
+	struct pviommu_window *w = &pviommu_host->window;
+	struct pviommu_slot *slot = pviommu_slot_at(&w->space, dma);
+	u8 state = PVIOMMU_SLOT_FREE;
+
+	if (slot && slot->rid == pviommu_rid(to_pci_dev(dev))) {
+		state = cmpxchg(&slot->state, PVIOMMU_SLOT_COHERENT,
+				PVIOMMU_SLOT_FREE);
+		if (unlikely(state == PVIOMMU_SLOT_ORPHAN))
+			state = cmpxchg(&slot->state, PVIOMMU_SLOT_ORPHAN,
+					PVIOMMU_SLOT_FREE);
+	}
+	if (dev_WARN_ONCE(dev, state != PVIOMMU_SLOT_COHERENT &&
+			  state != PVIOMMU_SLOT_ORPHAN,
+			  "pv_iommu: free of coherent memory at %pad that is not allocated\n",
+			  &dma))
+		return;
+
+	pviommu_window_free(w, slot);
+	if (unlikely(state == PVIOMMU_SLOT_ORPHAN))
+		pviommu_orphan_freed(dev);
+}
+
+static void *pviommu_alloc(struct device *dev, size_t size, dma_addr_t *dma,
+			   gfp_t gfp, unsigned long attrs)
+{
+	struct pviommu_slot *slot = pviommu_alloc_pages(dev, size, dma);
+
+	if (!slot) {
+		if (!(attrs & DMA_ATTR_NO_WARN) && !(gfp & __GFP_NOWARN))
+			dev_warn_ratelimited(dev, "pv_iommu: no room for %zu bytes of coherent memory; give the host device a larger memdev=\n",
+					     size);
+		return NULL;
+	}
+	return pviommu_slot_virt(&pviommu_host->window, slot);
+}
+
+static void pviommu_free(struct device *dev, size_t size, void *vaddr,
+			 dma_addr_t dma, unsigned long attrs)
+{
+	pviommu_free_pages(dev, dma);
+}
+
+static struct page *pviommu_alloc_page(struct device *dev, size_t size,
+				       dma_addr_t *dma,
+				       enum dma_data_direction dir, gfp_t gfp)
+{
+	struct pviommu_slot *slot = pviommu_alloc_pages(dev, size, dma);
+
+	return slot ? virt_to_page(pviommu_slot_virt(&pviommu_host->window, slot)) : NULL;
+}
+
+static void pviommu_free_page(struct device *dev, size_t size, struct page *page,
+			      dma_addr_t dma, enum dma_data_direction dir)
+{
+	pviommu_free_pages(dev, dma);
+}
+
+static int pviommu_mmap(struct device *dev, struct vm_area_struct *vma,
+			void *cpu_addr, dma_addr_t dma, size_t size,
+			unsigned long attrs)
+{
+	unsigned long count = PFN_UP(size);
+
+	if (vma->vm_pgoff >= count || vma_pages(vma) > count - vma->vm_pgoff)
+		return -ENXIO;
+
+	return remap_pfn_range(vma, vma->vm_start,
+			       PHYS_PFN(virt_to_phys(cpu_addr)) + vma->vm_pgoff,
+			       vma_pages(vma) << PAGE_SHIFT, vma->vm_page_prot);
+}
+
+static int pviommu_get_sgtable(struct device *dev, struct sg_table *sgt,
+			       void *cpu_addr, dma_addr_t dma, size_t size,
+			       unsigned long attrs)
+{
+	int ret = sg_alloc_table(sgt, 1, GFP_KERNEL);
+
+	if (!ret)
+		sg_set_page(sgt->sgl, virt_to_page(cpu_addr), PAGE_ALIGN(size), 0);
+	return ret;
+}
+
+/* A device that does not reach the first page of the window is not served */
+static int pviommu_dma_supported(struct device *dev, u64 mask)
+{
+	u64 first = (u64)(pviommu_host->window.space.first + 1) << PAGE_SHIFT;
+
+	if (pviommu_host->mode == PVIOMMU_MODE_BOUNCE)
+		first = max(first, (u64)(pviommu_host->arena.first + 1) << PAGE_SHIFT);
+	return mask >= first - 1;
+}
+
+static u64 pviommu_get_required_mask(struct device *dev)
+{
+	u64 end = max(pviommu_host->window.space.end, pviommu_host->arena.end);
+
+	return DMA_BIT_MASK(fls64((end << PAGE_SHIFT) - 1));
+}
+
+static size_t pviommu_max_mapping_size(struct device *dev)
+{
+	return pviommu_host->max_mapping;
+}
+
+static size_t pviommu_opt_mapping_size(void)
+{
+	return min_t(size_t, PVIOMMU_OPT_MAPPING, pviommu_host->max_mapping);
+}
+
+/* What the two tables have in common */
+#define PVIOMMU_COMMON_OPS						\
+	.alloc			= pviommu_alloc,			\
+	.free			= pviommu_free,				\
+	PVIOMMU_OP_ALLOC_PAGES	= pviommu_alloc_page,			\
+	.free_pages		= pviommu_free_page,			\
+	.mmap			= pviommu_mmap,				\
+	.get_sgtable		= pviommu_get_sgtable,			\
+	.dma_supported		= pviommu_dma_supported,		\
+	.get_required_mask	= pviommu_get_required_mask,		\
+	.max_mapping_size	= pviommu_max_mapping_size,		\
+	.opt_mapping_size	= pviommu_opt_mapping_size
+
+#define PVIOMMU_STREAMING_OPS(mode)					\
+	PVIOMMU_OP_MAP(mode),						\
+	.map_sg			= pviommu_##mode##_map_sg,		\
+	.unmap_sg		= pviommu_##mode##_unmap_sg,		\
+	.sync_single_for_cpu	= pviommu_##mode##_sync_single_for_cpu,	\
+	.sync_single_for_device	= pviommu_##mode##_sync_single_for_device, \
+	.sync_sg_for_cpu	= pviommu_##mode##_sync_sg_for_cpu,	\
+	.sync_sg_for_device	= pviommu_##mode##_sync_sg_for_device
+
+PVIOMMU_DEFINE_MAP(window)
+PVIOMMU_DEFINE_MAP(bounce)
+
+const struct dma_map_ops pviommu_window_ops = {
+	PVIOMMU_COMMON_OPS,
+	PVIOMMU_STREAMING_OPS(window),
+};
+
+const struct dma_map_ops pviommu_bounce_ops = {
+	PVIOMMU_COMMON_OPS,
+	PVIOMMU_STREAMING_OPS(bounce),
+};
+
+/*
+ * For a device that could not be attached: it must not fall back to addressing
+ * all of memory. No mask is good enough, so drivers give up in their probe.
+ */
+static dma_addr_t pviommu_blocked_map_phys(struct device *dev, phys_addr_t phys,
+					   size_t size, enum dma_data_direction dir,
+					   unsigned long attrs)
+{
+	return DMA_MAPPING_ERROR;
+}
+
+static void pviommu_blocked_unmap_phys(struct device *dev, dma_addr_t dma,
+				       size_t size, enum dma_data_direction dir,
+				       unsigned long attrs)
+{
+}
+
+static int pviommu_blocked_map_sg(struct device *dev, struct scatterlist *sg,
+				  int nents, enum dma_data_direction dir,
+				  unsigned long attrs)
+{
+	return -EIO;
+}
+
+static void *pviommu_blocked_alloc(struct device *dev, size_t size,
+				   dma_addr_t *dma, gfp_t gfp, unsigned long attrs)
+{
+	return NULL;
+}
+
+static int pviommu_blocked_supported(struct device *dev, u64 mask)
+{
+	return 0;
+}
+
+PVIOMMU_DEFINE_MAP(blocked)
+
+#define PVIOMMU_REFUSING_OPS						\
+	PVIOMMU_OP_MAP(blocked),					\
+	.map_sg		= pviommu_blocked_map_sg,			\
+	.alloc		= pviommu_blocked_alloc,			\
+	.free		= pviommu_free,					\
+	.free_pages	= pviommu_free_page,				\
+	.dma_supported	= pviommu_blocked_supported
+
+const struct dma_map_ops pviommu_blocked_ops = {
+	PVIOMMU_REFUSING_OPS,
+};
+
+/* For a device whose driver is gone, and has not freed all that it had */
+const struct dma_map_ops pviommu_gone_ops = {
+	PVIOMMU_REFUSING_OPS,
+};

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * pv-iommu: requests to the host
+ *
+ * Every CPU has a request block of its own, so that submission takes no shared
+ * lock. A request is one VM exit: when the doorbell write returns, the answer
+ * stands in the block.
+ *
+ * An unmap that copies nothing back needs no answer. It is queued in its CPU's
+ * block and rides with that CPU's next request; a full block or a timer sends
+ * what is queued.
+ */
+#include <linux/gfp.h>
+#include <linux/io.h>
+
+#include "pviommu.h"
+#include "compat/workqueue.h"
+#include "trace.h"
+
+/* How long an unmap may stay queued: until then the host holds its memory */
+#define PVIOMMU_FLUSH_DELAY	msecs_to_jiffies(10)
+
+static int pviommu_errno(u32 status)
+{
+	switch (status) {
+	case PV_IOMMU_S_OK:
+		return 0;
+	case PV_IOMMU_S_NOSPC:
+		return -ENOMEM;
+	case PV_IOMMU_S_NODEV:
+		return -ENODEV;
+	case PV_IOMMU_S_STATE:
+		return -EBUSY;
+	case PV_IOMMU_S_RANGE:
+		return -EFAULT;
+	case PV_IOMMU_S_HANDLE:
+		return -ENOENT;
+	case PV_IOMMU_S_UNSUPP:
+	case PV_IOMMU_S_OPCODE:
+		return -EOPNOTSUPP;
+	case PV_IOMMU_S_INVAL:
+		return -EINVAL;
+	default:
+		return -EIO;
+	}
+}
+
+/* ch->lock is held */
+static void pviommu_req_clear(struct pv_iommu_req *req, u16 opcode, u16 rid)
+{
+	memset(req, 0, offsetof(struct pv_iommu_req, segs));
+	req->opcode = cpu_to_le16(opcode);
+	req->rid = cpu_to_le16(rid);
+}
+
+/**
+ * pviommu_req_begin - start a request on this CPU
+ * @host: the host device
+ * @opcode: PV_IOMMU_OP_*
+ * @rid: PCI requester ID of the device it is for
+ * @flags: where the interrupt state goes
+ *
+ * Context: any but NMI. Returns with IRQs off and the channel locked, until
+ * pviommu_req_end().
+ * Return: the channel, its request cleared but for @opcode and @rid.
+ */
+struct pviommu_channel *pviommu_req_begin(struct pviommu_host *host, u16 opcode,
+					  u16 rid, unsigned long *flags)
+	__acquires(pviommu_channel)
+{
+	struct pviommu_channel *ch;
+	unsigned long irq;
+
+	local_irq_save(irq);
+	ch = this_cpu_ptr(host->channel);
+	raw_spin_lock(&ch->lock);
+	*flags = irq;
+	pviommu_req_clear(ch->req, opcode, rid);
+	return ch;
+}
+
+/**
+ * pviommu_req_ring - hand a request to the host, with the unmaps queued so far
+ * @host: the host device
+ * @ch: from pviommu_req_begin()
+ *
+ * Context: between pviommu_req_begin() and pviommu_req_end().
+ * Return: 0, or the errno that stands for the host's status; -ENOMEM when the
+ * arena is full, -EIO when there was no answer at all.
+ */
+int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch)
+{
+	struct pv_iommu_req *req = ch->req;
+	u32 status, lost;
+
+	req->nr_unmaps = cpu_to_le16(ch->nr_unmaps);
+	req->unmap_errors = 0;
+	WRITE_ONCE(req->status, cpu_to_le32(PV_IOMMU_S_NONE));
+
+	/* Orders the block's contents before it; the host answers inside it */
+	iowrite32(virt_to_phys(req) >> PV_IOMMU_REQ_SHIFT, host->doorbell);
+
+	status = le32_to_cpu(READ_ONCE(req->status));
+	lost = le32_to_cpu(READ_ONCE(req->unmap_errors));
+	ch->requests++;
+	trace_pviommu_request(le16_to_cpu(req->opcode), le16_to_cpu(req->rid),
+			      ch->nr_unmaps, status);
+	ch->nr_unmaps = 0;
+
+	if (unlikely(lost))
+		dev_warn_ratelimited(&host->pdev->dev, "host refused %u of the unmaps\n",
+				     lost);
+	return pviommu_errno(status);
+}
+
+/**
+ * pviommu_req_end - give the channel free
+ * @ch: from pviommu_req_begin()
+ * @flags: from there
+ */
+void pviommu_req_end(struct pviommu_channel *ch, unsigned long flags)
+	__releases(pviommu_channel)
+{
+	raw_spin_unlock_irqrestore(&ch->lock, flags);
+}
+
+/**
+ * pviommu_request - a request that takes no scatterlist
+ * @host: the host device
+ * @opcode: PV_IOMMU_OP_*
+ * @rid: PCI requester ID
+ * @req_flags: the request's flags
+ * @dma_addr: UNMAP and SYNC: start of the mapping
+ * @offset: SYNC: bytes from there
+ * @length: SYNC: bytes
+ *
+ * Context: any but NMI.
+ * Return: see pviommu_req_ring().
+ */
+int pviommu_request(struct pviommu_host *host, u16 opcode, u16 rid,
+		    u32 req_flags, u64 dma_addr, u64 offset, u64 length)
+{
+	struct pviommu_channel *ch;
+	unsigned long flags;
+	int ret;
+
+	ch = pviommu_req_begin(host, opcode, rid, &flags);
+	ch->req->flags = cpu_to_le32(req_flags);
+	ch->req->dma_addr = cpu_to_le64(dma_addr);
+	ch->req->offset = cpu_to_le64(offset);
+	ch->req->length = cpu_to_le64(length);
+	ret = pviommu_req_ring(host, ch);
+	pviommu_req_end(ch, flags);
+	return ret;
+}
+
+/**
+ * pviommu_queue_unmap - unmap without an answer, some time soon
+ * @host: the host device
+ * @rid: PCI requester ID
+ * @dma_addr: start of the mapping
+ *
+ * Context: any but NMI.
+ * Return: whether this one made the queue full and was sent at once.
+ */
+bool pviommu_queue_unmap(struct pviommu_host *host, u16 rid, u64 dma_addr)
+{
+	struct pviommu_channel *ch;
+	struct pv_iommu_unmap *u;
+	unsigned long flags;
+	bool sent = false;
+
+	local_irq_save(flags);
+	ch = this_cpu_ptr(host->channel);
+	raw_spin_lock(&ch->lock);
+
+	u = &ch->req->unmaps[ch->nr_unmaps++];
+	memset(u, 0, sizeof(*u));
+	u->dma_addr = cpu_to_le64(dma_addr);
+	u->rid = cpu_to_le16(rid);
+
+	if (ch->nr_unmaps == PV_IOMMU_MAX_UNMAPS) {
+		pviommu_req_clear(ch->req, PV_IOMMU_OP_NOP, 0);
+		pviommu_req_ring(host, ch);
+		sent = true;
+	} else if (ch->nr_unmaps == 1) {
+		queue_delayed_work(system_percpu_wq, &host->flush, PVIOMMU_FLUSH_DELAY);
+	}
+	raw_spin_unlock_irqrestore(&ch->lock, flags);
+	return sent;
+}
+
+/**
+ * pviommu_flush - send all CPUs' queued unmaps
+ * @host: the host device
+ *
+ * Context: any but NMI.
+ */
+void pviommu_flush(struct pviommu_host *host)
+{
+	unsigned long flags;
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct pviommu_channel *ch = per_cpu_ptr(host->channel, cpu);
+
+		raw_spin_lock_irqsave(&ch->lock, flags);
+		if (ch->nr_unmaps) {
+			pviommu_req_clear(ch->req, PV_IOMMU_OP_NOP, 0);
+			pviommu_req_ring(host, ch);
+		}
+		raw_spin_unlock_irqrestore(&ch->lock, flags);
+	}
+}
+
+static void pviommu_flush_work(struct work_struct *work)
+{
+	pviommu_flush(container_of(to_delayed_work(work), struct pviommu_host, flush));
+}
+
+/**
+ * pviommu_hypercalls - how often the doorbell was rung
+ * @host: the host device
+ *
+ * Return: a snapshot of the sum over all CPUs.
+ */
+u64 pviommu_hypercalls(struct pviommu_host *host)
+{
+	unsigned int cpu;
+	u64 sum = 0;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu_ptr(host->channel, cpu)->requests);
+	return sum;
+}
+
+/**
+ * pviommu_channels_init - give every CPU its request block
+ * @host: the host device
+ *
+ * Context: process; sleeps.
+ * Return: 0 or -ENOMEM.
+ */
+int pviommu_channels_init(struct pviommu_host *host)
+{
+	unsigned int cpu;
+
+	BUILD_BUG_ON(sizeof(struct pv_iommu_req) != PV_IOMMU_REQ_SIZE);
+	BUILD_BUG_ON(PV_IOMMU_REQ_SIZE > PAGE_SIZE);
+
+	INIT_DELAYED_WORK(&host->flush, pviommu_flush_work);
+	host->channel = alloc_percpu(struct pviommu_channel);
+	if (!host->channel)
+		return -ENOMEM;
+
+	for_each_possible_cpu(cpu) {
+		struct pviommu_channel *ch = per_cpu_ptr(host->channel, cpu);
+
+		raw_spin_lock_init(&ch->lock);
+		ch->req = (void *)get_zeroed_page(GFP_KERNEL);
+		if (!ch->req)
+			goto err;
+		/* The doorbell takes 32 bits of frame number */
+		if (virt_to_phys(ch->req) >> PV_IOMMU_REQ_SHIFT > U32_MAX)
+			goto err;
+	}
+	return 0;
+err:
+	pviommu_channels_exit(host);
+	return -ENOMEM;
+}
+
+void pviommu_channels_exit(struct pviommu_host *host)
+{
+	unsigned int cpu;
+
+	cancel_delayed_work_sync(&host->flush);
+	for_each_possible_cpu(cpu)
+		free_page((unsigned long)per_cpu_ptr(host->channel, cpu)->req);
+	free_percpu(host->channel);
+	host->channel = NULL;
+}

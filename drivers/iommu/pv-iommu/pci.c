@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * pv-iommu: the host device
+ *
+ * Nothing that it says is believed: the window has to be memory that is not
+ * the kernel's, the DMA addresses have to be ones that devices can use, and the
+ * features ones that were asked for.
+ */
+#include <linux/cc_platform.h>
+#include <linux/dma-mapping.h>
+#include <linux/io-64-nonatomic-lo-hi.h>
+#include <linux/ioport.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+
+#include "pviommu.h"
+
+/* Interrupt messages of x86 are writes to here: no memory can be */
+#define PVIOMMU_MSI_START	0xfee00000ULL
+#define PVIOMMU_MSI_END		0xfeefffffULL
+
+/* The one host device, while it is bound */
+struct pviommu_host *pviommu_host;
+
+static u32 pviommu_read32(struct pviommu_host *host, unsigned int reg)
+{
+	return ioread32(host->regs + reg);
+}
+
+/**
+ * pviommu_read64 - read a register pair
+ * @host: the host device
+ * @reg: PV_IOMMU_REG_*
+ *
+ * Return: the value; of a counter, one that it had while it was read.
+ */
+u64 pviommu_read64(struct pviommu_host *host, unsigned int reg)
+{
+	u32 lo, hi, again;
+
+	again = pviommu_read32(host, reg + 4);
+	do {
+		hi = again;
+		lo = pviommu_read32(host, reg);
+		again = pviommu_read32(host, reg + 4);
+	} while (again != hi);
+	return (u64)hi << 32 | lo;
+}
+
+static int pviommu_check_range(struct pviommu_host *host, const char *what,
+			       u64 dma, u64 size)
+{
+	u64 last;
+
+	if (!size || !IS_ALIGNED(dma | size, PAGE_SIZE) ||
+	    check_add_overflow(dma, size - 1, &last) ||
+	    last > DMA_BIT_MASK(52) ||
+	    (dma <= PVIOMMU_MSI_END && last >= PVIOMMU_MSI_START)) {
+		pci_err(host->pdev, "%s at DMA address %#llx, %#llx bytes, cannot be; check dma-base= and arena-base= of the host device\n",
+			what, dma, size);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* Choose a mode that the host offers and the user wants */
+static int pviommu_choose(struct pviommu_host *host)
+{
+	u64 offered = pviommu_read64(host, PV_IOMMU_REG_HOST_FEATURES);
+	bool window = offered & PV_IOMMU_F_WINDOW;
+	bool bounce = offered & PV_IOMMU_F_BOUNCE;
+
+	if (pviommu_mode == PVIOMMU_MODE_WINDOW && !window) {
+		pci_err(host->pdev, "mode=window, but the host lets no streaming DMA into the window (hw-iommu=off); use mode=auto or mode=bounce\n");
+		return -EOPNOTSUPP;
+	}
+	if (pviommu_mode == PVIOMMU_MODE_BOUNCE && !bounce) {
+		pci_err(host->pdev, "mode=bounce, but the host has no arena (arena-size=0); use mode=auto or mode=window\n");
+		return -EOPNOTSUPP;
+	}
+	if (!window && !bounce) {
+		pci_err(host->pdev, "the host offers features %#llx, none of which is known\n",
+			offered);
+		return -EOPNOTSUPP;
+	}
+
+	host->mode = pviommu_mode;
+	if (host->mode == PVIOMMU_MODE_AUTO)
+		host->mode = window ? PVIOMMU_MODE_WINDOW : PVIOMMU_MODE_BOUNCE;
+	host->features = host->mode == PVIOMMU_MODE_WINDOW ? PV_IOMMU_F_WINDOW :
+							     PV_IOMMU_F_BOUNCE;
+	return 0;
+}
+
+/**
+ * pviommu_host_enable - reset the host device and agree on features
+ * @host: the host device, with its features chosen
+ *
+ * Every device is detached afterwards.
+ *
+ * Context: process, or noirq resume.
+ * Return: 0, or -EIO when the host does not accept.
+ */
+int pviommu_host_enable(struct pviommu_host *host)
+{
+	iowrite32(PV_IOMMU_CTL_RESET, host->regs + PV_IOMMU_REG_CONTROL);
+	iowrite32(lower_32_bits(host->features),
+		  host->regs + PV_IOMMU_REG_GUEST_FEATURES);
+	iowrite32(upper_32_bits(host->features),
+		  host->regs + PV_IOMMU_REG_GUEST_FEATURES + 4);
+	iowrite32(PV_IOMMU_CTL_ENABLE, host->regs + PV_IOMMU_REG_CONTROL);
+	if (pviommu_read32(host, PV_IOMMU_REG_CONTROL) != PV_IOMMU_CTL_ENABLE) {
+		pci_err(host->pdev, "host does not accept features %#llx\n",
+			host->features);
+		return -EIO;
+	}
+	return 0;
+}
+
+/* The window's memory: bounced data is copied there, so it has to be cached */
+static void pviommu_check_cached(struct pviommu_host *host)
+{
+#ifdef CONFIG_X86
+	unsigned int level;
+	pte_t *pte = lookup_address((unsigned long)host->window.virt, &level);
+
+	if (!pte || pte_flags(*pte) & (_PAGE_PCD | _PAGE_PWT))
+		pci_warn(host->pdev, "the window is not mapped write-back: copies will be slow; has the firmware covered it by an MTRR?\n");
+#endif
+}
+
+static int pviommu_map_window(struct pviommu_host *host)
+{
+	struct pviommu_window *w = &host->window;
+	struct device *dev = &host->pdev->dev;
+	u64 last;
+
+	w->phys = pviommu_read64(host, PV_IOMMU_REG_WINDOW_ADDR);
+	w->size = pviommu_read64(host, PV_IOMMU_REG_WINDOW_SIZE);
+	if (!w->size || !IS_ALIGNED(w->phys | w->size, SZ_2M) ||
+	    check_add_overflow((u64)w->phys, w->size - 1, &last) ||
+	    region_intersects(w->phys, w->size, IORESOURCE_SYSTEM_RAM,
+			      IORES_DESC_NONE) != REGION_DISJOINT) {
+		pci_err(host->pdev, "window at %pap, %#llx bytes, cannot be\n",
+			&w->phys, w->size);
+		return -EINVAL;
+	}
+
+	w->pgmap.type = MEMORY_DEVICE_GENERIC;
+	w->pgmap.range.start = w->phys;
+	w->pgmap.range.end = last;
+	w->pgmap.nr_range = 1;
+	w->virt = devm_memremap_pages(dev, &w->pgmap);
+	if (IS_ERR(w->virt)) {
+		pci_err(host->pdev, "window at %pap, %#llx bytes, cannot be mapped: error %ld\n",
+			&w->phys, w->size, PTR_ERR(w->virt));
+		return PTR_ERR(w->virt);
+	}
+	pviommu_check_cached(host);
+	return 0;
+}
+
+static int pviommu_init_spaces(struct pviommu_host *host)
+{
+	u64 dma = pviommu_read64(host, PV_IOMMU_REG_WINDOW_DMA), size;
+	struct pviommu_window *w = &host->window;
+	int ret;
+
+	ret = pviommu_check_range(host, "window", dma, w->size);
+	if (!ret)
+		ret = pviommu_space_init(&w->space, dma, w->size);
+	if (!ret)
+		ret = pviommu_window_init(w);
+	if (ret)
+		return ret;
+
+	/* An eighth, so that a few of the largest have room at the same time */
+	size = w->size;
+	if (host->mode == PVIOMMU_MODE_BOUNCE) {
+		dma = pviommu_read64(host, PV_IOMMU_REG_ARENA_DMA);
+		size = pviommu_read64(host, PV_IOMMU_REG_ARENA_SIZE);
+		ret = pviommu_check_range(host, "arena", dma, size);
+		if (!ret)
+			ret = pviommu_space_init(&host->arena, dma, size);
+		if (ret)
+			return ret;
+	}
+	host->max_mapping = min_t(u64, PVIOMMU_MAX_MAPPING,
+				  rounddown_pow_of_two(max_t(u64, size / 8, PAGE_SIZE)));
+	return 0;
+}
+
+static void pviommu_host_free(struct pviommu_host *host)
+{
+	if (host->channel)
+		pviommu_channels_exit(host);
+	pviommu_window_exit(&host->window);
+	pviommu_space_exit(&host->window.space);
+	pviommu_space_exit(&host->arena);
+	kfree(host);
+}
+
+static int pviommu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct pviommu_host *host;
+	u32 magic, version;
+	int ret;
+
+	if (pviommu_host) {
+		pci_err(pdev, "there is one already; one host device serves all\n");
+		return -EBUSY;
+	}
+	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT)) {
+		pci_err(pdev, "the window of a guest with encrypted memory would be plain text to the host; not supported\n");
+		return -EOPNOTSUPP;
+	}
+
+	host = kzalloc(sizeof(*host), GFP_KERNEL);
+	if (!host)
+		return -ENOMEM;
+	host->pdev = pdev;
+	mutex_init(&host->lock);
+	INIT_LIST_HEAD(&host->devices);
+	spin_lock_init(&host->gone_lock);
+	INIT_LIST_HEAD(&host->gone);
+
+	ret = pcim_enable_device(pdev);
+	if (ret)
+		goto err;
+	host->regs = pcim_iomap(pdev, PV_IOMMU_BAR_REGS, PV_IOMMU_REGS_SIZE);
+	if (!host->regs) {
+		ret = -ENOMEM;
+		goto err;
+	}
+	/* A port write is the cheaper exit, but ports may not have been assigned */
+	host->doorbell = host->regs + PV_IOMMU_REG_DOORBELL;
+	if (pci_resource_len(pdev, PV_IOMMU_BAR_DOORBELL) &&
+	    !(pci_resource_flags(pdev, PV_IOMMU_BAR_DOORBELL) & IORESOURCE_UNSET)) {
+		void __iomem *port = pcim_iomap(pdev, PV_IOMMU_BAR_DOORBELL,
+						PV_IOMMU_DOORBELL_SIZE);
+
+		if (port)
+			host->doorbell = port;
+	}
+
+	magic = pviommu_read32(host, PV_IOMMU_REG_MAGIC);
+	version = pviommu_read32(host, PV_IOMMU_REG_VERSION);
+	if (magic != PV_IOMMU_MAGIC || PV_IOMMU_VERSION_MAJOR(version) !=
+				       PV_IOMMU_VERSION_MAJOR(PV_IOMMU_VERSION)) {
+		pci_err(pdev, "magic %#x, version %#x: this driver knows %#x, %#x; update the older of the two\n",
+			magic, version, PV_IOMMU_MAGIC, PV_IOMMU_VERSION);
+		ret = -ENODEV;
+		goto err;
+	}
+
+	ret = pviommu_choose(host);
+	if (!ret)
+		ret = pviommu_map_window(host);
+	if (!ret)
+		ret = pviommu_init_spaces(host);
+	if (!ret)
+		ret = pviommu_channels_init(host);
+	if (!ret)
+		ret = pviommu_host_enable(host);
+	if (ret)
+		goto err;
+
+	pviommu_host = host;
+	pci_set_drvdata(pdev, host);
+	ret = pviommu_attach_init(host);
+	if (ret)
+		goto err_reset;
+	pviommu_debugfs_init(host);
+
+	pci_info(pdev, "%s mode, window of %llu MiB at %pap, DMA address %#lx\n",
+		 pviommu_mode_name(host->mode), host->window.size / SZ_1M,
+		 &host->window.phys, host->window.space.first << PAGE_SHIFT);
+	return 0;
+
+err_reset:
+	iowrite32(PV_IOMMU_CTL_RESET, host->regs + PV_IOMMU_REG_CONTROL);
+	pviommu_host = NULL;
+err:
+	pviommu_host_free(host);
+	return ret;
+}
+
+/* Only ever from module exit: no device is attached, each holds the module */
+static void pviommu_remove(struct pci_dev *pdev)
+{
+	struct pviommu_host *host = pci_get_drvdata(pdev);
+
+	pviommu_debugfs_exit();
+	pviommu_attach_exit(host);
+	iowrite32(PV_IOMMU_CTL_RESET, host->regs + PV_IOMMU_REG_CONTROL);
+	pviommu_host = NULL;
+	pviommu_host_free(host);
+}
+
+/*
+ * The devices are silent; what they have queued to be unmapped would be unknown
+ * to a host device that has been reset in the meantime.
+ */
+static int pviommu_suspend_noirq(struct device *dev)
+{
+	pviommu_flush(dev_get_drvdata(dev));
+	return 0;
+}
+
+/* After S3 the host device has been reset, after s2idle it has not: say it anew */
+static int pviommu_resume_noirq(struct device *dev)
+{
+	struct pviommu_host *host = dev_get_drvdata(dev);
+
+	if (pviommu_read32(host, PV_IOMMU_REG_CONTROL) & PV_IOMMU_CTL_ENABLE)
+		return 0;
+	return pviommu_host_enable(host) ?: pviommu_reattach_all(host);
+}
+
+static const struct dev_pm_ops pviommu_pm_ops = {
+	SET_NOIRQ_SYSTEM_SLEEP_PM_OPS(pviommu_suspend_noirq, pviommu_resume_noirq)
+};
+
+static const struct pci_device_id pviommu_ids[] = {
+	{ PCI_DEVICE(PV_IOMMU_PCI_VENDOR_ID, PV_IOMMU_PCI_DEVICE_ID) },
+	{ }
+};
+MODULE_DEVICE_TABLE(pci, pviommu_ids);
+
+static struct pci_driver pviommu_driver = {
+	.name = "pv_iommu",
+	.id_table = pviommu_ids,
+	.probe = pviommu_probe,
+	.remove = pviommu_remove,
+	.dev_groups = pviommu_host_groups,
+	.driver = {
+		.pm = &pviommu_pm_ops,
+		/* Devices that it serves depend on it, and it must serve them early */
+		.suppress_bind_attrs = true,
+		.probe_type = PROBE_FORCE_SYNCHRONOUS,
+	},
+};
+
+/**
+ * pviommu_pci_register - look for the host device, now and later
+ *
+ * Context: process; sleeps.
+ * Return: 0 or a negative errno; a host that has no such device is no error.
+ */
+int pviommu_pci_register(void)
+{
+	return pci_register_driver(&pviommu_driver);
+}
+
+/**
+ * pviommu_pci_unregister - give the host device up
+ *
+ * Context: process; sleeps. No device is attached: each holds the module.
+ */
+void pviommu_pci_unregister(void)
+{
+	pci_unregister_driver(&pviommu_driver);
+}
