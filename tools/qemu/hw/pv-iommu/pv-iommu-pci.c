@@ -1,0 +1,526 @@
+/*
+ * pv-iommu: a window of guest memory for DMA
+ *
+ * The host reserves one window of guest memory, and the PCI devices behind
+ * this one reach that and nothing else; where even that is not wanted, they
+ * reach an arena of the host, and requests copy. The device's specification
+ * is docs/specs/pv-iommu.rst; the numbers that both sides share are in
+ * standard-headers/linux/pv_iommu.h.
+ *
+ * This file has the properties and the device's life.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "hw/boards.h"
+#include "hw/qdev-properties.h"
+#include "migration/vmstate.h"
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "qemu/module.h"
+#include "qemu/range.h"
+#include "pv-iommu.h"
+#include "trace.h"
+
+/*
+ * Memory device
+ */
+
+static uint64_t md_get_addr(const MemoryDeviceState *md)
+{
+    return PV_IOMMU_PCI(md)->memaddr;
+}
+
+static void md_set_addr(MemoryDeviceState *md, uint64_t addr, Error **errp)
+{
+    PV_IOMMU_PCI(md)->memaddr = addr;
+}
+
+static MemoryRegion *md_get_memory_region(MemoryDeviceState *md, Error **errp)
+{
+    PvIommuState *s = PV_IOMMU_PCI(md);
+
+    if (!s->memdev) {
+        error_setg(errp, "memdev= is not set");
+        return NULL;
+    }
+    return host_memory_backend_get_memory(s->memdev);
+}
+
+static uint64_t md_get_plugged_size(const MemoryDeviceState *md, Error **errp)
+{
+    return memory_device_get_region_size(md, errp);
+}
+
+static uint64_t md_get_min_alignment(const MemoryDeviceState *md)
+{
+    /* so that the guest can map it by huge pages */
+    return PV_IOMMU_WINDOW_ALIGN;
+}
+
+/*
+ * QAPI has no kind of its own for the window. Of those it has, this one says
+ * what holds: memory with an address, and no slot, node or hot-unplug.
+ */
+static void md_fill_device_info(const MemoryDeviceState *md,
+                                MemoryDeviceInfo *info)
+{
+    VirtioPMEMDeviceInfo *vi = g_new0(VirtioPMEMDeviceInfo, 1);
+    PvIommuState *s = PV_IOMMU_PCI(md);
+
+    pv_iommu_fill_id(vi, DEVICE(s)->id);
+    vi->memaddr = s->memaddr;
+    vi->size = s->window_size;
+    vi->memdev = object_get_canonical_path(OBJECT(s->memdev));
+    info->u.virtio_pmem.data = vi;
+    info->type = MEMORY_DEVICE_INFO_KIND_VIRTIO_PMEM;
+}
+
+/*
+ * Realize
+ */
+
+static bool host_has_iommu(void)
+{
+    GDir *dir = g_dir_open("/sys/kernel/iommu_groups", 0, NULL);
+    bool found = dir && g_dir_read_name(dir);
+
+    if (dir) {
+        g_dir_close(dir);
+    }
+    return found;
+}
+
+static bool hits_msi(uint64_t base, uint64_t size)
+{
+    return ranges_overlap(base, size, PV_IOMMU_MSI_BASE, PV_IOMMU_MSI_SIZE);
+}
+
+static void find_vfio(PCIBus *bus, PCIDevice *pdev, void *opaque)
+{
+    PCIDevice **found = opaque;
+
+    if (object_dynamic_cast(OBJECT(pdev), "vfio-pci")) {
+        *found = pdev;
+    }
+}
+
+static void find_vfio_on_bus(PCIBus *bus, void *opaque)
+{
+    pci_for_each_device_under_bus(bus, find_vfio, opaque);
+}
+
+static bool check_bus(PvIommuState *s, Error **errp)
+{
+    ERRP_GUARD();
+    PCIBus *bus = pci_get_bus(PCI_DEVICE(s));
+    PCIDevice *vfio = NULL;
+    bool ambiguous;
+
+    object_resolve_path_type("", TYPE_PV_IOMMU_PCI, &ambiguous);
+    if (ambiguous) {
+        error_setg(errp, "there can be one pv-iommu-pci only");
+        error_append_hint(errp, "Remove this one; the first serves all PCI "
+                          "devices.\n");
+        return false;
+    }
+    if (!pci_bus_is_root(bus) || bus->parent_dev) {
+        error_setg(errp, "bus=%s is not the machine's root bus",
+                   BUS(bus)->name);
+        error_append_hint(errp, "Leave bus= out, or say bus=pcie.0 (q35) or "
+                          "bus=pci.0 (pc).\n");
+        return false;
+    }
+    if (pci_bus_bypass_iommu(bus)) {
+        error_setg(errp, "no device of bus '%s' would be served: it bypasses "
+                   "IOMMUs", BUS(bus)->name);
+        error_append_hint(errp, "Set default-bus-bypass-iommu=off in "
+                          "-machine.\n");
+        return false;
+    }
+    if (pv_iommu_bus_taken(bus)) {
+        error_setg(errp, "bus '%s' has another IOMMU already", BUS(bus)->name);
+        error_append_hint(errp, "Remove intel-iommu, amd-iommu or "
+                          "virtio-iommu-pci from the command line.\n");
+        return false;
+    }
+
+    pci_for_each_bus(bus, find_vfio_on_bus, &vfio);
+    if (vfio) {
+        error_setg(errp, "vfio-pci device '%s' comes before pv-iommu-pci and "
+                   "has pinned the guest's memory",
+                   DEVICE(vfio)->id ? DEVICE(vfio)->id : vfio->name);
+        error_append_hint(errp, "Put -device pv-iommu-pci before every "
+                          "-device vfio-pci.\n");
+        return false;
+    }
+    return true;
+}
+
+static bool check_window(PvIommuState *s, Error **errp)
+{
+    ERRP_GUARD();
+    MemoryRegion *mr;
+
+    if (!s->memdev) {
+        error_setg(errp, "memdev= is not set");
+        error_append_hint(errp, "Give the window its memory: -object "
+                          "memory-backend-ram,id=win0,size=64M -device "
+                          "pv-iommu-pci,memdev=win0\n");
+        return false;
+    }
+    if (host_memory_backend_is_mapped(s->memdev)) {
+        error_setg(errp, "memdev=%s is in use already",
+                   object_get_canonical_path_component(OBJECT(s->memdev)));
+        error_append_hint(errp, "Give the window a memory backend of its "
+                          "own.\n");
+        return false;
+    }
+
+    mr = host_memory_backend_get_memory(s->memdev);
+    s->window_size = memory_region_size(mr);
+    if (memory_region_is_rom(mr)) {
+        error_setg(errp, "memdev=%s is read-only",
+                   object_get_canonical_path_component(OBJECT(s->memdev)));
+        error_append_hint(errp, "Set readonly=off in the backend.\n");
+        return false;
+    }
+    if (!QEMU_IS_ALIGNED(s->window_size, PV_IOMMU_WINDOW_ALIGN)) {
+        error_setg(errp, "memdev=%s has 0x%" PRIx64 " bytes, not a multiple "
+                   "of 2 MiB",
+                   object_get_canonical_path_component(OBJECT(s->memdev)),
+                   s->window_size);
+        error_append_hint(errp, "Set the backend's size= to such a "
+                          "multiple.\n");
+        return false;
+    }
+    if (!QEMU_IS_ALIGNED(s->dma_base, PV_IOMMU_GRANULE) ||
+        s->dma_base + s->window_size - 1 < s->dma_base) {
+        error_setg(errp, "dma-base=0x%" PRIx64 " is not a multiple of 4 KiB "
+                   "with room for the window behind it", s->dma_base);
+        return false;
+    }
+    if (hits_msi(s->dma_base, s->window_size)) {
+        error_setg(errp, "dma-base=0x%" PRIx64 " puts a window of 0x%" PRIx64
+                   " bytes across the MSI range 0xfee00000-0xfeefffff",
+                   s->dma_base, s->window_size);
+        error_append_hint(errp, "Set dma-base=0x100000000, or make the window "
+                          "smaller.\n");
+        return false;
+    }
+    return true;
+}
+
+static bool check_arena(PvIommuState *s, Error **errp)
+{
+    ERRP_GUARD();
+
+    if (!s->arena_size) {
+        s->arena_base = 0;
+        return true;
+    }
+    if (!QEMU_IS_ALIGNED(s->arena_size, PV_IOMMU_GRANULE) ||
+        s->arena_size > PV_IOMMU_ARENA_MAX) {
+        error_setg(errp, "arena-size=0x%" PRIx64 " is not a multiple of 4 KiB "
+                   "up to 64 GiB", s->arena_size);
+        return false;
+    }
+
+    if (!s->arena_base) {
+        s->arena_base = QEMU_ALIGN_UP(s->dma_base + s->window_size,
+                                      PV_IOMMU_WINDOW_ALIGN);
+        if (hits_msi(s->arena_base, s->arena_size)) {
+            s->arena_base = QEMU_ALIGN_UP(PV_IOMMU_MSI_BASE +
+                                          PV_IOMMU_MSI_SIZE,
+                                          PV_IOMMU_WINDOW_ALIGN);
+        }
+    }
+    if (!QEMU_IS_ALIGNED(s->arena_base, PV_IOMMU_GRANULE) ||
+        s->arena_base + s->arena_size < s->arena_base ||
+        hits_msi(s->arena_base, s->arena_size) ||
+        ranges_overlap(s->arena_base, s->arena_size, s->dma_base,
+                       s->window_size)) {
+        error_setg(errp, "arena-base=0x%" PRIx64 " is not a multiple of 4 KiB "
+                   "clear of the window and of the MSI range "
+                   "0xfee00000-0xfeefffff", s->arena_base);
+        error_append_hint(errp, "Leave arena-base= out to have it placed "
+                          "behind the window.\n");
+        return false;
+    }
+    return true;
+}
+
+static bool decide_features(PvIommuState *s, Error **errp)
+{
+    ERRP_GUARD();
+    bool window = s->hw_iommu == ON_OFF_AUTO_ON ||
+                  (s->hw_iommu == ON_OFF_AUTO_AUTO && host_has_iommu());
+
+    if (!window && !s->arena_size) {
+        error_setg(errp, "with hw-iommu=%s and arena-size=0 there is no way "
+                   "for streaming DMA",
+                   s->hw_iommu == ON_OFF_AUTO_OFF ? "off" : "auto");
+        error_append_hint(errp, "Set arena-size=, or hw-iommu=on.\n");
+        return false;
+    }
+    s->host_features = (window ? PV_IOMMU_F_WINDOW : 0) |
+                       (s->arena_size ? PV_IOMMU_F_BOUNCE : 0);
+    return true;
+}
+
+static bool find_place(PvIommuState *s, Error **errp)
+{
+    ERRP_GUARD();
+    MachineState *ms = MACHINE(qdev_get_machine());
+
+    pv_iommu_pre_plug(MEMORY_DEVICE(s), ms, errp);
+    if (!*errp) {
+        return true;
+    }
+    error_prepend(errp, "no place for the window (memdev=%s, 0x%" PRIx64
+                  " bytes): ",
+                  object_get_canonical_path_component(OBJECT(s->memdev)),
+                  s->window_size);
+    error_append_hint(errp, "maxmem= leaves room for memory devices above "
+                      "RAM: for this window alone, -m %" PRIu64 "M,maxmem=%"
+                      PRIu64 "M. memaddr=, if given, lies in there.\n",
+                      ms->ram_size / MiB,
+                      (ms->ram_size + s->window_size) / MiB);
+    return false;
+}
+
+/* virtio without iommu_platform=on uses guest memory past any IOMMU */
+static void warn_if_bypass(PvIommuState *s, PCIDevice *pdev)
+{
+    if (!object_dynamic_cast(OBJECT(pdev), "virtio-pci") ||
+        !pv_iommu_serves(s, pdev) ||
+        object_property_get_bool(OBJECT(pdev), "iommu_platform", NULL)) {
+        return;
+    }
+    warn_report("%s '%s' bypasses pv-iommu-pci and reaches all of the guest's "
+                "memory: set iommu_platform=on,disable-legacy=on",
+                object_get_typename(OBJECT(pdev)),
+                DEVICE(pdev)->id ? DEVICE(pdev)->id : "");
+}
+
+static void check_pdev(PCIBus *bus, PCIDevice *pdev, void *opaque)
+{
+    warn_if_bypass(opaque, pdev);
+}
+
+static void check_pdevs(PCIBus *bus, void *opaque)
+{
+    pci_for_each_device_under_bus(bus, check_pdev, opaque);
+}
+
+static void machine_is_done(Notifier *notifier, void *data)
+{
+    PvIommuState *s = container_of(notifier, PvIommuState, machine_done);
+    PCIBus *bus = pci_get_bus(PCI_DEVICE(s));
+
+    if (!pv_iommu_bus_is_mine(bus, s)) {
+        error_report("pv-iommu-pci: another IOMMU has taken bus '%s' from it",
+                     BUS(bus)->name);
+        error_printf("Remove intel-iommu, amd-iommu or virtio-iommu-pci from "
+                     "the command line.\n");
+        exit(EXIT_FAILURE);
+    }
+    pci_for_each_bus(bus, check_pdevs, s);
+}
+
+static void device_realized(DeviceListener *listener, DeviceState *dev)
+{
+    PvIommuState *s = container_of(listener, PvIommuState, listener);
+
+    if (phase_check(PHASE_MACHINE_READY) &&
+        object_dynamic_cast(OBJECT(dev), TYPE_PCI_DEVICE)) {
+        warn_if_bypass(s, PCI_DEVICE(dev));
+    }
+}
+
+static void device_unrealized(DeviceListener *listener, DeviceState *dev)
+{
+    PvIommuState *s = container_of(listener, PvIommuState, listener);
+
+    if (object_dynamic_cast(OBJECT(dev), TYPE_PCI_DEVICE)) {
+        pv_iommu_detach_device(s, PCI_DEVICE(dev));
+    }
+}
+
+static void pv_iommu_realize(PCIDevice *pdev, Error **errp)
+{
+    MachineState *ms = MACHINE(qdev_get_machine());
+    PvIommuState *s = PV_IOMMU_PCI(pdev);
+    MemoryRegion *window;
+
+    if (!check_bus(s, errp) || !check_window(s, errp) ||
+        !check_arena(s, errp) || !decide_features(s, errp) ||
+        !find_place(s, errp) || !pv_iommu_arena_init(s, errp)) {
+        return;
+    }
+
+    /* nothing fails from here on */
+    pv_iommu_regs_init(s);
+
+    window = host_memory_backend_get_memory(s->memdev);
+    host_memory_backend_set_mapped(s->memdev, true);
+    vmstate_register_ram(window, DEVICE(s));
+    memory_device_plug(MEMORY_DEVICE(s), ms);
+
+    pv_iommu_spaces_init(s);
+    pv_iommu_bus_setup(pci_get_bus(pdev), s);
+    s->listener.realize = device_realized;
+    s->listener.unrealize = device_unrealized;
+    device_listener_register(&s->listener);
+    s->machine_done.notify = machine_is_done;
+    qemu_add_machine_init_done_notifier(&s->machine_done);
+
+    trace_pv_iommu_realize(s->memaddr, s->window_size, s->dma_base,
+                           s->arena_base, s->arena_size);
+}
+
+/* Not reached by hot-unplug, only when the PCI core fails after our realize */
+static void pv_iommu_exit(PCIDevice *pdev)
+{
+    MachineState *ms = MACHINE(qdev_get_machine());
+    PvIommuState *s = PV_IOMMU_PCI(pdev);
+
+    qemu_remove_machine_init_done_notifier(&s->machine_done);
+    device_listener_unregister(&s->listener);
+    pv_iommu_bus_release(pci_get_bus(pdev));
+    pv_iommu_spaces_cleanup(s);
+    memory_device_unplug(MEMORY_DEVICE(s), ms);
+    vmstate_unregister_ram(host_memory_backend_get_memory(s->memdev),
+                           DEVICE(s));
+    host_memory_backend_set_mapped(s->memdev, false);
+    pv_iommu_arena_cleanup(s);
+}
+
+static void pv_iommu_reset(DeviceState *dev)
+{
+    PvIommuState *s = PV_IOMMU_PCI(dev);
+
+    pv_iommu_clear(s, true);
+    s->errors = 0;
+    s->fault_count = 0;
+    s->fault_addr = 0;
+    s->fault_next = 0;
+    s->fault_info = 0;
+}
+
+static PvIommuProperty pv_iommu_properties[] = {
+    DEFINE_PROP_LINK("memdev", PvIommuState, memdev, TYPE_MEMORY_BACKEND,
+                     HostMemoryBackend *),
+    DEFINE_PROP_UINT64("memaddr", PvIommuState, memaddr, 0),
+    DEFINE_PROP_UINT64("dma-base", PvIommuState, dma_base, PV_IOMMU_DMA_BASE),
+    DEFINE_PROP_SIZE("arena-size", PvIommuState, arena_size,
+                     PV_IOMMU_ARENA_SIZE),
+    DEFINE_PROP_UINT64("arena-base", PvIommuState, arena_base, 0),
+    DEFINE_PROP_ON_OFF_AUTO("hw-iommu", PvIommuState, hw_iommu,
+                            ON_OFF_AUTO_AUTO),
+    DEFINE_PROP_BOOL("boot-bypass", PvIommuState, boot_bypass, true),
+    PV_IOMMU_PROP_END
+};
+
+static bool get_withhold(Object *obj, Error **errp)
+{
+    return PV_IOMMU_PCI(obj)->withhold;
+}
+
+static void set_withhold(Object *obj, bool value, Error **errp)
+{
+    pv_iommu_withhold(PV_IOMMU_PCI(obj), value);
+}
+
+/* For tests, and unlike the others these can be set while the machine runs */
+static void add_debug_properties(Object *obj)
+{
+    PvIommuState *s = PV_IOMMU_PCI(obj);
+
+    object_property_add_uint32_ptr(obj, "x-error-rate", &s->error_rate,
+                                   OBJ_PROP_FLAG_READWRITE);
+    object_property_set_description(obj, "x-error-rate",
+        "fail one in so many requests of the kinds in x-error-ops");
+    s->error_ops = 1 << PV_IOMMU_OP_ATTACH | 1 << PV_IOMMU_OP_MAP;
+    object_property_add_uint32_ptr(obj, "x-error-ops", &s->error_ops,
+                                   OBJ_PROP_FLAG_READWRITE);
+    object_property_set_description(obj, "x-error-ops",
+        "which requests fail: a bit for each opcode (default: ATTACH, MAP)");
+    object_property_add_bool(obj, "x-withhold", get_withhold, set_withhold);
+    object_property_set_description(obj, "x-withhold",
+        "take window and arena away from the devices");
+}
+
+static void pv_iommu_init(Object *obj)
+{
+    PvIommuState *s = PV_IOMMU_PCI(obj);
+
+    add_debug_properties(obj);
+    object_property_add_uint32_ptr(obj, "x-live-mappings", &s->nr_mappings,
+                                   OBJ_PROP_FLAG_READ);
+    object_property_add_uint32_ptr(obj, "x-dropped-mappings", &s->nr_dropped,
+                                   OBJ_PROP_FLAG_READ);
+}
+
+static void pv_iommu_class_init(ObjectClass *klass, void *data)
+{
+    DeviceClass *dc = DEVICE_CLASS(klass);
+    PCIDeviceClass *k = PCI_DEVICE_CLASS(klass);
+    MemoryDeviceClass *mdc = MEMORY_DEVICE_CLASS(klass);
+
+    k->realize = pv_iommu_realize;
+    k->exit = pv_iommu_exit;
+    k->vendor_id = PV_IOMMU_PCI_VENDOR_ID;
+    k->device_id = PV_IOMMU_PCI_DEVICE_ID;
+    k->class_id = PCI_CLASS_SYSTEM_OTHER;
+
+    mdc->get_addr = md_get_addr;
+    mdc->set_addr = md_set_addr;
+    mdc->get_memory_region = md_get_memory_region;
+    mdc->get_plugged_size = md_get_plugged_size;
+    mdc->get_min_alignment = md_get_min_alignment;
+    mdc->fill_device_info = md_fill_device_info;
+
+    dc->desc = "paravirtual IOMMU: a window of guest memory for DMA";
+    dc->vmsd = &vmstate_pv_iommu;
+    /* devices hold on to their address spaces, and the guest to the window */
+    dc->hotpluggable = false;
+    pv_iommu_set_reset(dc, pv_iommu_reset);
+    device_class_set_props(dc, pv_iommu_properties);
+    set_bit(DEVICE_CATEGORY_MISC, dc->categories);
+
+    object_class_property_set_description(klass, "memdev",
+        "memory backend of the window, a multiple of 2 MiB");
+    object_class_property_set_description(klass, "memaddr",
+        "guest-physical address of the window (default: found above RAM)");
+    object_class_property_set_description(klass, "dma-base",
+        "DMA address of the window (default: 0x100000)");
+    object_class_property_set_description(klass, "arena-size",
+        "memory of the host to bounce through (default: 64M, 0: none)");
+    object_class_property_set_description(klass, "arena-base",
+        "DMA address of the arena (default: behind the window)");
+    object_class_property_set_description(klass, "hw-iommu",
+        "streaming DMA may use the window (auto: if the host has an IOMMU)");
+    object_class_property_set_description(klass, "boot-bypass",
+        "devices reach all memory until they are attached (default: on)");
+}
+
+static const TypeInfo pv_iommu_info = {
+    .name = TYPE_PV_IOMMU_PCI,
+    .parent = TYPE_PCI_DEVICE,
+    .instance_size = sizeof(PvIommuState),
+    .instance_init = pv_iommu_init,
+    .class_init = pv_iommu_class_init,
+    .interfaces = (InterfaceInfo[]) {
+        { INTERFACE_CONVENTIONAL_PCI_DEVICE },
+        { TYPE_MEMORY_DEVICE },
+        { }
+    },
+};
+
+static void pv_iommu_register_types(void)
+{
+    type_register_static(&pv_iommu_info);
+}
+type_init(pv_iommu_register_types)

@@ -1,0 +1,215 @@
+/*
+ * pv-iommu: registers, the doorbell, and what the guest sees of faults
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/log.h"
+#include "pv-iommu.h"
+#include "trace.h"
+
+/* What both kinds of reset have in common */
+void pv_iommu_clear(PvIommuState *s, bool system)
+{
+    trace_pv_iommu_reset(system);
+    pv_iommu_detach_all(s);
+    s->guest_features = 0;
+    s->enabled = false;
+}
+
+static void enable(PvIommuState *s)
+{
+    bool ok = s->guest_features && !(s->guest_features & ~s->host_features);
+
+    trace_pv_iommu_enable(s->guest_features, s->host_features, ok);
+    if (!ok) {
+        qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: features 0x%" PRIx64
+                      " are not among those offered, 0x%" PRIx64 "\n",
+                      s->guest_features, s->host_features);
+        return;
+    }
+    s->enabled = true;
+}
+
+static void write_control(PvIommuState *s, uint32_t val)
+{
+    if (val & ~(PV_IOMMU_CTL_RESET | PV_IOMMU_CTL_ENABLE)) {
+        qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: reserved bits in CONTROL: "
+                      "0x%x\n", val);
+        return;
+    }
+    if (val & PV_IOMMU_CTL_RESET) {
+        pv_iommu_clear(s, false);
+    } else if (val & PV_IOMMU_CTL_ENABLE) {
+        enable(s);
+    } else if (s->enabled) {
+        qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: only a reset disables\n");
+    }
+}
+
+static uint64_t regs_read(void *opaque, hwaddr reg, unsigned size)
+{
+    PvIommuState *s = opaque;
+    uint64_t pair = 0;
+    uint32_t val;
+
+    switch (reg) {
+    case PV_IOMMU_REG_MAGIC:
+        val = PV_IOMMU_MAGIC;
+        goto out;
+    case PV_IOMMU_REG_VERSION:
+        val = PV_IOMMU_VERSION;
+        goto out;
+    case PV_IOMMU_REG_CONTROL:
+        val = s->enabled ? PV_IOMMU_CTL_ENABLE : 0;
+        goto out;
+    case PV_IOMMU_REG_ERRORS:
+        val = s->errors;
+        goto out;
+    case PV_IOMMU_REG_FAULT_INFO:
+        val = s->fault_info;
+        goto out;
+    }
+
+    switch (reg & ~4ULL) {
+    case PV_IOMMU_REG_HOST_FEATURES:
+        pair = s->host_features;
+        break;
+    case PV_IOMMU_REG_GUEST_FEATURES:
+        pair = s->guest_features;
+        break;
+    case PV_IOMMU_REG_WINDOW_ADDR:
+        pair = s->memaddr;
+        break;
+    case PV_IOMMU_REG_WINDOW_SIZE:
+        pair = s->window_size;
+        break;
+    case PV_IOMMU_REG_WINDOW_DMA:
+        pair = s->dma_base;
+        break;
+    case PV_IOMMU_REG_ARENA_DMA:
+        pair = s->arena_base;
+        break;
+    case PV_IOMMU_REG_ARENA_SIZE:
+        pair = s->arena_size;
+        break;
+    case PV_IOMMU_REG_FAULT_COUNT:
+        pair = s->fault_count;
+        break;
+    case PV_IOMMU_REG_FAULT_ADDR:
+        pair = s->fault_addr;
+        break;
+    }
+    val = reg & 4 ? pair >> 32 : pair;
+out:
+    trace_pv_iommu_reg_read(reg, val);
+    return val;
+}
+
+static void regs_write(void *opaque, hwaddr reg, uint64_t val, unsigned size)
+{
+    PvIommuState *s = opaque;
+
+    trace_pv_iommu_reg_write(reg, val);
+
+    switch (reg) {
+    case PV_IOMMU_REG_GUEST_FEATURES:
+    case PV_IOMMU_REG_GUEST_FEATURES + 4:
+        if (s->enabled) {
+            qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: features can be changed "
+                          "only after a reset\n");
+            break;
+        }
+        s->guest_features = deposit64(s->guest_features, reg & 4 ? 32 : 0, 32,
+                                      val);
+        break;
+    case PV_IOMMU_REG_CONTROL:
+        write_control(s, val);
+        break;
+    case PV_IOMMU_REG_DOORBELL:
+        pv_iommu_request(s, val);
+        break;
+    default:
+        qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: write of 0x%" PRIx64 " to "
+                      "read-only register 0x%" HWADDR_PRIx "\n", val, reg);
+    }
+}
+
+static const MemoryRegionOps regs_ops = {
+    .read = regs_read,
+    .write = regs_write,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+    .valid = {
+        .min_access_size = 4,
+        .max_access_size = 4,
+    },
+    .impl = {
+        .min_access_size = 4,
+        .max_access_size = 4,
+    },
+};
+
+static uint64_t doorbell_read(void *opaque, hwaddr addr, unsigned size)
+{
+    return 0;
+}
+
+static void doorbell_write(void *opaque, hwaddr addr, uint64_t val,
+                           unsigned size)
+{
+    pv_iommu_request(opaque, val);
+}
+
+static const MemoryRegionOps doorbell_ops = {
+    .read = doorbell_read,
+    .write = doorbell_write,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+    .valid = {
+        .min_access_size = 4,
+        .max_access_size = 4,
+    },
+    .impl = {
+        .min_access_size = 4,
+        .max_access_size = 4,
+    },
+};
+
+/*
+ * An access of a device comes here in pieces of up to 8 bytes. Pieces that
+ * follow one another are one access, and counted so.
+ */
+void pv_iommu_fault(PvIommuState *s, uint16_t rid, hwaddr addr, unsigned size,
+                    bool write)
+{
+    uint32_t info = rid | (write ? PV_IOMMU_FAULT_WRITE : 0);
+    bool more = s->fault_count && s->fault_info == info &&
+                s->fault_next == addr;
+
+    s->fault_next = addr + size;
+    if (more) {
+        return;
+    }
+
+    s->fault_count++;
+    s->fault_addr = addr;
+    s->fault_info = info;
+    trace_pv_iommu_fault(rid, addr, write);
+    qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: device %02x:%02x.%x: %s at DMA "
+                  "address 0x%" HWADDR_PRIx " refused\n", PCI_BUS_NUM(rid),
+                  PCI_SLOT(rid), PCI_FUNC(rid), write ? "write" : "read", addr);
+}
+
+void pv_iommu_regs_init(PvIommuState *s)
+{
+    PCIDevice *pdev = PCI_DEVICE(s);
+
+    memory_region_init_io(&s->regs, OBJECT(s), &regs_ops, s, "pv-iommu-regs",
+                          PV_IOMMU_REGS_SIZE);
+    pci_register_bar(pdev, PV_IOMMU_BAR_REGS, PCI_BASE_ADDRESS_SPACE_MEMORY,
+                     &s->regs);
+    memory_region_init_io(&s->doorbell, OBJECT(s), &doorbell_ops, s,
+                          "pv-iommu-doorbell", PV_IOMMU_DOORBELL_SIZE);
+    pci_register_bar(pdev, PV_IOMMU_BAR_DOORBELL, PCI_BASE_ADDRESS_SPACE_IO,
+                     &s->doorbell);
+}

@@ -1,0 +1,255 @@
+/*
+ * pv-iommu: migration
+ *
+ * The window's memory and the arena's travel as RAM. What the stream adds is
+ * the registers, who is attached, and the live mappings. Its numbers are as
+ * little to be trusted as a guest's: everything is judged as a request is.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "migration/vmstate.h"
+#include "qemu/bitmap.h"
+#include "qemu/error-report.h"
+#include "pv-iommu.h"
+#include "trace.h"
+
+static int drop_records(void *opaque)
+{
+    PvIommuState *s = opaque;
+
+    g_clear_pointer(&s->mig_devices, g_free);
+    g_clear_pointer(&s->mig_mappings, g_free);
+    g_clear_pointer(&s->mig_segs, g_free);
+    s->mig_nr_devices = 0;
+    s->mig_nr_mappings = 0;
+    s->mig_nr_segs = 0;
+    return 0;
+}
+
+static int pv_iommu_pre_save(void *opaque)
+{
+    PvIommuState *s = opaque;
+    PvIommuMappingRecord *mr;
+    PvIommuDeviceRecord *dr;
+    PvIommuDevice *dev;
+    GHashTableIter iter;
+    PvIommuSeg *seg;
+
+    drop_records(s);
+    s->mig_nr_devices = g_hash_table_size(s->devices);
+    s->mig_nr_mappings = s->nr_mappings;
+    s->mig_nr_segs = s->nr_segs;
+    dr = s->mig_devices = g_new0(PvIommuDeviceRecord, s->mig_nr_devices);
+    mr = s->mig_mappings = g_new0(PvIommuMappingRecord, s->mig_nr_mappings);
+    seg = s->mig_segs = g_new0(PvIommuSeg, s->mig_nr_segs);
+
+    g_hash_table_iter_init(&iter, s->devices);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&dev)) {
+        PvIommuMapping *m;
+
+        dr->rid = pci_get_bdf(dev->pdev);
+        dr->mode = dev->mode;
+        QLIST_FOREACH(m, &dev->mappings, next) {
+            mr->rid = dr->rid;
+            mr->dma_addr = s->arena_base + m->offset;
+            mr->length = m->length;
+            mr->dirs = m->dirs;
+            mr->nr_segs = m->nr_segs;
+            memcpy(seg, m->segs, m->nr_segs * sizeof(*seg));
+            seg += m->nr_segs;
+            mr++;
+        }
+        dr++;
+    }
+
+    trace_pv_iommu_pre_save(s->mig_nr_devices, s->mig_nr_mappings);
+    return 0;
+}
+
+/* Before the arrays are allocated: a granule holds one mapping at the most */
+static bool counts_are_good(void *opaque, int version_id)
+{
+    PvIommuState *s = opaque;
+    uint64_t max = s->arena_size / PV_IOMMU_GRANULE;
+
+    return s->mig_nr_devices >= 0 && s->mig_nr_devices <= UINT16_MAX + 1 &&
+           s->mig_nr_mappings >= 0 && s->mig_nr_mappings <= max &&
+           s->mig_nr_segs >= 0 &&
+           s->mig_nr_segs <= s->mig_nr_mappings * (int64_t)PV_IOMMU_MAX_SEGS;
+}
+
+static bool load_mapping(PvIommuState *s, const PvIommuMappingRecord *mr,
+                         const PvIommuSeg *segs)
+{
+    PvIommuDevice *dev = pv_iommu_find_device(s, mr->rid);
+    uint64_t offset = mr->dma_addr - s->arena_base;
+    uint64_t first, nr;
+
+    if (!dev || dev->mode != PV_IOMMU_ATTACH_BOUNCE ||
+        !mr->dirs || mr->dirs & ~PV_IOMMU_DIRS ||
+        mr->dma_addr < s->arena_base || offset >= s->arena_size ||
+        !QEMU_IS_ALIGNED(offset, PV_IOMMU_GRANULE) ||
+        !mr->length || mr->length > s->arena_size - offset ||
+        pv_iommu_map_check(s, mr->length, mr->nr_segs, segs)) {
+        return false;
+    }
+
+    first = offset / PV_IOMMU_GRANULE;
+    nr = DIV_ROUND_UP(mr->length, PV_IOMMU_GRANULE);
+    if (find_next_bit(s->arena_used, first + nr, first) < first + nr) {
+        return false;
+    }
+    /* the slot's contents came with the arena's */
+    pv_iommu_mapping_new(s, dev, offset, mr->length, mr->dirs, mr->nr_segs,
+                         segs);
+    return true;
+}
+
+static int load_records(PvIommuState *s)
+{
+    const PvIommuSeg *segs = s->mig_segs;
+    uint32_t left = s->mig_nr_segs;
+    int32_t i;
+
+    if (s->guest_features & ~s->host_features ||
+        (s->enabled && !s->guest_features) ||
+        (!s->enabled && (s->mig_nr_devices || s->mig_nr_mappings))) {
+        error_report("pv-iommu: the guest has accepted features 0x%" PRIx64
+                     ", this host offers 0x%" PRIx64 ": give hw-iommu= and "
+                     "arena-size= the same values on both hosts",
+                     s->guest_features, s->host_features);
+        return -EINVAL;
+    }
+
+    for (i = 0; i < s->mig_nr_devices; i++) {
+        uint32_t mode = s->mig_devices[i].mode;
+        uint16_t rid = s->mig_devices[i].rid;
+
+        if ((mode != PV_IOMMU_ATTACH_WINDOW &&
+             mode != PV_IOMMU_ATTACH_BOUNCE) ||
+            pv_iommu_attach(s, rid, mode) != PV_IOMMU_S_OK) {
+            error_report("pv-iommu: device %02x:%02x.%x cannot be attached "
+                         "here as it was on the source (mode 0x%x)",
+                         PCI_BUS_NUM(rid), PCI_SLOT(rid), PCI_FUNC(rid), mode);
+            return -EINVAL;
+        }
+    }
+
+    for (i = 0; i < s->mig_nr_mappings; i++) {
+        const PvIommuMappingRecord *mr = &s->mig_mappings[i];
+
+        if (mr->nr_segs > left || !load_mapping(s, mr, segs)) {
+            error_report("pv-iommu: the stream has a bad mapping at 0x%"
+                         PRIx64, mr->dma_addr);
+            return -EINVAL;
+        }
+        segs += mr->nr_segs;
+        left -= mr->nr_segs;
+    }
+    return left ? -EINVAL : 0;
+}
+
+static int pv_iommu_pre_load(void *opaque)
+{
+    PvIommuState *s = opaque;
+
+    drop_records(s);
+    pv_iommu_detach_all(s);
+    return 0;
+}
+
+static int pv_iommu_post_load(void *opaque, int version_id)
+{
+    PvIommuState *s = opaque;
+    int ret = load_records(s);
+
+    trace_pv_iommu_post_load(s->mig_nr_devices, s->mig_nr_mappings);
+    if (ret) {
+        pv_iommu_detach_all(s);
+    }
+    drop_records(s);
+    return ret;
+}
+
+static const VMStateDescription vmstate_device = {
+    .name = "pv-iommu-pci/device",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (VMStateField[]) {
+        VMSTATE_UINT16(rid, PvIommuDeviceRecord),
+        VMSTATE_UINT32(mode, PvIommuDeviceRecord),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+static const VMStateDescription vmstate_mapping = {
+    .name = "pv-iommu-pci/mapping",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (VMStateField[]) {
+        VMSTATE_UINT64(dma_addr, PvIommuMappingRecord),
+        VMSTATE_UINT64(length, PvIommuMappingRecord),
+        VMSTATE_UINT32(dirs, PvIommuMappingRecord),
+        VMSTATE_UINT32(nr_segs, PvIommuMappingRecord),
+        VMSTATE_UINT16(rid, PvIommuMappingRecord),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+static const VMStateDescription vmstate_seg = {
+    .name = "pv-iommu-pci/seg",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (VMStateField[]) {
+        VMSTATE_UINT64(addr, PvIommuSeg),
+        VMSTATE_UINT32(len, PvIommuSeg),
+        VMSTATE_UINT32(pos, PvIommuSeg),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+const VMStateDescription vmstate_pv_iommu = {
+    .name = TYPE_PV_IOMMU_PCI,
+    .version_id = 1,
+    .minimum_version_id = 1,
+    /* devices load after it: virtio looks at its rings through our spaces */
+    .priority = MIG_PRI_IOMMU,
+    .pre_save = pv_iommu_pre_save,
+    .post_save = drop_records,
+    .pre_load = pv_iommu_pre_load,
+    .post_load = pv_iommu_post_load,
+    .fields = (VMStateField[]) {
+        VMSTATE_PCI_DEVICE(parent_obj, PvIommuState),
+        VMSTATE_UINT64_EQUAL(memaddr, PvIommuState,
+                             "pv-iommu: memaddr= differs: set it"),
+        VMSTATE_UINT64_EQUAL(window_size, PvIommuState,
+                             "pv-iommu: the size of memdev= differs"),
+        VMSTATE_UINT64_EQUAL(dma_base, PvIommuState,
+                             "pv-iommu: dma-base= differs"),
+        VMSTATE_UINT64_EQUAL(arena_base, PvIommuState,
+                             "pv-iommu: arena-base= differs: set it"),
+        VMSTATE_UINT64_EQUAL(arena_size, PvIommuState,
+                             "pv-iommu: arena-size= differs"),
+        VMSTATE_UINT64(guest_features, PvIommuState),
+        VMSTATE_BOOL(enabled, PvIommuState),
+        VMSTATE_UINT32(errors, PvIommuState),
+        VMSTATE_UINT64(fault_count, PvIommuState),
+        VMSTATE_UINT64(fault_addr, PvIommuState),
+        VMSTATE_UINT64(fault_next, PvIommuState),
+        VMSTATE_UINT32(fault_info, PvIommuState),
+        VMSTATE_INT32(mig_nr_devices, PvIommuState),
+        VMSTATE_INT32(mig_nr_mappings, PvIommuState),
+        VMSTATE_INT32(mig_nr_segs, PvIommuState),
+        VMSTATE_VALIDATE("number of mappings fits the arena", counts_are_good),
+        VMSTATE_STRUCT_VARRAY_ALLOC(mig_devices, PvIommuState, mig_nr_devices,
+                                    1, vmstate_device, PvIommuDeviceRecord),
+        VMSTATE_STRUCT_VARRAY_ALLOC(mig_mappings, PvIommuState,
+                                    mig_nr_mappings, 1, vmstate_mapping,
+                                    PvIommuMappingRecord),
+        VMSTATE_STRUCT_VARRAY_ALLOC(mig_segs, PvIommuState, mig_nr_segs, 1,
+                                    vmstate_seg, PvIommuSeg),
+        VMSTATE_END_OF_LIST()
+    },
+};

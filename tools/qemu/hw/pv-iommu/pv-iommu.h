@@ -1,0 +1,195 @@
+/*
+ * pv-iommu: a window of guest memory for DMA: internal definitions
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_PV_IOMMU_H
+#define HW_PV_IOMMU_H
+
+#include "qemu/units.h"
+#include "pv-iommu-compat.h"
+#include "qom/object.h"
+#include "standard-headers/linux/pv_iommu.h"
+
+#define TYPE_PV_IOMMU_PCI "pv-iommu-pci"
+OBJECT_DECLARE_SIMPLE_TYPE(PvIommuState, PV_IOMMU_PCI)
+
+/* Where devices write their message signalled interrupts to */
+#define PV_IOMMU_MSI_BASE       0xfee00000ULL
+#define PV_IOMMU_MSI_SIZE       (1 * MiB)
+
+/* The window's size and the automatic places of window and arena */
+#define PV_IOMMU_WINDOW_ALIGN   (2 * MiB)
+#define PV_IOMMU_DMA_BASE       (1 * MiB)
+
+#define PV_IOMMU_ARENA_SIZE     (64 * MiB)
+#define PV_IOMMU_ARENA_MAX      (64 * GiB)
+
+#define PV_IOMMU_DIRS           (PV_IOMMU_DIR_TO_DEVICE | \
+                                 PV_IOMMU_DIR_FROM_DEVICE)
+
+/* One piece of guest memory in a mapping; struct pv_iommu_seg, judged */
+typedef struct PvIommuSeg {
+    uint64_t addr;
+    uint32_t len;
+    uint32_t pos;
+} PvIommuSeg;
+
+/*
+ * What the requester of a DMA access reaches. Requesters that the PCI topology
+ * makes indistinguishable share one, and so do all vfio-pci devices where that
+ * is possible.
+ */
+typedef struct PvIommuSpace {
+    /* the key; bus is NULL in the space that vfio-pci devices share */
+    PCIBus *bus;
+    int devfn;
+
+    PvIommuState *iommu;
+    AddressSpace as;
+    MemoryRegion root;
+    MemoryRegion refused;       /* beneath all the rest */
+    MemoryRegion bypass;
+    MemoryRegion window;
+    MemoryRegion arena;
+    MemoryRegion msi;
+
+    uint32_t users;             /* devices attached */
+    uint32_t mode;              /* theirs: one PV_IOMMU_ATTACH_* */
+} PvIommuSpace;
+
+typedef struct PvIommuMapping PvIommuMapping;
+
+/* A device that the guest has attached */
+typedef struct PvIommuDevice {
+    PCIDevice *pdev;
+    PvIommuSpace *space;
+    uint32_t mode;              /* one PV_IOMMU_ATTACH_* */
+    QLIST_HEAD(, PvIommuMapping) mappings;
+} PvIommuDevice;
+
+/* A live mapping: a slot of the arena and the guest memory it stands for */
+struct PvIommuMapping {
+    PvIommuDevice *dev;
+    QLIST_ENTRY(PvIommuMapping) next;
+    uint64_t offset;            /* of the slot in the arena */
+    uint64_t length;
+    uint32_t dirs;              /* PV_IOMMU_DIR_* */
+    uint32_t nr_segs;
+    PvIommuSeg segs[];
+};
+
+/* The same two as the migration stream carries them */
+typedef struct PvIommuDeviceRecord {
+    uint16_t rid;
+    uint32_t mode;
+} PvIommuDeviceRecord;
+
+typedef struct PvIommuMappingRecord {
+    uint64_t dma_addr;
+    uint64_t length;
+    uint32_t dirs;
+    uint32_t nr_segs;
+    uint16_t rid;
+} PvIommuMappingRecord;
+
+struct PvIommuState {
+    PCIDevice parent_obj;
+
+    /* properties */
+    HostMemoryBackend *memdev;
+    uint64_t memaddr;           /* guest-physical address; 0: found by QEMU */
+    uint64_t dma_base;
+    uint64_t arena_size;
+    uint64_t arena_base;        /* 0: behind the window */
+    OnOffAuto hw_iommu;
+    bool boot_bypass;
+    uint32_t error_rate;
+    uint32_t error_ops;         /* one bit for each opcode */
+    bool withhold;
+
+    /* registers */
+    MemoryRegion regs;
+    MemoryRegion doorbell;
+    uint64_t host_features;
+    uint64_t guest_features;
+    uint64_t window_size;
+    bool enabled;
+    uint32_t errors;
+    uint64_t fault_count;
+    uint64_t fault_addr;
+    uint64_t fault_next;        /* where the refused access would go on */
+    uint32_t fault_info;
+
+    uint32_t error_clock;       /* requests since error-rate last struck */
+
+    GHashTable *spaces;         /* of PvIommuSpace by bus and devfn */
+    PvIommuSpace *vfio_space;
+    GHashTable *devices;        /* of PvIommuDevice by PCIDevice */
+    DeviceListener listener;
+    Notifier machine_done;
+    bool listening;
+
+    /* the arena; index of all three is the granule */
+    MemoryRegion arena;
+    unsigned long *arena_used;
+    PvIommuMapping **arena_slots;   /* at a mapping's first granule */
+    uint32_t nr_mappings;
+    uint32_t nr_dropped;        /* by detach, reset or unplug */
+    uint32_t nr_segs;           /* in all mappings */
+
+    /* filled for the duration of a save or a load */
+    int32_t mig_nr_devices;
+    int32_t mig_nr_mappings;
+    int32_t mig_nr_segs;
+    PvIommuDeviceRecord *mig_devices;
+    PvIommuMappingRecord *mig_mappings;
+    PvIommuSeg *mig_segs;
+};
+
+/* pv-iommu-regs.c */
+void pv_iommu_regs_init(PvIommuState *s);
+void pv_iommu_clear(PvIommuState *s, bool system);
+void pv_iommu_fault(PvIommuState *s, uint16_t rid, hwaddr addr, unsigned size,
+                    bool write);
+
+/* pv-iommu-space.c */
+void pv_iommu_spaces_init(PvIommuState *s);
+void pv_iommu_spaces_cleanup(PvIommuState *s);
+bool pv_iommu_serves(PvIommuState *s, PCIDevice *pdev);
+PvIommuDevice *pv_iommu_find_device(PvIommuState *s, uint16_t rid);
+uint32_t pv_iommu_attach(PvIommuState *s, uint16_t rid, uint32_t mode);
+uint32_t pv_iommu_detach(PvIommuState *s, uint16_t rid);
+void pv_iommu_detach_device(PvIommuState *s, PCIDevice *pdev);
+void pv_iommu_detach_all(PvIommuState *s);
+void pv_iommu_withhold(PvIommuState *s, bool withhold);
+
+/* pv-iommu-req.c */
+void pv_iommu_request(PvIommuState *s, uint32_t pfn);
+
+/* pv-iommu-arena.c */
+bool pv_iommu_is_ram(hwaddr addr, uint64_t len);
+bool pv_iommu_arena_init(PvIommuState *s, Error **errp);
+void pv_iommu_arena_cleanup(PvIommuState *s);
+uint32_t pv_iommu_map_check(PvIommuState *s, uint64_t length, uint64_t nr_segs,
+                            const PvIommuSeg *segs);
+bool pv_iommu_arena_find_room(PvIommuState *s, uint64_t length,
+                              uint64_t dma_limit, uint64_t align_mask,
+                              uint64_t boundary_mask, uint64_t *offset);
+PvIommuMapping *pv_iommu_mapping_new(PvIommuState *s, PvIommuDevice *dev,
+                                     uint64_t offset, uint64_t length,
+                                     uint32_t dirs, uint32_t nr_segs,
+                                     const PvIommuSeg *segs);
+void pv_iommu_mapping_fill(PvIommuState *s, PvIommuMapping *m);
+PvIommuMapping *pv_iommu_mapping_find(PvIommuState *s, PvIommuDevice *dev,
+                                      uint64_t dma_addr);
+uint32_t pv_iommu_mapping_copy(PvIommuState *s, PvIommuMapping *m,
+                               uint64_t offset, uint64_t length,
+                               bool to_device);
+void pv_iommu_mapping_free(PvIommuState *s, PvIommuMapping *m);
+
+/* pv-iommu-vmstate.c */
+extern const VMStateDescription vmstate_pv_iommu;
+
+#endif /* HW_PV_IOMMU_H */

@@ -1,0 +1,167 @@
+/*
+ * QTest testcase for the pv-iommu device: command lines
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "pv-iommu-test.h"
+
+typedef struct BadArgs {
+    const char *name;
+    const char *args;
+    const char *message;
+    const char *remedy;
+} BadArgs;
+
+#define M   "-machine q35 -m 64M,maxmem=1G "
+#define WIN "-object memory-backend-ram,id=win0,size=4M "
+#define PV  "-device pv-iommu-pci,memdev=win0"
+
+static const BadArgs bad_args[] = {
+    { "memdev/none", M "-device pv-iommu-pci",
+      "memdev= is not set", "-object memory-backend-ram" },
+    { "memdev/size", M "-object memory-backend-ram,id=win0,size=5M " PV,
+      "memdev=win0 has 0x500000 bytes, not a multiple of 2 MiB", "size=" },
+    { "memdev/in-use", M "-machine memory-backend=win0 "
+      "-object memory-backend-ram,id=win0,size=64M " PV,
+      "memdev=win0 is in use already", "a memory backend of its own" },
+    { "dma-base/msi", M WIN PV ",dma-base=0xfec00000",
+      "dma-base=0xfec00000 puts a window of 0x400000 bytes across the MSI "
+      "range 0xfee00000-0xfeefffff", "dma-base=0x100000000" },
+    { "dma-base/msi-inside", M WIN PV ",dma-base=0xfeeff000",
+      "across the MSI range 0xfee00000-0xfeefffff", "dma-base=0x100000000" },
+    { "dma-base/align", M WIN PV ",dma-base=0x800",
+      "dma-base=0x800 is not a multiple of 4 KiB", NULL },
+    { "dma-base/wrap", M WIN PV ",dma-base=0xffffffffffe00000",
+      "dma-base=0xffffffffffe00000 is not", NULL },
+    { "arena-size/align", M WIN PV ",arena-size=4097",
+      "arena-size=0x1001 is not a multiple of 4 KiB", NULL },
+    { "arena-size/huge", M WIN PV ",arena-size=1T",
+      "arena-size=0x10000000000 is not", NULL },
+    { "arena-base/window", M WIN PV ",arena-base=0x200000",
+      "arena-base=0x200000 is not a multiple of 4 KiB clear of the window",
+      "arena-base= out" },
+    { "arena-base/msi", M WIN PV ",arena-base=0xfd000000",
+      "arena-base=0xfd000000 is not", "arena-base= out" },
+    { "hw-iommu/no-way", M WIN PV ",hw-iommu=off,arena-size=0",
+      "with hw-iommu=off and arena-size=0 there is no way for streaming DMA",
+      "arena-size=" },
+    { "maxmem/missing", "-machine q35 -m 64M " WIN PV,
+      "no place for the window (memdev=win0, 0x400000 bytes)",
+      "-m 64M,maxmem=68M" },
+    { "maxmem/small", "-machine q35 -m 64M,maxmem=66M " WIN PV,
+      "no place for the window (memdev=win0, 0x400000 bytes): not enough "
+      "space", "-m 64M,maxmem=68M" },
+    { "memaddr/outside", M WIN PV ",memaddr=0x1000000",
+      "no place for the window", "memaddr=" },
+    { "bus", M WIN "-device pcie-root-port,id=rp0 "
+      "-device pv-iommu-pci,memdev=win0,bus=rp0",
+      "bus=rp0 is not the machine's root bus", "bus=pcie.0" },
+    { "bus/bypass", "-machine q35,default-bus-bypass-iommu=on "
+      "-m 64M,maxmem=1G " WIN PV,
+      "it bypasses IOMMUs", "default-bus-bypass-iommu=off" },
+    { "second", M WIN PV " -object memory-backend-ram,id=win1,size=4M "
+      "-device pv-iommu-pci,memdev=win1",
+      "there can be one pv-iommu-pci only", "Remove this one" },
+    { "iommu/before", M WIN "-device intel-iommu " PV,
+      "bus 'pcie.0' has another IOMMU already", "intel-iommu" },
+    { "iommu/after", M WIN PV " -device intel-iommu",
+      "another IOMMU has taken bus 'pcie.0' from it", "intel-iommu" },
+    { "iommu/virtio", M WIN "-device virtio-iommu-pci " PV,
+      "bus 'pcie.0' has another IOMMU already", "virtio-iommu-pci" },
+};
+
+#undef M
+#undef WIN
+#undef PV
+
+static void test_bad_args(const void *data)
+{
+    const BadArgs *t = data;
+    int status;
+    g_autofree char *out = qemu_stderr(t->args, true, &status);
+
+    g_test_message("%s", out);
+    g_assert_cmpint(status, !=, 0);
+    g_assert_nonnull(strstr(out, t->message));
+    if (t->remedy) {
+        g_assert_nonnull(strstr(strstr(out, t->message), t->remedy));
+    }
+}
+
+static void test_good_args(void)
+{
+    int status;
+    g_autofree char *quiet = NULL;
+    g_autofree char *warned = NULL;
+    g_autofree char *pc = NULL;
+
+    /* with iommu_platform=on, no word; without it, a warning that names it */
+    quiet = qemu_stderr("-machine q35 -m 64M,maxmem=1G "
+                        "-object memory-backend-ram,id=win0,size=4M "
+                        "-device pv-iommu-pci,memdev=win0 "
+                        "-device virtio-rng-pci,id=rng0,iommu_platform=on,"
+                        "disable-legacy=on", true, &status);
+    g_assert_cmpint(status, ==, 0);
+    g_assert_null(strstr(quiet, "pv-iommu"));
+
+    warned = qemu_stderr("-machine q35 -m 64M,maxmem=1G "
+                         "-object memory-backend-ram,id=win0,size=4M "
+                         "-device pv-iommu-pci,memdev=win0 "
+                         "-device pcie-root-port,id=rp0 "
+                         "-device virtio-rng-pci,id=rng0,bus=rp0", true,
+                         &status);
+    g_assert_cmpint(status, ==, 0);
+    g_assert_nonnull(strstr(warned, "'rng0' bypasses pv-iommu-pci"));
+    g_assert_nonnull(strstr(warned, "iommu_platform=on"));
+
+    /* exactly the room that the message asks for */
+    pc = qemu_stderr("-machine pc -m 64M,maxmem=68M "
+                     "-object memory-backend-ram,id=win0,size=4M "
+                     "-device pv-iommu-pci,memdev=win0,arena-size=0,"
+                     "hw-iommu=on,memaddr=0x100000000", true, &status);
+    g_assert_cmpint(status, ==, 0);
+    g_assert_null(strstr(pc, "pv-iommu"));
+}
+
+/* It cannot be plugged or unplugged while the machine runs */
+static void test_hotplug(void)
+{
+    Vm *vm = vm_start_on("pc", "", "-object memory-backend-ram,id=win1,"
+                         "size=2M");
+    g_autofree char *hmp = NULL;
+    QDict *rsp;
+
+    rsp = qtest_qmp(vm->qts, "{'execute': 'device_add', 'arguments': "
+                    "{'driver': 'pv-iommu-pci', 'memdev': 'win1'}}");
+    g_assert(qdict_haskey(rsp, "error"));
+    qobject_unref(rsp);
+    rsp = qtest_qmp(vm->qts, "{'execute': 'device_del', 'arguments': "
+                    "{'id': 'pv0'}}");
+    g_assert(qdict_haskey(rsp, "error"));
+    qobject_unref(rsp);
+    rsp = qtest_qmp(vm->qts, "{'execute': 'object-del', 'arguments': "
+                    "{'id': 'win0'}}");
+    g_assert(qdict_haskey(rsp, "error"));
+    qobject_unref(rsp);
+
+    /* the machine knows the window as one of its memory devices */
+    hmp = qtest_hmp(vm->qts, "info memory-devices");
+    g_assert_nonnull(strstr(hmp, "\"pv0\""));
+    g_assert_nonnull(strstr(hmp, "memaddr: 0x100000000"));
+    g_assert_nonnull(strstr(hmp, "memdev: /objects/win0"));
+    vm_stop(vm);
+}
+
+void add_args_tests(void)
+{
+    qtest_add_func("/pv-iommu/hotplug", test_hotplug);
+    qtest_add_func("/pv-iommu/args/good", test_good_args);
+    for (int i = 0; i < ARRAY_SIZE(bad_args); i++) {
+        g_autofree char *path = g_strdup_printf("/pv-iommu/args/%s",
+                                                bad_args[i].name);
+
+        qtest_add_data_func(path, &bad_args[i], test_bad_args);
+    }
+}

@@ -1,0 +1,383 @@
+/*
+ * QTest testcase for the pv-iommu device: migration
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "libqos/libqos-malloc.h"
+#include "libqos/virtio.h"
+#include "libqos/virtio-pci.h"
+#include "qemu/timer.h"
+#include "standard-headers/linux/virtio_config.h"
+#include "standard-headers/linux/virtio_pci.h"
+#include "pv-iommu-test.h"
+
+#define PROPS           ",boot-bypass=off,hw-iommu=on,arena-size=1M"
+#define RID_RNG         0x30    /* at 06.0 */
+
+static void wait_migration(QTestState *qts)
+{
+    for (;;) {
+        QDict *rsp = qtest_qmp(qts, "{'execute': 'query-migrate'}");
+        QDict *ret = qdict_get_qdict(rsp, "return");
+        const char *status = qdict_get_try_str(ret, "status");
+        bool done = status && !strcmp(status, "completed");
+
+        g_assert(!status || strcmp(status, "failed"));
+        qobject_unref(rsp);
+        if (done) {
+            return;
+        }
+        g_usleep(10 * 1000);
+    }
+}
+
+/* A file for the migration stream */
+static char *state_file(void)
+{
+    char *file = NULL;
+    int fd = g_file_open_tmp("pv-iommu-state-XXXXXX", &file, NULL);
+
+    g_assert(fd >= 0);
+    close(fd);
+    return file;
+}
+
+static void save(Vm *vm, const char *file)
+{
+    g_autofree char *uri = g_strdup_printf("exec:cat > %s", file);
+
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'migrate', 'arguments': "
+                             "{'uri': %s}}", uri);
+    wait_migration(vm->qts);
+    vm_stop(vm);
+}
+
+static Vm *load(const char *file, const char *first, const char *props)
+{
+    g_autofree char *uri = g_strdup_printf("exec:cat %s", file);
+    Vm *vm = vm_launch("q35", first, props, "-incoming defer");
+
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'migrate-incoming', "
+                             "'arguments': {'uri': %s}}", uri);
+    wait_migration(vm->qts);
+    qtest_qmp_eventwait(vm->qts, "RESUME");
+    vm_probe(vm);
+    return vm;
+}
+
+/* A guest with one device in each mode, and mappings in flight */
+static Vm *start_busy(uint64_t dma[3])
+{
+    Vm *vm = vm_start(PROPS);
+    struct pv_iommu_req req;
+
+    set_features(vm, PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BOUNCE), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(attach(vm, RID2, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_OK);
+    fill(vm, SRC, 16384, 1);
+    fill(vm, WINDOW_ADDR, 8192, 2);
+    dma[0] = map(vm, RID, SRC, 8192);
+    dma[1] = map(vm, RID, SRC, 1);
+    map_init(&req, RID, 0, 0);
+    req.nr_segs = cpu_to_le16(2);
+    req.length = cpu_to_le64(1000);
+    seg_set(&req, 0, SRC + 8192, 10, 3);
+    seg_set(&req, 1, SRC + 12288, 900, 50);
+    dma[2] = map_submit(vm, &req);
+    g_assert_cmpuint(unmap(vm, RID, dma[1], 0), ==, PV_IOMMU_S_OK);
+    dma_copy(vm, &vm->edu[0], WINDOW_DMA, dma[2], 20);
+    dma_store(vm, &vm->edu[1], WILD, 8);
+    return vm;
+}
+
+static void test_migrate(void)
+{
+    g_autofree char *file = state_file();
+    uint64_t dma[3];
+    uint32_t errors;
+    Vm *vm;
+
+    vm = start_busy(dma);
+    errors = vm->errors;
+    save(vm, file);
+    vm = load(file, "", PROPS);
+    vm->errors = errors;
+
+    /* registers, and who is attached how */
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, PV_IOMMU_CTL_ENABLE);
+    check_fault(vm, 1, WILD, RID2 | PV_IOMMU_FAULT_WRITE);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BOUNCE), ==,
+                     PV_IOMMU_S_STATE);
+    g_assert_cmpuint(attach(vm, RID2, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_STATE);
+    g_assert(!dma_reaches(vm, &vm->edu[1], dma[0], WILD));
+    g_assert_cmpuint(prop(vm, "x-live-mappings"), ==, 2);
+
+    /* memory: the window's, the guest's, the arena's */
+    check(vm, WINDOW_ADDR, 8192, WINDOW_ADDR, 2);
+    check(vm, SRC, 16384, SRC, 1);
+    dma_copy(vm, &vm->edu[0], dma[2], WINDOW_DMA + 0x2000, 1000);
+    check(vm, WINDOW_ADDR + 0x2000, 20, WINDOW_ADDR, 2);
+    check_zero(vm, WINDOW_ADDR + 0x2000 + 20, 30);
+    check(vm, WINDOW_ADDR + 0x2000 + 50, 900, SRC + 12288, 1);
+
+    /* and the mappings live on */
+    g_assert_cmpuint(unmap(vm, RID, dma[1], 0), ==, PV_IOMMU_S_HANDLE);
+    dma_copy(vm, &vm->edu[0], WINDOW_DMA, dma[0] + 4096, 100);
+    g_assert_cmpuint(unmap(vm, RID, dma[0], PV_IOMMU_DIR_FROM_DEVICE), ==,
+                     PV_IOMMU_S_OK);
+    check(vm, SRC, 4096, SRC, 1);
+    check(vm, SRC + 4096, 100, WINDOW_ADDR, 2);
+    check(vm, SRC + 4196, 16384 - 4196, SRC + 4196, 1);
+    g_assert_cmpuint(unmap(vm, RID, dma[2], PV_IOMMU_DIR_FROM_DEVICE), ==,
+                     PV_IOMMU_S_OK);
+    check(vm, SRC + 8192, 10, WINDOW_ADDR + 3, 2);
+    check(vm, SRC + 12288, 900, SRC + 12288, 1);
+    g_assert_cmpuint(prop(vm, "x-live-mappings"), ==, 0);
+    check_alive(vm);
+
+    vm_stop(vm);
+    unlink(file);
+}
+
+/* Destinations that cannot take the guest, and why they say so */
+static void test_migrate_refused(void)
+{
+    static const struct {
+        const char *props;
+        const char *edu1;
+        const char *message;
+    } hosts[] = {
+        { ",hw-iommu=off,arena-size=1M", "-device edu,addr=5",
+          "the guest has accepted features 0x3, this host offers 0x2" },
+        { ",hw-iommu=on,arena-size=2M", "-device edu,addr=5",
+          "Size mismatch: 0000:00:03.0/pv-iommu.arena" },
+        { ",hw-iommu=on,arena-size=1M,dma-base=0x200000",
+          "-device edu,addr=5", "dma-base= differs" },
+        { ",hw-iommu=on,arena-size=1M,memaddr=0x100200000",
+          "-device edu,addr=5", "memaddr= differs" },
+        { ",hw-iommu=on,arena-size=1M", "",
+          "device 00:05.0 cannot be attached here" },
+    };
+    g_autofree char *file = state_file();
+    uint64_t dma[3];
+
+    save(start_busy(dma), file);
+    for (int i = 0; i < ARRAY_SIZE(hosts); i++) {
+        g_autofree char *args = g_strdup_printf(
+            "-machine q35 -m 64M,slots=1,maxmem=192M "
+            "-object memory-backend-ram,id=win0,size=4M "
+            "-device pv-iommu-pci,id=pv0,addr=3,memdev=win0%s "
+            "-device edu,addr=4 %s -incoming 'exec:cat %s'",
+            hosts[i].props, hosts[i].edu1, file);
+        g_autofree char *out = NULL;
+        int status;
+
+        out = qemu_stderr(args, false, &status);
+        g_test_message("%s", out);
+        g_assert_cmpint(status, !=, 0);
+        g_assert_nonnull(strstr(out, hosts[i].message));
+    }
+    unlink(file);
+}
+
+/* Put to in place of the one place in the stream where from is */
+static void spoil(const char *file, const char *bad, const uint64_t *from,
+                  const uint64_t *to, int nr)
+{
+    uint64_t find[4], put[4];
+    g_autofree char *buf = NULL;
+    char *at;
+    gsize len;
+    int i;
+
+    for (i = 0; i < nr; i++) {
+        find[i] = cpu_to_be64(from[i]);
+        put[i] = cpu_to_be64(to[i]);
+    }
+    g_assert(g_file_get_contents(file, &buf, &len, NULL));
+    at = memmem(buf, len, find, nr * sizeof(find[0]));
+    g_assert_nonnull(at);
+    g_assert_null(memmem(at + 1, buf + len - at - 1, find,
+                         nr * sizeof(find[0])));
+    memcpy(at, put, nr * sizeof(put[0]));
+    g_assert(g_file_set_contents(bad, buf, len, NULL));
+}
+
+/* A stream that says what the source would not have granted */
+static void test_migrate_bad_stream(void)
+{
+    g_autofree char *file = state_file();
+    g_autofree char *bad = state_file();
+    g_autofree char *args = g_strdup_printf(
+        "-machine q35 -m 64M,slots=1,maxmem=192M "
+        "-object memory-backend-ram,id=win0,size=4M "
+        "-device pv-iommu-pci,id=pv0,addr=3,memdev=win0" PROPS " "
+        "-device edu,addr=4 -device edu,addr=5 -incoming 'exec:cat %s'", bad);
+    uint64_t dma[3];
+
+    save(start_busy(dma), file);
+
+    /* records as the stream has them: mapping, piece, numbers of each */
+    const uint64_t fault = RID2 | PV_IOMMU_FAULT_WRITE;
+    const uint64_t both = PV_IOMMU_DIR_TO_DEVICE |
+                          PV_IOMMU_DIR_FROM_DEVICE;
+    const struct {
+        int nr;
+        uint64_t from[3];
+        uint64_t to[3];
+        const char *message;
+    } lies[] = {
+        /* start, length, directions and pieces */
+        { 3, { dma[0], 8192, both << 32 | 1 }, { 0, 8192, both << 32 | 1 },
+          "bad mapping at 0x0" },
+        { 3, { dma[0], 8192, both << 32 | 1 },
+          { dma[0] + 1, 8192, both << 32 | 1 }, "bad mapping" },
+        { 3, { dma[0], 8192, both << 32 | 1 },
+          { dma[0], UINT64_MAX, both << 32 | 1 }, "bad mapping" },
+        { 3, { dma[0], 8192, both << 32 | 1 },
+          { ARENA_DMA + ARENA_SIZE - 4096, 8192, both << 32 | 1 },
+          "bad mapping" },
+        { 3, { dma[0], 8192, both << 32 | 1 },
+          { dma[2], 8192, both << 32 | 1 }, "bad mapping" },
+        { 3, { dma[0], 8192, both << 32 | 1 }, { dma[0], 8192, 1 },
+          "bad mapping" },
+        { 3, { dma[0], 8192, both << 32 | 1 },
+          { dma[0], 8192, both << 32 | UINT32_MAX }, "bad mapping" },
+        { 3, { dma[0], 8192, both << 32 | 1 },
+          { dma[0], 8192, both << 32 }, "bad mapping" },
+        /* address, length and place */
+        { 2, { SRC + 8192, 10ULL << 32 | 3 },
+          { RAM_SIZE, 10ULL << 32 | 3 }, "bad mapping" },
+        { 2, { SRC + 8192, 10ULL << 32 | 3 },
+          { SRC, 10ULL << 32 | UINT32_MAX }, "bad mapping" },
+        { 2, { SRC + 12288, 900ULL << 32 | 50 },
+          { SRC, 951ULL << 32 | 50 }, "bad mapping" },
+        /* the last fault's device; how many devices, mappings and pieces */
+        { 2, { fault << 32 | 2, 2ULL << 32 | 3 },
+          { fault << 32 | 2, (uint64_t)INT32_MAX << 32 | 3 },
+          "Input validation failed" },
+        { 2, { fault << 32 | 2, 2ULL << 32 | 3 },
+          { fault << 32 | 2, 2ULL << 32 | INT32_MAX },
+          "Input validation failed" },
+        { 2, { fault << 32 | 2, 2ULL << 32 | 3 },
+          { fault << 32 | UINT32_MAX, 2ULL << 32 | 3 },
+          "Input validation failed" },
+    };
+
+    for (int i = 0; i < ARRAY_SIZE(lies); i++) {
+        g_autofree char *out = NULL;
+        int status;
+
+        spoil(file, bad, lies[i].from, lies[i].to, lies[i].nr);
+        out = qemu_stderr(args, false, &status);
+        g_test_message("%s", out);
+        g_assert_cmpint(status, !=, 0);
+        g_assert_nonnull(strstr(out, lies[i].message));
+    }
+    unlink(bad);
+    unlink(file);
+}
+
+/*
+ * libqos cuts the used ring's address to 32 bits, and the window is above
+ * that. Tell the device the right one.
+ */
+static QVirtQueue *rng_queue(Vm *vm, QVirtioPCIDevice *d,
+                             QGuestAllocator *alloc)
+{
+    QVirtQueue *vq = qvirtqueue_setup(&d->vdev, alloc, 0);
+
+    vq->used |= WINDOW_ADDR;
+    qtest_memset(vm->qts, vq->used, 0, 6 + 8 * vq->size);
+    d->vdev.bus->queue_select(&d->vdev, 0);
+    d->vdev.bus->set_queue_address(&d->vdev, vq);
+    qpci_io_writew(d->pdev, d->bar, d->common_cfg_offset +
+                   offsetof(struct virtio_pci_common_cfg, queue_enable), 1);
+    return vq;
+}
+
+/* Have the device write random numbers to buf, which was zero */
+static void rng_use(Vm *vm, QVirtioDevice *d, QVirtQueue *vq, uint64_t buf)
+{
+    uint32_t head;
+
+    qtest_memset(vm->qts, buf, 0, 16);
+    head = qvirtqueue_add(vm->qts, vq, buf, 16, true, false);
+    qvirtqueue_kick(vm->qts, d, vq, head);
+    qvirtio_wait_used_elem(vm->qts, d, vq, head, NULL, 30 * G_USEC_PER_SEC);
+    g_assert(qtest_readq(vm->qts, buf) || qtest_readq(vm->qts, buf + 8));
+    g_assert_cmpuint(reg64(vm, PV_IOMMU_REG_FAULT_COUNT), ==, 0);
+}
+
+/*
+ * virtio looks at its rings when its state is loaded: pv-iommu has to be up by
+ * then, although it comes later on the command line. The window is at the same
+ * address for the guest and for devices, which libqos cannot tell apart.
+ */
+static void test_migrate_virtio(void)
+{
+    const char *rng = "-device virtio-rng-pci,addr=6,iommu_platform=on,"
+                      "disable-legacy=on";
+    const char *props = PROPS ",dma-base=0x100000000";
+    QPCIAddress where = { .devfn = RID_RNG };
+    g_autofree char *file = state_file();
+    QVirtioPCIDevice *d;
+    QGuestAllocator alloc;
+    uint64_t buf;
+    QVirtQueue *vq;
+    Vm *vm;
+
+    alloc_init(&alloc, 0, WINDOW_ADDR, WINDOW_ADDR + WINDOW_SIZE, GRANULE);
+    buf = guest_alloc(&alloc, GRANULE);
+
+    vm = vm_launch("q35", rng, props, "");
+    vm_probe(vm);
+    set_features(vm, PV_IOMMU_F_WINDOW);
+    g_assert_cmpuint(attach(vm, RID_RNG, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_OK);
+    d = virtio_pci_new(vm->bus, &where);
+    qvirtio_pci_device_enable(d);
+    qvirtio_start_device(&d->vdev);
+    qvirtio_set_features(&d->vdev, qvirtio_get_features(&d->vdev) &
+                         (1ULL << VIRTIO_F_VERSION_1 |
+                          1ULL << VIRTIO_F_ACCESS_PLATFORM));
+    vq = rng_queue(vm, d, &alloc);
+    qvirtio_set_driver_ok(&d->vdev);
+    rng_use(vm, &d->vdev, vq, buf);
+    save(vm, file);
+    qos_object_destroy((QOSGraphObject *)d);
+
+    vm = load(file, rng, props);
+    d = virtio_pci_new(vm->bus, &where);
+    qvirtio_pci_device_enable(d);
+    vq->vdev = &d->vdev;
+    rng_use(vm, &d->vdev, vq, buf);
+
+    /* and without the window there is nothing for it */
+    g_assert_cmpuint(detach(vm, RID_RNG), ==, PV_IOMMU_S_OK);
+    qtest_memset(vm->qts, buf, 0, 16);
+    qvirtqueue_kick(vm->qts, &d->vdev, vq,
+                    qvirtqueue_add(vm->qts, vq, buf, 16, true, false));
+    qtest_clock_step(vm->qts, NANOSECONDS_PER_SECOND);
+    check_zero(vm, buf, 16);
+    g_assert_cmpuint(reg64(vm, PV_IOMMU_REG_FAULT_COUNT), >, 0);
+
+    qvirtqueue_cleanup(d->vdev.bus, vq, &alloc);
+    qos_object_destroy((QOSGraphObject *)d);
+    alloc_destroy(&alloc);
+    vm_stop(vm);
+    unlink(file);
+}
+
+void add_migrate_tests(void)
+{
+    qtest_add_func("/pv-iommu/migrate-refused", test_migrate_refused);
+    qtest_add_func("/pv-iommu/migrate-bad-stream", test_migrate_bad_stream);
+    qtest_add_func("/pv-iommu/migrate-virtio", test_migrate_virtio);
+    qtest_add_func("/pv-iommu/migrate", test_migrate);
+}

@@ -1,0 +1,488 @@
+/*
+ * QTest testcase for the pv-iommu device: registers, attach, what devices reach
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "hw/pci/pci_regs.h"
+#include "pv-iommu-test.h"
+
+/*
+ * Registers
+ */
+
+static void test_registers(void)
+{
+    Vm *vm = vm_start(",hw-iommu=on,arena-size=1M");
+
+    g_assert_cmphex(qpci_config_readw(vm->dev, PCI_VENDOR_ID), ==, 0x1af4);
+    g_assert_cmphex(qpci_config_readw(vm->dev, PCI_DEVICE_ID), ==, 0x10f0);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_MAGIC), ==, PV_IOMMU_MAGIC);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_VERSION), ==, PV_IOMMU_VERSION);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_HOST_FEATURES), ==,
+                    PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_GUEST_FEATURES), ==, 0);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, 0);
+    g_assert_cmpuint(reg(vm, PV_IOMMU_REG_ERRORS), ==, 0);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_WINDOW_ADDR), ==, WINDOW_ADDR);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_WINDOW_SIZE), ==, WINDOW_SIZE);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_WINDOW_DMA), ==, WINDOW_DMA);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_ARENA_DMA), ==, ARENA_DMA);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_ARENA_SIZE), ==, ARENA_SIZE);
+    g_assert_cmpuint(reg64(vm, PV_IOMMU_REG_FAULT_COUNT), ==, 0);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_FAULT_ADDR), ==, 0);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_FAULT_INFO), ==, 0);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_DOORBELL), ==, 0);
+
+    /* unlisted ones read as zero, and no write changes a read-only one */
+    for (uint64_t i = 0; i < PV_IOMMU_REGS_SIZE; i += 4) {
+        uint32_t before = reg(vm, i);
+
+        if (i > PV_IOMMU_REG_FAULT_INFO) {
+            g_assert_cmphex(before, ==, 0);
+        }
+        if (i != PV_IOMMU_REG_GUEST_FEATURES &&
+            i != PV_IOMMU_REG_GUEST_FEATURES + 4 &&
+            i != PV_IOMMU_REG_CONTROL && i != PV_IOMMU_REG_DOORBELL) {
+            set_reg(vm, i, ~before);
+            g_assert_cmphex(reg(vm, i), ==, before);
+        }
+    }
+
+    /* the window is ordinary memory */
+    fill(vm, WINDOW_ADDR, 4096, 1);
+    check(vm, WINDOW_ADDR, 4096, WINDOW_ADDR, 1);
+    fill(vm, WINDOW_ADDR + WINDOW_SIZE - 4096, 4096, 1);
+    check(vm, WINDOW_ADDR + WINDOW_SIZE - 4096, 4096,
+          WINDOW_ADDR + WINDOW_SIZE - 4096, 1);
+    vm_stop(vm);
+}
+
+static void test_features(void)
+{
+    static const uint64_t bad[] = {
+        0, 1ULL << 2, 1ULL << 63, PV_IOMMU_F_WINDOW,
+        PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE, PV_IOMMU_F_BOUNCE | 1ULL << 32,
+    };
+    Vm *vm = vm_start(",hw-iommu=off");
+    GDir *groups;
+
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_HOST_FEATURES), ==,
+                    PV_IOMMU_F_BOUNCE);
+    for (int i = 0; i < ARRAY_SIZE(bad); i++) {
+        set_features(vm, bad[i]);
+        g_assert_cmphex(reg64(vm, PV_IOMMU_REG_GUEST_FEATURES), ==, bad[i]);
+        g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, 0);
+        g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BOUNCE), ==,
+                         PV_IOMMU_S_STATE);
+    }
+
+    /* reserved bits in CONTROL: as if not written */
+    set_features(vm, 0);
+    set_reg(vm, PV_IOMMU_REG_GUEST_FEATURES, PV_IOMMU_F_BOUNCE);
+    set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_ENABLE | 1 << 2);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, 0);
+
+    /* once enabled, only a reset changes them */
+    set_features(vm, PV_IOMMU_F_BOUNCE);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, PV_IOMMU_CTL_ENABLE);
+    set_features(vm, 0);
+    set_reg(vm, PV_IOMMU_REG_CONTROL, 0);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, PV_IOMMU_CTL_ENABLE);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_GUEST_FEATURES), ==,
+                    PV_IOMMU_F_BOUNCE);
+    g_assert_cmpuint(simple(vm, PV_IOMMU_OP_NOP, 0, 0), ==, PV_IOMMU_S_OK);
+    set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, 0);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_GUEST_FEATURES), ==, 0);
+    g_assert_cmpuint(simple(vm, PV_IOMMU_OP_NOP, 0, 0), ==, PV_IOMMU_S_STATE);
+    vm_stop(vm);
+
+    /* left to itself, it goes by what the host has */
+    vm = vm_start("");
+    groups = g_dir_open("/sys/kernel/iommu_groups", 0, NULL);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_HOST_FEATURES), ==,
+                    PV_IOMMU_F_BOUNCE | (groups && g_dir_read_name(groups) ?
+                                         PV_IOMMU_F_WINDOW : 0));
+    g_clear_pointer(&groups, g_dir_close);
+    vm_stop(vm);
+
+    vm = vm_start(",hw-iommu=on,arena-size=0");
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_HOST_FEATURES), ==,
+                    PV_IOMMU_F_WINDOW);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_ARENA_SIZE), ==, 0);
+    set_features(vm, PV_IOMMU_F_WINDOW);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BOUNCE), ==,
+                     PV_IOMMU_S_UNSUPP);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(simple(vm, PV_IOMMU_OP_UNMAP, RID, 0), ==,
+                     PV_IOMMU_S_UNSUPP);
+    g_assert(dma_reaches(vm, &vm->edu[0], WINDOW_DMA, WINDOW_ADDR));
+    vm_stop(vm);
+}
+
+static void test_doorbell(void)
+{
+    static const uint32_t bad[] = {
+        RAM_SIZE >> PV_IOMMU_REQ_SHIFT,         /* just past the end of RAM */
+        0xfee00000 >> PV_IOMMU_REQ_SHIFT,       /* the MSI page */
+        0xffff0000 >> PV_IOMMU_REQ_SHIFT,       /* ROM */
+        (WINDOW_ADDR + WINDOW_SIZE) >> PV_IOMMU_REQ_SHIFT,
+        UINT32_MAX,
+    };
+    Vm *vm = vm_start(",hw-iommu=on");
+    struct pv_iommu_req req;
+    uint32_t regs_bar;
+
+    set_features(vm, PV_IOMMU_F_WINDOW);
+
+    /* over the I/O port */
+    req_init(&req, PV_IOMMU_OP_NOP, 0, 0);
+    qtest_memwrite(vm->qts, BLOCK, &req, sizeof(req));
+    qpci_io_writel(vm->dev, vm->bell, 0, BLOCK >> PV_IOMMU_REQ_SHIFT);
+    qtest_memread(vm->qts, BLOCK, &req, sizeof(req));
+    g_assert_cmpuint(le32_to_cpu(req.status), ==, PV_IOMMU_S_OK);
+    g_assert_cmphex(qpci_io_readl(vm->dev, vm->bell, 0), ==, 0);
+
+    /* a block in the window is as good as any */
+    qtest_memwrite(vm->qts, WINDOW_ADDR, &req, sizeof(req));
+    qtest_writel(vm->qts, WINDOW_ADDR + offsetof(struct pv_iommu_req, status),
+                 PV_IOMMU_S_NONE);
+    set_reg(vm, PV_IOMMU_REG_DOORBELL, WINDOW_ADDR >> PV_IOMMU_REQ_SHIFT);
+    g_assert_cmpuint(qtest_readl(vm->qts, WINDOW_ADDR +
+                                 offsetof(struct pv_iommu_req, status)), ==,
+                     PV_IOMMU_S_OK);
+
+    /* blocks that are not RAM: counted, nothing else */
+    for (int i = 0; i < ARRAY_SIZE(bad); i++) {
+        set_reg(vm, PV_IOMMU_REG_DOORBELL, bad[i]);
+        g_assert_cmpuint(reg(vm, PV_IOMMU_REG_ERRORS), ==, ++vm->errors);
+        qpci_io_writel(vm->dev, vm->bell, 0, bad[i]);
+        g_assert_cmpuint(reg(vm, PV_IOMMU_REG_ERRORS), ==, ++vm->errors);
+    }
+
+    /* the registers themselves: a request that would ring itself */
+    regs_bar = qpci_config_readl(vm->dev, PCI_BASE_ADDRESS_0) & ~0xfU;
+    set_reg(vm, PV_IOMMU_REG_DOORBELL, regs_bar >> PV_IOMMU_REQ_SHIFT);
+    g_assert_cmpuint(reg(vm, PV_IOMMU_REG_ERRORS), ==, ++vm->errors);
+
+    g_assert_cmpuint(simple(vm, PV_IOMMU_OP_NOP, 0, 0), ==, PV_IOMMU_S_OK);
+    vm_stop(vm);
+}
+
+/*
+ * Attach, and what devices reach
+ */
+
+static void test_attach(void)
+{
+    Vm *vm = vm_start(",hw-iommu=on,arena-size=1M");
+
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_STATE);
+    set_features(vm, PV_IOMMU_F_WINDOW);
+
+    g_assert_cmpuint(attach(vm, RID, 0), ==, PV_IOMMU_S_INVAL);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW |
+                            PV_IOMMU_ATTACH_BOUNCE), ==, PV_IOMMU_S_INVAL);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW | 1U << 2), ==,
+                     PV_IOMMU_S_INVAL);
+    g_assert_cmpuint(attach(vm, RID, 1U << 31), ==, PV_IOMMU_S_INVAL);
+    g_assert_cmpuint(attach(vm, RID_SELF, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_NODEV);
+    g_assert_cmpuint(attach(vm, RID_NONE, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_NODEV);
+    g_assert_cmpuint(attach(vm, RID_NOBUS, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_NODEV);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BOUNCE), ==,
+                     PV_IOMMU_S_UNSUPP);     /* offered, but not accepted */
+
+    g_assert_cmpuint(detach(vm, RID), ==, PV_IOMMU_S_STATE);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_STATE);
+    g_assert_cmpuint(simple(vm, PV_IOMMU_OP_DETACH, RID, 1), ==,
+                     PV_IOMMU_S_INVAL);
+    g_assert_cmpuint(detach(vm, RID2), ==, PV_IOMMU_S_STATE);
+    g_assert_cmpuint(detach(vm, RID_NOBUS), ==, PV_IOMMU_S_NODEV);
+    g_assert(dma_reaches(vm, &vm->edu[0], WINDOW_DMA, WINDOW_ADDR));
+    g_assert_cmpuint(detach(vm, RID), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(detach(vm, RID), ==, PV_IOMMU_S_STATE);
+
+    for (int i = 0; i < 500; i++) {
+        g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
+                         PV_IOMMU_S_OK);
+        g_assert_cmpuint(detach(vm, RID), ==, PV_IOMMU_S_OK);
+    }
+
+    /* both features: each device in its own mode */
+    set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
+    set_features(vm, PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(attach(vm, RID2, PV_IOMMU_ATTACH_BOUNCE), ==,
+                     PV_IOMMU_S_OK);
+    g_assert(dma_reaches(vm, &vm->edu[0], WINDOW_DMA, WINDOW_ADDR));
+    g_assert(dma_reaches(vm, &vm->edu[1], WINDOW_DMA, WINDOW_ADDR));
+    vm_stop(vm);
+}
+
+static void test_wild_dma(void)
+{
+    static const uint64_t wild[] = {
+        0, WILD, WINDOW_ADDR, WINDOW_DMA - 64, WINDOW_DMA + WINDOW_SIZE,
+        ARENA_DMA, 0xfedfff00, 0xfef00000, 1ULL << 63, UINT64_MAX - 63,
+    };
+    Edu *edu;
+    Vm *vm = vm_start(",hw-iommu=on,arena-size=1M,boot-bypass=off");
+    uint64_t count = 0;
+
+    edu = &vm->edu[0];
+    set_features(vm, PV_IOMMU_F_WINDOW);
+
+    /* not attached: not even the window */
+    g_assert(!dma_reaches(vm, edu, WINDOW_DMA, WINDOW_ADDR));
+    check_fault(vm, 2, WINDOW_DMA, RID | PV_IOMMU_FAULT_WRITE);
+    count = 2;
+
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_OK);
+    g_assert(dma_reaches(vm, edu, WINDOW_DMA, WINDOW_ADDR));
+    g_assert(dma_reaches(vm, edu, WINDOW_DMA + WINDOW_SIZE - 64,
+                         WINDOW_ADDR + WINDOW_SIZE - 64));
+    check_fault(vm, count, WINDOW_DMA, RID | PV_IOMMU_FAULT_WRITE);
+
+    fill(vm, 0, 4096, 2);
+    fill(vm, WILD, 4096, 3);
+    fill(vm, WINDOW_ADDR, 4096, 4);
+    for (int i = 0; i < ARRAY_SIZE(wild); i++) {
+        dma_store(vm, edu, wild[i], 64);
+        check_fault(vm, ++count, wild[i], RID | PV_IOMMU_FAULT_WRITE);
+        dma_load(vm, edu, wild[i], 64);
+        check_fault(vm, ++count, wild[i], RID);
+    }
+    check(vm, 0, 4096, 0, 2);
+    check(vm, WILD, 4096, WILD, 3);
+    check(vm, WINDOW_ADDR, 4096, WINDOW_ADDR, 4);
+
+    /* across the window's end: only what lies outside is refused */
+    dma_store(vm, edu, WINDOW_DMA + WINDOW_SIZE - 32, 64);
+    check_fault(vm, ++count, WINDOW_DMA + WINDOW_SIZE,
+                RID | PV_IOMMU_FAULT_WRITE);
+
+    /* odd places and sizes; one access is one, however long */
+    dma_store(vm, edu, WILD + 3, 1);
+    check_fault(vm, ++count, WILD + 3, RID | PV_IOMMU_FAULT_WRITE);
+    dma_store(vm, edu, WILD + 5, 2043);
+    check_fault(vm, ++count, WILD + 5, RID | PV_IOMMU_FAULT_WRITE);
+    check(vm, WILD, 4096, WILD, 3);
+
+    /* what a refused read gets is nobody's data */
+    dma_copy(vm, edu, WILD + 16, WINDOW_DMA + 0x2000, 64);
+    check_fault(vm, ++count, WILD + 16, RID);
+    for (int i = 0; i < 64; i++) {
+        g_assert_cmphex(qtest_readb(vm->qts, WINDOW_ADDR + 0x2000 + i), ==,
+                        0xff);
+    }
+
+    /* the other device is not attached: its own number stands there */
+    dma_store(vm, &vm->edu[1], WINDOW_DMA, 64);
+    check_fault(vm, ++count, WINDOW_DMA, RID2 | PV_IOMMU_FAULT_WRITE);
+
+    /* interrupts do arrive: the MSI page is nobody's fault */
+    dma_store(vm, edu, 0xfee00000, 4);
+    check_fault(vm, count, WINDOW_DMA, RID2 | PV_IOMMU_FAULT_WRITE);
+
+    /* detached: nothing again */
+    g_assert_cmpuint(detach(vm, RID), ==, PV_IOMMU_S_OK);
+    g_assert(!dma_reaches(vm, edu, WINDOW_DMA, WINDOW_ADDR));
+    g_assert(!dma_reaches(vm, edu, WILD, WILD));
+    vm_stop(vm);
+}
+
+static void test_bypass(void)
+{
+    Vm *vm = vm_start(",hw-iommu=on,boot-bypass=on");
+    Edu *edu = &vm->edu[0];
+
+    set_features(vm, PV_IOMMU_F_WINDOW);
+    g_assert(dma_reaches(vm, edu, WILD, WILD));
+
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_OK);
+    g_assert(!dma_reaches(vm, edu, WILD, WILD));
+    g_assert(dma_reaches(vm, edu, WINDOW_DMA, WINDOW_ADDR));
+    g_assert(dma_reaches(vm, &vm->edu[1], WILD, WILD));
+
+    g_assert_cmpuint(detach(vm, RID), ==, PV_IOMMU_S_OK);
+    g_assert(dma_reaches(vm, edu, WILD, WILD));
+
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_OK);
+    set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
+    g_assert(dma_reaches(vm, edu, WILD, WILD));
+
+    /* the reset left nobody attached */
+    set_features(vm, PV_IOMMU_F_WINDOW);
+    g_assert_cmpuint(detach(vm, RID), ==, PV_IOMMU_S_STATE);
+    vm_stop(vm);
+}
+
+/* Put a bus behind the bridge in this slot, and a range of memory */
+static void bridge_init(Vm *vm, int slot, uint8_t bus, uint32_t mem)
+{
+    QPCIDevice *dev = qpci_device_find(vm->bus, QPCI_DEVFN(slot, 0));
+
+    g_assert_nonnull(dev);
+    qpci_config_writeb(dev, PCI_SECONDARY_BUS, bus);
+    qpci_config_writeb(dev, PCI_SUBORDINATE_BUS, bus);
+    qpci_config_writew(dev, PCI_MEMORY_BASE, mem >> 16);
+    qpci_config_writew(dev, PCI_MEMORY_LIMIT, (mem >> 16) + 0x30);
+    qpci_device_enable(dev);
+    g_free(dev);
+    vm->bus->mmio_alloc_ptr = mem;
+}
+
+static Edu bridge_edu(Vm *vm, uint16_t rid)
+{
+    Edu edu = { .dev = qpci_device_find(vm->bus, rid) };
+
+    g_assert_nonnull(edu.dev);
+    qpci_device_enable(edu.dev);
+    edu.bar = qpci_iomap(edu.dev, 0, NULL);
+    return edu;
+}
+
+static void test_bridges(void)
+{
+    Vm *vm = vm_start_on("q35", ",hw-iommu=on,arena-size=1M,boot-bypass=off",
+                         "-device pcie-root-port,id=rp0,addr=6 "
+                         "-device edu,bus=rp0,dma_mask=0xffffffff "
+                         "-device pcie-pci-bridge,id=br0,addr=7 "
+                         "-device edu,bus=br0,addr=1,dma_mask=0xffffffff "
+                         "-device edu,bus=br0,addr=2,dma_mask=0xffffffff");
+    Edu alone, first, second;
+
+    set_features(vm, PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE);
+
+    /* the guest numbers the buses */
+    g_assert_cmpuint(attach(vm, 0x100, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_NODEV);
+    bridge_init(vm, 6, 1, 0xd0000000);
+    alone = bridge_edu(vm, 0x100);
+    bridge_init(vm, 7, 2, 0xd1000000);
+    first = bridge_edu(vm, 0x208);
+    second = bridge_edu(vm, 0x210);
+
+    dma_store(vm, &alone, WINDOW_DMA, 8);
+    check_fault(vm, 1, WINDOW_DMA, 0x100 | PV_IOMMU_FAULT_WRITE);
+    g_assert_cmpuint(attach(vm, 0x100, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_OK);
+    g_assert(dma_reaches(vm, &alone, WINDOW_DMA, WINDOW_ADDR));
+
+    /* a conventional bus has one requester ID: what is said of one holds */
+    g_assert(!dma_reaches(vm, &first, WINDOW_DMA, WINDOW_ADDR));
+    check_fault(vm, 3, WINDOW_DMA, 0x200 | PV_IOMMU_FAULT_WRITE);
+    g_assert_cmpuint(attach(vm, 0x208, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(attach(vm, 0x210, PV_IOMMU_ATTACH_BOUNCE), ==,
+                     PV_IOMMU_S_UNSUPP);
+    g_assert_cmpuint(attach(vm, 0x210, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_OK);
+    g_assert(dma_reaches(vm, &first, WINDOW_DMA, WINDOW_ADDR));
+    g_assert(dma_reaches(vm, &second, WINDOW_DMA, WINDOW_ADDR));
+    g_assert_cmpuint(detach(vm, 0x208), ==, PV_IOMMU_S_OK);
+    g_assert(dma_reaches(vm, &second, WINDOW_DMA, WINDOW_ADDR));
+    g_assert_cmpuint(detach(vm, 0x210), ==, PV_IOMMU_S_OK);
+    g_assert(!dma_reaches(vm, &first, WINDOW_DMA, WINDOW_ADDR));
+    g_assert(!dma_reaches(vm, &second, WINDOW_DMA, WINDOW_ADDR));
+    g_assert(dma_reaches(vm, &alone, WINDOW_DMA, WINDOW_ADDR));
+
+    /* once the last is gone, the mode is free again */
+    g_assert_cmpuint(attach(vm, 0x210, PV_IOMMU_ATTACH_BOUNCE), ==,
+                     PV_IOMMU_S_OK);
+
+    g_free(alone.dev);
+    g_free(first.dev);
+    g_free(second.dev);
+    vm_stop(vm);
+}
+
+static void system_reset(Vm *vm)
+{
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'system_reset'}");
+    qtest_qmp_eventwait(vm->qts, "RESET");
+    qpci_device_enable(vm->dev);
+    /* the BARs went, too */
+    vm->bus->pio_alloc_ptr = 0xc000;
+    vm->bus->mmio_alloc_ptr = 0xE0000000;
+    vm->regs = qpci_iomap(vm->dev, PV_IOMMU_BAR_REGS, NULL);
+    vm->bell = qpci_iomap(vm->dev, PV_IOMMU_BAR_DOORBELL, NULL);
+    for (int i = 0; i < 2; i++) {
+        qpci_device_enable(vm->edu[i].dev);
+        vm->edu[i].bar = qpci_iomap(vm->edu[i].dev, 0, NULL);
+    }
+    vm->errors = 0;
+}
+
+static void test_system_reset(void)
+{
+    Vm *vm = vm_bounce("");
+
+    map(vm, RID, SRC, 100);
+    map(vm, RID, SRC, 10000);
+    dma_store(vm, &vm->edu[0], WILD, 8);
+    g_assert_cmpuint(unmap(vm, RID, 1, 0), ==, PV_IOMMU_S_HANDLE);
+    g_assert_cmpuint(prop(vm, "x-live-mappings"), ==, 2);
+
+    system_reset(vm);
+    g_assert_cmpuint(prop(vm, "x-live-mappings"), ==, 0);
+    g_assert_cmpuint(prop(vm, "x-dropped-mappings"), ==, 2);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, 0);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_GUEST_FEATURES), ==, 0);
+    g_assert_cmpuint(reg(vm, PV_IOMMU_REG_ERRORS), ==, 0);
+    check_fault(vm, 0, 0, 0);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_WINDOW_ADDR), ==, WINDOW_ADDR);
+    g_assert(!dma_reaches(vm, &vm->edu[0], WINDOW_DMA, WINDOW_ADDR));
+
+    set_features(vm, PV_IOMMU_F_BOUNCE);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BOUNCE), ==,
+                     PV_IOMMU_S_OK);
+    check_alive(vm);
+    vm_stop(vm);
+}
+
+int main(int argc, char **argv)
+{
+    static const char zeroes[64 * KiB];
+    int fd, ret;
+
+    g_test_init(&argc, &argv, NULL);
+
+    /* no firmware runs, but the machine wants to see one */
+    fd = g_file_open_tmp("pv-iommu-bios-XXXXXX", &bios, NULL);
+    g_assert(fd >= 0);
+    g_assert(write(fd, zeroes, sizeof(zeroes)) == sizeof(zeroes));
+    close(fd);
+
+    qtest_add_func("/pv-iommu/registers", test_registers);
+    qtest_add_func("/pv-iommu/features", test_features);
+    qtest_add_func("/pv-iommu/doorbell", test_doorbell);
+    qtest_add_func("/pv-iommu/attach", test_attach);
+    qtest_add_func("/pv-iommu/wild-dma", test_wild_dma);
+    qtest_add_func("/pv-iommu/bypass", test_bypass);
+    qtest_add_func("/pv-iommu/bridges", test_bridges);
+    qtest_add_func("/pv-iommu/system-reset", test_system_reset);
+    add_bounce_tests();
+    add_hostile_tests();
+    add_migrate_tests();
+    add_args_tests();
+
+    ret = g_test_run();
+    unlink(bios);
+    g_free(bios);
+    return ret;
+}

@@ -1,0 +1,145 @@
+/*
+ * QTest testcase for the pv-iommu device: what its parts share
+ *
+ * No firmware and no guest runs: the test is the guest driver, and drives edu
+ * devices as DMA engines.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef PV_IOMMU_TEST_H
+#define PV_IOMMU_TEST_H
+
+#include "libqtest.h"
+#include "libqos/pci.h"
+#include "libqos/pci-pc.h"
+#include "qemu/bswap.h"
+#include "qemu/units.h"
+/* qapi: Move include/qapi/qmp/ to include/qobject/ (10.0) */
+#if QEMU_VERSION_MAJOR >= 10
+#include "qobject/qdict.h"
+#else
+#include "qapi/qmp/qdict.h"
+#endif
+#include "standard-headers/linux/pv_iommu.h"
+
+#define RAM_SIZE        (64 * MiB)
+#define WINDOW_SIZE     (4 * MiB)
+#define WINDOW_DMA      (1 * MiB)
+#define WINDOW_ADDR     (4 * GiB)
+#define ARENA_SIZE      (1 * MiB)
+#define ARENA_DMA       (6 * MiB)   /* the next multiple of 2 MiB */
+
+/* Where things are in the guest's memory */
+#define BLOCK           0x200000
+#define SRC             0x300000
+#define DST             0x400000
+#define WILD            0x500000
+
+#define RID             0x20    /* edu0 at 04.0 */
+#define RID2            0x28    /* edu1 at 05.0 */
+#define RID_SELF        0x18    /* pv-iommu-pci at 03.0 */
+#define RID_NONE        0xf0    /* nothing at 1e.0 */
+#define RID_NOBUS       0xff20
+
+#define EDU_SRC         0x80
+#define EDU_DST         0x88
+#define EDU_CNT         0x90
+#define EDU_CMD         0x98
+#define EDU_BUFFER      0x40000
+#define EDU_MAX         2048
+
+#define GRANULE         PV_IOMMU_GRANULE
+#define NO_LIMIT        UINT64_MAX
+
+#define MACHINE_ARGS \
+    "-nodefaults -bios %s -machine %s -m 64M,slots=1,maxmem=192M " \
+    "-object memory-backend-ram,id=win0,size=4M "
+#define EDU_ARGS \
+    "-device edu,id=edu0,addr=4,dma_mask=0xffffffffffffffff " \
+    "-device edu,id=edu1,addr=5,dma_mask=0xffffffffffffffff "
+
+/* Where the device's properties are */
+#define QOM_PATH        "/machine/peripheral/pv0"
+
+/* An image that the machine takes for its firmware */
+extern char *bios;
+
+typedef struct Edu {
+    QPCIDevice *dev;
+    QPCIBar bar;
+} Edu;
+
+typedef struct Vm {
+    QTestState *qts;
+    QPCIBus *bus;
+    QPCIDevice *dev;
+    QPCIBar regs;
+    QPCIBar bell;
+    Edu edu[2];
+    uint32_t errors;            /* what the ERRORS register should say */
+} Vm;
+
+/* The machine */
+void edu_init(Vm *vm, Edu *edu, int slot);
+Vm *vm_launch(const char *machine, const char *first, const char *props,
+              const char *more);
+void vm_probe(Vm *vm);
+Vm *vm_start_on(const char *machine, const char *props, const char *more);
+Vm *vm_start(const char *props);
+void vm_stop(Vm *vm);
+char *qemu_stderr(const char *args, bool quit, int *status);
+uint32_t reg(Vm *vm, uint64_t offset);
+uint64_t reg64(Vm *vm, uint64_t offset);
+void set_reg(Vm *vm, uint64_t offset, uint32_t val);
+void set_features(Vm *vm, uint64_t features);
+uint32_t prop(Vm *vm, const char *name);
+void set_prop(Vm *vm, const char *name, uint32_t val);
+
+/* Guest memory: fill() writes a pattern, and check() looks for it */
+void fill(Vm *vm, uint64_t addr, size_t size, uint8_t seed);
+void check(Vm *vm, uint64_t addr, size_t size, uint64_t from,
+           uint8_t seed);
+void check_zero(Vm *vm, uint64_t addr, size_t size);
+
+/* DMA by edu; at most EDU_MAX bytes at a time */
+void dma_load(Vm *vm, Edu *edu, uint64_t addr, uint64_t cnt);
+void dma_store(Vm *vm, Edu *edu, uint64_t addr, uint64_t cnt);
+void dma_copy(Vm *vm, Edu *edu, uint64_t from, uint64_t to,
+              uint64_t cnt);
+bool dma_reaches(Vm *vm, Edu *edu, uint64_t dma, uint64_t addr);
+
+/* Requests; submit() and all that use it return the status */
+void req_init(struct pv_iommu_req *req, uint16_t opcode, uint16_t rid,
+              uint32_t flags);
+uint32_t submit(Vm *vm, struct pv_iommu_req *req);
+uint32_t simple(Vm *vm, uint16_t opcode, uint16_t rid, uint32_t flags);
+uint32_t attach(Vm *vm, uint16_t rid, uint32_t flags);
+uint32_t detach(Vm *vm, uint16_t rid);
+void map_init(struct pv_iommu_req *req, uint16_t rid, uint64_t addr,
+              uint32_t len);
+uint64_t map_submit(Vm *vm, struct pv_iommu_req *req);
+uint64_t map(Vm *vm, uint16_t rid, uint64_t addr, uint32_t len);
+uint32_t unmap(Vm *vm, uint16_t rid, uint64_t dma, uint32_t flags);
+uint32_t sync_range(Vm *vm, uint16_t rid, uint64_t dma, uint32_t flags,
+                    uint64_t offset, uint64_t length);
+
+/* A machine in bounce mode with edu0 attached, and whether it still works */
+Vm *vm_bounce(const char *more);
+void check_alive(Vm *vm);
+
+/* The fault registers */
+void check_fault(Vm *vm, uint64_t count, uint64_t addr, uint32_t info);
+
+/* A MAP's pieces; and what a slot holds, copied into the window */
+void seg_set(struct pv_iommu_req *req, int i, uint64_t addr,
+             uint32_t len, uint32_t pos);
+void peek(Vm *vm, uint64_t dma, uint64_t cnt);
+
+/* The parts */
+void add_bounce_tests(void);
+void add_hostile_tests(void);
+void add_migrate_tests(void);
+void add_args_tests(void);
+
+#endif /* PV_IOMMU_TEST_H */
