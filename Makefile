@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# pv-iommu: builds, demonstrates and tests it. `make help` says how.
+
+# Choices, for the command line
+KERNEL ?= 6.1
+ACCEL ?= auto
+MODE ?=
+WINDOW ?=
+MEM ?=
+TESTS ?=
+VM ?= main
+JOBS ?= $(shell nproc)
+TIMEOUT_FACTOR ?= 1
+SANITIZE ?= 0
+QEMU ?=
+BUILD ?= $(CURDIR)/build
+CACHE ?= $(BUILD)/cache
+
+export BUILD CACHE SANITIZE TIMEOUT_FACTOR
+export QEMU_SUITE = $(QEMU)
+export PYTHONDONTWRITEBYTECODE = 1
+
+# The kernels to build for and test with
+KNOWN := $(shell . scripts/versions && echo "$$KERNELS" | cut -f 1)
+KERNELS := $(if $(filter all,$(KERNEL)),$(KNOWN),$(KERNEL))
+
+runner = /usr/bin/python3 tools/testing/qemu/run.py --build $(BUILD) \
+	$(KERNELS:%=--kernel %) --accel $(ACCEL) $(MODE:%=--mode %) \
+	$(WINDOW:%=--window %) $(MEM:%=--memory %) \
+	$(if $(filter-out 0,$(SANITIZE)),--sanitize) \
+	$(QEMU:%=--qemu %)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:
+	@echo 'make run      real I/O through pv-iommu in a virtual machine, and a table of it'
+	@echo 'make shell    the same guest with a prompt'
+	@echo 'make demo-vfio  a disk assigned on real KVM: what is locked, swapped and asked of the host'
+	@echo 'make test     all tests; TESTS="GLOB..." some of them (make list: which)'
+	@echo 'make test-short  some of them, in minutes: does another kernel do?'
+	@echo 'make bench    what mappings cost, with this and with other schemes'
+	@echo 'make check    what can be seen without running it: style, types, shell, docs'
+	@echo 'make module   the guest module alone, in build/module/'
+	@echo 'make qemu     QEMU with the device alone, in build/qemu/'
+	@echo 'make deb      Debian packages, in build/deb/; test-packages: installs and boots them'
+	@echo 'make kernel-patch  the driver as a part of the kernel, in build/'
+	@echo 'make clean    removes what was built; distclean: and what was downloaded'
+	@echo
+	@echo 'KERNEL=$(KERNEL)    $(strip $(KNOWN)) or all; debug or builtin: built from source'
+	@echo 'ACCEL=$(ACCEL)   tcg, kvm or auto (KVM where it works)'
+	@echo 'MODE=         window, bounce, none: for test only those; run, shell: window'
+	@echo 'WINDOW= MEM=  MiB of window and of memory, instead of what a test asks for'
+	@echo 'VM=$(VM)       which machine make shell starts (tools/testing/qemu/profiles.py)'
+	@echo 'JOBS=$(JOBS)        how many guests run at once'
+	@echo 'TIMEOUT_FACTOR=$(TIMEOUT_FACTOR)  for slow machines'
+	@echo 'QEMU=trixie   with the QEMU of another Debian release'
+	@echo 'SANITIZE=1    with a QEMU built with the address and UB sanitizers'
+	@echo 'CACHE=DIR     where downloads are kept (build/cache)'
+
+.PHONY: prepare
+prepare:
+	@scripts/build-qemu
+	@set -e; for kernel in $(KERNELS); do scripts/build-initramfs $$kernel; done
+
+.PHONY: qemu
+qemu:
+	@scripts/build-qemu
+
+.PHONY: module
+module:
+	@set -e; for kernel in $(KERNELS); do scripts/build-module $$kernel; done
+
+.PHONY: deb
+deb:
+	@scripts/build-deb
+
+.PHONY: test-packages
+test-packages:
+	@tools/testing/qemu/packages.py
+
+.PHONY: kernel-patch
+kernel-patch:
+	@scripts/make-kernel-patch
+
+.PHONY: run
+run: prepare
+	@$(runner) run
+
+# What the guests that are hosts themselves need
+.PHONY: prepare-host
+prepare-host: prepare
+	@set -e; for kernel in $(KERNELS); do scripts/build-host-image $$kernel; done
+
+.PHONY: demo-vfio
+demo-vfio: prepare-host
+	@$(runner) demo-vfio
+
+.PHONY: shell
+shell: prepare
+	@$(runner) shell --vm $(VM)
+
+.PHONY: test
+test: prepare-host
+	@$(runner) test --jobs $(JOBS) -- $(foreach t,$(TESTS),'$(t)')
+
+# What CI runs on other kernels than the first: each row of the DMA API's
+# contract, a real driver, and the module's coming and going, in both modes
+SHORT = edu-* nvme-fio counters rebind load-late unload
+
+.PHONY: test-short
+test-short: prepare
+	@$(runner) test --jobs $(JOBS) -- $(SHORT:%='%')
+
+.PHONY: list
+list: prepare
+	@$(runner) test --list -- $(foreach t,$(TESTS),'$(t)')
+
+# BENCH: arguments of benchrun.py, as --only=instructions or --scheme="dma-direct"
+BENCH ?=
+bench = /usr/bin/python3 tools/testing/qemu/benchrun.py --build $(BUILD) \
+	$(KERNELS:%=--kernel %) $(BENCH)
+
+.PHONY: bench
+bench: prepare-host
+	@$(bench)
+
+# What is measured becomes what is allowed
+.PHONY: bench-budget
+bench-budget: prepare
+	@$(bench) --only=budget
+
+.PHONY: check
+check:
+	@scripts/check
+
+.PHONY: clean
+clean:
+	@find $(BUILD) -mindepth 1 -maxdepth 1 ! -path $(CACHE) -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean
+	@rm -rf $(BUILD)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the scripts share. Sourced, after `set -euo pipefail`.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# shellcheck source=scripts/versions
+. "$top/scripts/versions"
+
+# All output goes below BUILD. What is downloaded is kept in CACHE, which may
+# be shared by several clones.
+BUILD=${BUILD:-$top/build}
+CACHE=${CACHE:-$BUILD/cache}
+mkdir -p "$BUILD" "$CACHE"
+BUILD=$(cd "$BUILD" && pwd)
+CACHE=$(cd "$CACHE" && pwd)
+
+# What this machine prefers must not leak into what is built
+export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
+umask 022
+
+say() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+die() {
+	say "error: $*"
+	exit 1
+}
+
+# logged LOG WHAT CMD...: run CMD with its output in LOG; a line every 20 s
+# shows that it is alive, and its end is shown when it fails
+logged() {
+	local log=$1 what=$2 start=$SECONDS next pid rc=0
+	shift 2
+	mkdir -p "$(dirname "$log")"
+	say "$what"
+	"$@" >"$log" 2>&1 </dev/null &
+	pid=$!
+	next=20
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 0.2
+		if [ $((SECONDS - start)) -ge "$next" ]; then
+			say "$what: $((SECONDS - start)) s: $(tail -n 1 "$log" |
+				tr '\r\t' '  ' | cut -c 1-70)"
+			next=$((next + 20))
+		fi
+	done
+	wait "$pid" || rc=$?
+	if [ "$rc" != 0 ]; then
+		tail -n 30 "$log" | cut -c 1-400 >&2
+		die "$what failed with status $rc; all of it: $log"
+	fi
+	[ $((SECONDS - start)) -lt 5 ] || say "$what: done in $((SECONDS - start)) s"
+}
+
+# hash_of WORD|FILE|DIRECTORY...: one digest of the arguments, and of the names
+# and contents of those that are files or directories
+hash_of() {
+	local arg
+	for arg; do
+		if [ -d "$arg" ]; then
+			(cd "$arg" && find . -type f ! -name '*.pyc' -print0 |
+				sort -z | xargs -0r sha256sum)
+		elif [ -f "$arg" ]; then
+			sha256sum <"$arg"
+		else
+			printf '%s\n' "$arg"
+		fi
+	done | sha256sum | cut -c 1-16
+}
+
+# stamped STAMP HASH: is the thing whose stamp file this is up to date?
+stamped() {
+	[ -f "$1" ] && [ "$(cat "$1")" = "$2" ]
+}
+
+# One build at a time in one build directory
+lock_build() {
+	exec 9>"$BUILD/lock-$1"
+	flock 9
+}
+
+# suite_of KERNEL: the suite that it comes from
+suite_of() {
+	local suite
+	suite=$(awk -v k="$1" '$1 == k { print $2 }' <<<"$KERNELS")
+	[ -n "$suite" ] || die "KERNEL=$1 is not known; known are:" \
+		"$(awk '{ printf "%s ", $1 }' <<<"$KERNELS")"
+	printf '%s\n' "$suite"
+}
+
+# with_compiler KERNEL COMMAND...: runs it with a compiler that suits the kernel
+with_compiler() {
+	local suite kernel=$1
+	shift
+	[ ! -e "$top/tools/testing/qemu/config/$kernel.config" ] ||
+		kernel=$SOURCE_KERNEL
+	suite=$(awk -v k="$kernel" '$1 == k { print $3 }' <<<"$KERNELS")
+	if [ -n "$suite" ]; then
+		"$top/scripts/in-suite" "$suite" "$@"
+	else
+		"$@"
+	fi
+}
+
+# make_modules KERNEL DIRECTORY [MAKE-ARGUMENT...]: builds the modules there. No
+# type information: the headers of some kernels have it made with a program that
+# need not be here, and nothing uses it.
+make_modules() {
+	local kernel=$1 dir=$2
+	shift 2
+	with_compiler "$kernel" make --no-print-directory -j "$(nproc)" \
+		-C "$BUILD/kernel/$kernel/headers" M="$dir" \
+		CONFIG_DEBUG_INFO_BTF_MODULES= "$@" modules
+}
+
+# need PACKAGE...: installs those of the packages that this machine lacks
+need() {
+	local package missing=()
+	for package; do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" \
+			2>/dev/null)" = installed ] || missing+=("$package")
+	done
+	[ ${#missing[@]} != 0 ] || return 0
+	say "packages that are missing: ${missing[*]}"
+	[ "$(id -u)" = 0 ] ||
+		die "not root: apt-get install --no-install-recommends ${missing[*]}"
+	# An index that could not be read anew can still be good enough
+	if [ -z "$(find "$BUILD/apt-updated" -mmin -60 2>/dev/null)" ]; then
+		logged "$BUILD/log/apt-update.log" "reading the package index" \
+			sh -c 'apt-get -q update || echo "continuing all the same"'
+		touch "$BUILD/apt-updated"
+	fi
+	DEBIAN_FRONTEND=noninteractive logged "$BUILD/log/apt-install.log" \
+		"installing ${#missing[@]} packages" \
+		apt-get -q -y -o DPkg::Lock::Timeout=600 install \
+		--no-install-recommends "${missing[@]}"
+}

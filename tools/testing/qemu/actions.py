@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a test in a guest may ask of its host ("host WORDS..." in a test).
+
+Each action gets the VM and the words that follow its name; what it returns is
+the answer, and Failed is the answer that it did not work.
+"""
+
+import contextlib
+import json
+import threading
+import time
+
+from vm import FACTOR, Failed, GuestDied
+
+
+def action_qmp(vm, *words):
+    """host qmp COMMAND [JSON]: any monitor command; answers its result"""
+    arguments = json.loads(" ".join(words[1:])) if words[1:] else {}
+    return json.dumps(vm.qmp(words[0], **arguments))
+
+
+def action_plug(vm, driver, *properties):
+    """host plug DRIVER KEY=VALUE...: device_add"""
+    arguments = {}
+    for one in properties:
+        key, value = one.split("=", 1)
+        arguments[key] = value
+    vm.qmp("device_add", driver=driver, **arguments)
+    return "plugged"
+
+
+def action_unplug(vm, name):
+    """host unplug ID: device_del, and wait until the guest has let go"""
+    vm.qmp("device_del", id=name)
+    vm.qmp.wait_event("DEVICE_DELETED", 60, device=name)
+    return "unplugged"
+
+
+def action_disk_used(vm, name):
+    """host disk_used ID: how many bytes of the disk's image are not zero"""
+    used = 0
+    with open(vm.disk(name), "rb") as image:
+        while block := image.read(1 << 20):
+            used += len(block) - block.count(0)
+    return str(used)
+
+
+def action_reset(vm):
+    """host reset: what the reset button does; nobody is there to hear of it"""
+    vm.qmp("system_reset")
+
+
+def action_migrate(vm):
+    """host migrate: to another QEMU process, while the guest runs; answers for
+    how many milliseconds it did not"""
+    return str(vm.migrate())
+
+
+def wake_from_ram(vm):
+    """As soon as it sleeps."""
+    end = time.monotonic() + 120 * FACTOR
+    while time.monotonic() < end:
+        if vm.qmp("query-status")["status"] == "suspended":
+            vm.qmp("system_wakeup")
+            return
+        time.sleep(0.2)
+
+
+def wake_from_idle(vm, seconds):
+    """By the power button. QEMU does not know whether it sleeps."""
+    time.sleep(seconds)
+    vm.qmp("system_powerdown")
+
+
+def action_wake(vm, state, seconds="0"):
+    """host wake STATE [SECONDS]: what will wake the guest that is about to
+    suspend: "mem", or "freeze" after SECONDS"""
+    def wake():
+        with contextlib.suppress(Failed, GuestDied, OSError):
+            if state == "mem":
+                wake_from_ram(vm)
+            else:
+                wake_from_idle(vm, int(seconds))
+
+    threading.Thread(target=wake, daemon=True).start()
+    return "later"
+
+
+def action_note(_, *words):
+    """host note WORDS...: a line for who watches"""
+    print("# " + " ".join(words), flush=True)
+    return "noted"
+
+
+def perform(vm, words):
+    """Runs the action that the words name; returns the line of answer, or None
+    where it was the guest's last word."""
+    function = globals().get("action_" + words[0])
+    if not function:
+        return f"failed there is no action {words[0]}"
+    try:
+        answer = function(vm, *words[1:])
+        return None if answer is None else f"ok {answer}"
+    except (Failed, TypeError, ValueError, OSError) as error:
+        return "failed " + " ".join(str(error).split())

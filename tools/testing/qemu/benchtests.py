@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests of what mappings cost: by budget, and against other schemes."""
+
+from bench import SCHEMES, Guest
+from budget import read_budget
+from hosttests import hosttest
+from vm import Failed, Skipped
+
+# Room for another compiler of the same series
+TOLERANCE = 1.05
+BUDGET_SIZES = (64, 512, 2048, 4096, 65536)
+BUDGET_LISTS = (1, 32, 128)
+# A multiple of how many unmaps are collected, so that these are paid for
+FEW = 128
+
+
+def measure(machine, name, sizes=(), lists=(), directions=("to", "from")):
+    """Boots a scheme and measures some rows of it."""
+    with Guest(machine, SCHEMES[name]) as guest:
+        for op, list_of in (("single", sizes), ("sg", lists)):
+            for size in list_of:
+                for direction in directions:
+                    guest.measure(op, size, direction, mappings=FEW)
+    for row in guest.rows:
+        if row.failures:
+            raise Failed(f"{row}: mappings failed")
+    return guest.rows
+
+
+def budget_of(machine, mode):
+    """Kernels whose code is made for debugging, not for speed, have none."""
+    budget = read_budget(machine.kernel, f"pv-iommu {mode}")
+    if not budget:
+        raise Skipped(f"there is no budget for Linux {machine.kernel}")
+    return budget
+
+
+def fail_if(wrong):
+    """A line for each thing that is wrong, all of them."""
+    if wrong:
+        raise Failed("\n".join(wrong))
+
+
+@hosttest("bench-budget")
+def bench_budget(machine, mode):
+    """No mapping costs more instructions than its budget, by 5% at the most"""
+    budget = budget_of(machine, mode)
+    wrong = []
+    for row in measure(machine, f"pv-iommu {mode}", BUDGET_SIZES, BUDGET_LISTS):
+        allowed = budget.pop(row.key, None)
+        if allowed is None:
+            wrong.append(f"{row.title}: no budget, {row.pair:.0f} measured")
+        elif row.pair > allowed * TOLERANCE:
+            wrong.append(f"{row.title}: {row.pair:.0f} instructions, "
+                         f"the budget has {allowed}")
+    wrong += [f"{key}: in the budget, but not measured" for key in budget]
+    fail_if(wrong)
+
+
+@hosttest("bench-targets", modes=("window",))
+def bench_targets(machine, mode):
+    """What swiotlb costs beyond direct mapping and memcpy, a tenth of that"""
+    budget_of(machine, mode)
+    rows = {}
+    for name in ("dma-direct", "swiotlb=force", "pv-iommu window"):
+        for row in measure(machine, name, (64, 2048, 4096), (32,)):
+            rows[name, row.key] = row
+
+    wrong = []
+    for (name, key), ours in rows.items():
+        if name != "pv-iommu window":
+            continue
+        direct = rows["dma-direct", key]
+        limit = rows["swiotlb=force", key].beyond(direct) / 10
+        beyond = ours.beyond(direct)
+        print(f"# {ours.title}: {beyond:.0f} beyond, {limit:.0f} allowed",
+              flush=True)
+        if beyond > limit:
+            wrong.append(f"{ours.title}: {beyond:.0f} instructions beyond "
+                         f"memcpy and direct mapping, {limit:.0f} allowed")
+        if any(ours.exits.values()):
+            wrong.append(f"{ours.title}: exits: {ours.exits}")
+        if ours.segments != 1:
+            wrong.append(f"{ours.title}: {ours.segments} DMA segments")
+    fail_if(wrong)
+
+
+@hosttest("bench-exits", modes=("bounce",))
+def bench_exits(machine, _mode):
+    """One exit per map, at most one per unmap, a sixteenth to a device"""
+    wrong = []
+    for row in measure(machine, "pv-iommu bounce", (64, 4096), (1, 32, 128),
+                       ("to", "from", "both")):
+        allowed = {"map": 1, "sync": 2 if row.direction == "both" else 1,
+                   "unmap": 1 / 16 if row.direction == "to" else 1}
+        wrong += [f"{row.title}: {row.exits[phase]} exits per {phase}, "
+                  f"{limit} allowed" for phase, limit in allowed.items()
+                  if row.exits[phase] > limit]
+        # One that counts nothing proves nothing
+        if row.exits["map"] != 1:
+            wrong.append(f"{row.title}: {row.exits['map']} exits per map")
+    fail_if(wrong)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+#
+# Two network cards on one wire, each in a namespace of its own (a, b), so that
+# what they send each other goes over the wire. Sourced.
+
+WIRE_A=10.9.8.1
+WIRE_B=10.9.8.2
+
+# netdev_of DRIVER: an interface that it drives
+netdev_of() {
+	local dir
+	for dir in /sys/class/net/*; do
+		[ "$(basename "$(readlink "$dir/device/driver")")" = "$1" ] &&
+			basename "$dir" && return
+	done
+	return 1
+}
+
+# wire_up INTERFACE INTERFACE
+wire_up() {
+	ip netns add a
+	ip netns add b
+	ip link set "$1" netns a
+	ip link set "$2" netns b
+	ip -n a addr add $WIRE_A/24 dev "$1"
+	ip -n b addr add $WIRE_B/24 dev "$2"
+	ip -n a link set "$1" up
+	ip -n b link set "$2" up
+}
+
+# wire_works: one end reaches the other
+wire_works() {
+	ip netns exec a ping -c 1 -W 1 $WIRE_B >/dev/null 2>&1
+}
+
+# wire_down: gives the interfaces back
+wire_down() {
+	ip netns del a
+	ip netns del b
+}

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The virtual machines that tests run in, one entry each.
+
+A test names its profile in its header ("# VM: NAME"). Every device has an id,
+by which QMP and tests find it.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A virtual machine: what differs from one to the next."""
+
+    about: str
+    devices: tuple = ()
+    netdevs: tuple = ()
+    # Disk images by id: MiB
+    disks: dict = field(default_factory=dict)
+    # MiB
+    memory: int = 384
+    # MiB of window; 0: no pv-iommu device at all
+    window: int = 64
+    cpus: int = 2
+    # Properties of the pv-iommu device, in addition
+    iommu: str = "boot-bypass=off"
+    # For the kernel command line, in addition
+    append: str = ""
+    # One instruction is one nanosecond, and idle time passes at once
+    icount: bool = False
+    # Existing images by id, read-only: the path below the build directory,
+    # {kernel} stands for the kernel
+    images: dict = field(default_factory=dict)
+    # The guest is to run guests: its processor has virtualization
+    nested: bool = False
+    # Instead of SeaBIOS
+    firmware: str = ""
+    # A guest that reboots does; elsewhere that is its end
+    reboots: bool = False
+
+
+def nvme(name="nvme0", more=""):
+    return f"nvme,id={name},drive={name}-disk,serial={name}{more}"
+
+
+def e1000e(netdev, name="net0", mac="52:54:00:00:00:10"):
+    return f"e1000e,id={name},netdev={netdev},mac={mac},romfile="
+
+
+def virtio_net(netdev, name="net1", mac="52:54:00:00:00:11"):
+    return (f"virtio-net-pci,id={name},netdev={netdev},mac={mac},romfile=,"
+            "disable-legacy=on,iommu_platform=on")
+
+
+def virtio_blk(name="vblk0"):
+    return (f"virtio-blk-pci,id={name},drive={name}-disk,serial={name},"
+            "disable-legacy=on,iommu_platform=on")
+
+
+# From Debian's package ovmf
+OVMF = "/usr/share/ovmf/OVMF.fd"
+
+
+def host(iommu, append):
+    """A guest that is a host: an IOMMU, and devices to assign to guests of its
+    own. Its own disks are past the IOMMU: QEMU, and swap space."""
+    return Profile(
+        about=f"a host with KVM and VFIO, behind {iommu.split(',')[0]}",
+        nested=True,
+        memory=3072,
+        window=0,
+        disks={"nvme0": 512, "swap0": 1024},
+        images={"host0": "guest/{kernel}/host.img"},
+        devices=(
+            iommu,
+            nvme(more=",addr=10"),
+            "edu,id=edu0,addr=11",
+            "virtio-blk-pci,id=host0,drive=host0-disk,serial=host0,"
+            "disable-legacy=on",
+            "virtio-blk-pci,id=swap0,drive=swap0-disk,serial=swap0,"
+            "disable-legacy=on",
+        ),
+        append=append,
+    )
+
+
+def firmware(about, image, memory, window):
+    """What the firmware says of memory types differs; a disk to see it by."""
+    return Profile(about=f"{about}, {memory} MiB, a window of {window} MiB",
+                   firmware=image, memory=memory, window=window,
+                   disks={"nvme0": 64}, devices=(nvme(),))
+
+
+# Two cards on one wire: the guest talks to itself, from one network namespace
+# to the other, and depends on nothing outside
+WIRE = ("hubport,id=port0,hubid=0", "hubport,id=port1,hubid=0")
+
+
+def bench(about, iommu=(), window=0):
+    """One of the guests of the benchmark: they differ in the IOMMU alone."""
+    return Profile(
+        about=f"instructions counted, one CPU, {about}",
+        memory=512,
+        window=window,
+        cpus=1,
+        devices=(*iommu, "edu,id=edu0,dma_mask=0xffffffffffffffff"),
+        icount=True,
+    )
+
+
+def bench_io(about, iommu=(), window=0, counted=False):
+    """The same with a disk and two network cards, by the clock or counted."""
+    return Profile(
+        about=f"real I/O, {'counted, ' if counted else ''}{about}",
+        memory=512,
+        window=window,
+        cpus=1 if counted else 2,
+        icount=counted,
+        disks={"nvme0": 256},
+        netdevs=WIRE,
+        devices=(*iommu, nvme(), e1000e("port0"), virtio_net("port1")),
+    )
+
+
+PROFILES = {
+    "main": Profile(
+        about="an NVMe disk, two network cards and a virtio disk",
+        memory=512,
+        disks={"nvme0": 1024, "vblk0": 256},
+        netdevs=WIRE,
+        devices=(nvme(), e1000e("port0"), virtio_net("port1"), virtio_blk()),
+    ),
+    "edu": Profile(
+        about="DMA engines that do what a test tells them: three edu devices",
+        memory=384,
+        devices=("edu,id=edu0", "edu,id=edu1,dma_mask=0xffffffffffff",
+                 "edu,id=edu2,dma_mask=0xffffffffffff"),
+        # Each DMA of edu takes 100 ms, which need not be waited for. With two
+        # CPUs and instructions counted, Linux waits for the second for ever.
+        icount=True,
+        cpus=1,
+    ),
+    "disk": Profile(
+        about="every kind of disk controller",
+        memory=512,
+        disks={"nvme0": 1024, "sata0": 256, "cd0": 64, "vscsi0": 256,
+               "vblk0": 256, "usb0": 128, "mega0": 128},
+        # SeaBIOS has a driver for each of them, and waits for ever for what
+        # virtio-scsi never hears of with boot-bypass=off
+        iommu="boot-bypass=on",
+        devices=(
+            nvme(),
+            "ich9-ahci,id=ahci0",
+            "ide-hd,bus=ahci0.0,drive=sata0-disk",
+            "ide-cd,bus=ahci0.1,drive=cd0-disk",
+            virtio_blk(),
+            "virtio-scsi-pci,id=vscsi0,disable-legacy=on,iommu_platform=on",
+            "scsi-hd,bus=vscsi0.0,drive=vscsi0-disk",
+            "qemu-xhci,id=xhci0",
+            "usb-storage,bus=xhci0.0,drive=usb0-disk",
+            # Not pvscsi: QEMU's reads its rings past any IOMMU
+            "megasas,id=mega0",
+            "scsi-hd,bus=mega0.0,drive=mega0-disk",
+            "virtio-rng-pci,id=rng0,disable-legacy=on,iommu_platform=on",
+        ),
+    ),
+    "net": Profile(
+        about="network cards: e1000e and virtio-net on a wire, e1000 and "
+              "virtio-net on another",
+        netdevs=(*WIRE, "hubport,id=port2,hubid=1", "hubport,id=port3,hubid=1"),
+        devices=(
+            e1000e("port0"),
+            virtio_net("port1"),
+            "e1000,id=net2,netdev=port2,mac=52:54:00:00:00:12,romfile=",
+            virtio_net("port3", "net3", "52:54:00:00:00:13"),
+        ),
+    ),
+    "stress": Profile(
+        about="two CPUs that share a window, and two edu devices",
+        devices=("edu,id=edu0", "edu,id=edu1"),
+    ),
+    "tiny": Profile(
+        about="the same with the smallest window that there is",
+        window=2,
+        devices=("edu,id=edu0", "edu,id=edu1"),
+    ),
+    "wide": Profile(
+        about="more window than devices with short masks reach",
+        window=512,
+        devices=("edu,id=edu0", "edu,id=edu1"),
+        icount=True,
+        cpus=1,
+    ),
+    "wide-arena": Profile(
+        about="more arena than devices with short masks reach",
+        iommu="boot-bypass=off,arena-size=512M",
+        devices=("edu,id=edu0", "edu,id=edu1"),
+        icount=True,
+        cpus=1,
+    ),
+    "formats": Profile(
+        about="an NVMe disk with name spaces of both usual block sizes",
+        disks={"ns512": 64, "ns4k": 64},
+        devices=(
+            "nvme,id=nvme0,serial=nvme0",
+            "nvme-ns,bus=nvme0,nsid=1,drive=ns512-disk",
+            "nvme-ns,bus=nvme0,nsid=2,drive=ns4k-disk,"
+            "logical_block_size=4096,physical_block_size=4096",
+        ),
+    ),
+    "small": Profile(
+        about="a window that is always full",
+        window=4,
+        disks={"nvme0": 512},
+        devices=(nvme(more=",max_ioqpairs=2"), "edu,id=edu0"),
+    ),
+    "fragment": Profile(
+        about="64 MiB of window for one device that reaches all of it",
+        cpus=1,
+        devices=("edu,id=edu0,dma_mask=0xffffffffffffffff",),
+    ),
+    "nomodule": Profile(
+        about="a disk that only pv_iommu can make usable",
+        disks={"nvme0": 64},
+        devices=(nvme(),),
+    ),
+    "bypass": Profile(
+        about="devices that work before pv_iommu is loaded",
+        disks={"nvme0": 256},
+        devices=(nvme(), "edu,id=edu0"),
+        iommu="boot-bypass=on",
+    ),
+    "no-window": Profile(
+        about="a host that lets no streaming DMA into the window",
+        disks={"nvme0": 256},
+        devices=(nvme(), "edu,id=edu0"),
+        iommu="boot-bypass=on,hw-iommu=off",
+    ),
+    "migrate": Profile(
+        about="devices that QEMU can migrate, which its nvme is not",
+        disks={"sata0": 256, "vblk0": 256, "vscsi0": 256},
+        netdevs=WIRE,
+        devices=(
+            "ich9-ahci,id=ahci0",
+            "ide-hd,bus=ahci0.0,drive=sata0-disk",
+            virtio_blk(),
+            "virtio-scsi-pci,id=vscsi0,disable-legacy=on,iommu_platform=on",
+            "scsi-hd,bus=vscsi0.0,drive=vscsi0-disk",
+            e1000e("port0"), virtio_net("port1"),
+        ),
+    ),
+    "withheld": Profile(
+        # QEMU's nvme keeps a reference to itself for each answer that it could
+        # not write, and is never deleted after it was unplugged
+        about="an NVMe disk whose DMA will be refused",
+        disks={"nvme0": 256},
+        devices=(nvme(),),
+    ),
+    "again": Profile(
+        about="a guest that may boot again, and has what kexec needs to do so",
+        memory=1024,
+        reboots=True,
+        disks={"nvme0": 256, "vblk0": 64},
+        images={"kernel0": "kernel/{kernel}/vmlinuz",
+                "initrd0": "guest/{kernel}/initrd"},
+        netdevs=WIRE,
+        devices=(nvme(), e1000e("port0"), virtio_net("port1"),
+                 virtio_blk(), virtio_blk("kernel0"), virtio_blk("initrd0")),
+    ),
+    "kvm": host("intel-iommu,intremap=on", "intel_iommu=on"),
+    "kvm-amd": host("amd-iommu,intremap=on", ""),
+    "bios-large": firmware("SeaBIOS", "", 5120, 1024),
+    "uefi": firmware("OVMF", OVMF, 512, 64),
+    "uefi-large": firmware("OVMF", OVMF, 5120, 1024),
+}
+
+# The guests of the benchmark: for counting, and for real I/O
+for _name, _about, _iommu, _window in (
+        ("", "pv-iommu", (), 64),
+        ("-plain", "no IOMMU", (), 0),
+        ("-intel", "intel-iommu", ("intel-iommu",), 0),
+        ("-virtio", "virtio-iommu", ("virtio-iommu-pci",), 0)):
+    PROFILES[f"bench{_name}"] = bench(_about, _iommu, _window)
+    PROFILES[f"bench-io{_name}"] = bench_io(_about, _iommu, _window)
+    PROFILES[f"bench-io-counted{_name}"] = bench_io(_about, _iommu, _window,
+                                                    counted=True)

@@ -1,0 +1,432 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""Runs tests in virtual machines and reports in TAP; see README.rst."""
+
+import argparse
+import fnmatch
+import os
+import queue
+import re
+import shlex
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import actions
+import benchtests
+import hosttests
+from profiles import PROFILES
+from vm import FACTOR, VM, Failed, GuestDied, Machine, Skipped
+
+HERE = Path(__file__).resolve().parent
+TESTS = HERE.parent / "selftests" / "pv_iommu"
+MODES = ("window", "bounce", "none")
+# Where @hosttest is used: importing them is what adds their tests to the list
+HOST_TESTS = (hosttests, benchtests)
+# The exit status by which a test says that it cannot run here
+SKIP = 4
+# A guest that died is started again for the tests after the one that killed
+# it; not for ever
+MAX_BOOTS = 4
+
+
+@dataclass(frozen=True)
+class Test:
+    """One test in one mode."""
+
+    id: str
+    name: str
+    mode: str
+    about: str
+    profile: str = ""
+    timeout: int = 60
+    # How often the guest boots in it
+    boots: int = 1
+    # Tests that need no guest of the runner's bring a function instead
+    function: object = None
+
+
+def read_header(path):
+    """The header lines of a test, by name."""
+    header = {}
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        if line and not line.startswith("#"):
+            break
+        if match := re.match(r"# (Test|VM|Modes|Timeout|Boots): +(.*)", line):
+            header[match[1]] = match[2].strip()
+    return header
+
+
+def guest_tests():
+    """The tests that are scripts for a guest."""
+    for path in sorted(TESTS.glob("*.sh")):
+        header = read_header(path)
+        if "Test" not in header:
+            # A library
+            continue
+        profile = header.get("VM", "main")
+        modes = header.get("Modes", "window bounce").split()
+        if profile not in PROFILES or not set(modes) <= set(MODES):
+            sys.exit(f"{path}: VM: {profile}, Modes: {modes}: no such thing")
+        for mode in modes:
+            yield Test(f"{mode}/{path.stem}", path.stem, mode, header["Test"],
+                       profile, int(header.get("Timeout", "60")),
+                       int(header.get("Boots", "1")))
+
+
+def all_tests(machine):
+    """Every test that there is, in the order in which they run."""
+    for case in hosttests.qtest_cases(machine):
+        yield Test("qtest" + re.sub("^/[^/]*/pv-iommu", "", case), case,
+                   "qtest", "QEMU's own test of the device",
+                   function=lambda m, _, case=case: hosttests.qtest_run(m, case))
+    yield from guest_tests()
+    for test in hosttests.TESTS:
+        for mode in test.modes:
+            yield Test(f"{mode}/{test.name}", test.name, mode, test.about,
+                       function=test.function)
+
+
+def matching(tests, patterns):
+    """Those whose id or name one of the patterns matches."""
+    return [test for test in tests
+            if any(fnmatch.fnmatchcase(test.id, pattern)
+                   or fnmatch.fnmatchcase(test.name, pattern)
+                   or fnmatch.fnmatchcase(test.id, pattern + "/*")
+                   for pattern in patterns)]
+
+
+class Report:
+    """TAP on standard output, as results come."""
+
+    def __init__(self, total, prefix):
+        self.lock = threading.Lock()
+        self.prefix = prefix
+        self.count = {"passed": 0, "failed": 0, "skipped": 0}
+        self.number = 0
+        print(f"TAP version 13\n1..{total}", flush=True)
+
+    def result(self, kernel, test, verdict, seconds, reason="", tail=()):
+        """One test's end. The reason's first line goes with the result."""
+        with self.lock:
+            self.number += 1
+            self.count[verdict] += 1
+            line = "not ok" if verdict == "failed" else "ok"
+            line += f" {self.number} - {self.prefix.get(kernel, '')}{test.id}"
+            first, *rest = reason.split("\n") or [""]
+            if verdict == "skipped":
+                line += f" # SKIP {first}"
+            else:
+                line += f" # {seconds:.1f} s"
+            print(line)
+            if verdict == "failed":
+                print(f"# {test.about}")
+                for text in [first, *rest[-30:]]:
+                    print(f"#   {text}")
+                for text in tail:
+                    print(f"#   | {text}")
+                print(f"#   again: make test TESTS='{test.id}' KERNEL={kernel}")
+            sys.stdout.flush()
+
+    def note(self, text):
+        """A line for who watches."""
+        with self.lock:
+            print(f"# {text}", flush=True)
+
+    def end(self):
+        """The totals; returns the exit status."""
+        print(", ".join(f"{number} {verdict}"
+                        for verdict, number in self.count.items()), flush=True)
+        return 1 if self.count["failed"] else 0
+
+
+class Group:
+    """Tests that share a boot: same kernel, profile and mode."""
+
+    def __init__(self, machine, report, tests):
+        self.machine = machine
+        self.report = report
+        self.tests = list(tests)
+        # The test during which the emulator crashed
+        self.crashed = None
+
+    def run(self):
+        boots = 0
+        while self.tests:
+            boots += 1
+            if boots > MAX_BOOTS:
+                self.fail_rest("the guest has died too often to go on", ())
+                return
+            try:
+                self.boot()
+            except (Failed, OSError) as error:
+                self.fail_rest(str(error), ())
+
+    def fail_rest(self, reason, tail):
+        for test in self.tests:
+            self.done(test, "failed", 0, reason, tail)
+        self.tests = []
+
+    def done(self, test, verdict, seconds, reason="", tail=()):
+        self.report.result(self.machine.kernel, test, verdict, seconds,
+                           reason, tail)
+
+    def boot(self):
+        """One guest, and as many of the tests as it survives."""
+        first = self.tests[0]
+        start = time.monotonic()
+        with VM(self.machine, first.profile, first.mode) as vm:
+            try:
+                vm.start()
+                vm.wait_ready()
+            except GuestDied as death:
+                self.fail_rest(f"no boot: {death}", vm.tail(40))
+                return
+            self.report.note(
+                f"{first.profile}, {first.mode}, Linux {self.machine.kernel}: "
+                f"booted in {time.monotonic() - start:.1f} s, "
+                f"{len(self.tests)} tests")
+            while self.tests:
+                test = self.tests[0]
+                start = time.monotonic()
+                since = vm.console.stat().st_size
+                try:
+                    status, reason = self.run_test(vm, test)
+                except GuestDied as death:
+                    if self.emulator_crashed(vm, test):
+                        return
+                    self.tests.pop(0)
+                    self.done(test, "failed", time.monotonic() - start,
+                              str(death), vm.tail(40, since))
+                    return
+                self.tests.pop(0)
+                verdict = {0: "passed", SKIP: "skipped"}.get(status, "failed")
+                tail = vm.tail(20, since) if verdict == "failed" else ()
+                if verdict == "failed":
+                    reason = f"status {status}: {reason}"
+                # The guest's last act counts with its last test
+                if not self.tests:
+                    try:
+                        for late in vm.poweroff():
+                            verdict, reason = "failed", " ".join(late)
+                            tail = vm.tail(20)
+                    except GuestDied as death:
+                        verdict, reason = "failed", f"at the end: {death}"
+                        tail = vm.tail(20)
+                self.done(test, verdict, time.monotonic() - start, reason, tail)
+
+    def emulator_crashed(self, vm, test):
+        """Whether to run the test again, in a new guest; once.
+
+        QEMU 7.2 with a thread for each CPU can crash when the memory map changes
+        while another CPU does I/O (fixed later: "softmmu: Use async_run_on_cpu in
+        tcg_commit"). Nested guests' VFIO changes it often. Only where nothing of
+        this project is in the QEMU that has crashed: with a window, it is a
+        failure.
+        """
+        status = vm.wait_end()
+        if status != -signal.SIGSEGV or vm.profile.window or not \
+                vm.profile.nested or self.crashed == test:
+            return False
+        self.crashed = test
+        self.report.note(f"{test.id}: the host's emulator has crashed, status "
+                         f"{status}; once more")
+        return True
+
+    @staticmethod
+    def run_test(vm, test):
+        """Runs a test; returns its status and last words."""
+        end = time.monotonic() + test.timeout * FACTOR
+        boots = 1
+        vm.send(f"run {test.name}")
+        while True:
+            words = vm.read_line(end)
+            if words[0] == "host":
+                answer = actions.perform(vm, words[1:])
+                if answer:
+                    vm.send(answer)
+            elif words[0] == "result" and words[1] == test.name:
+                return int(words[2]), " ".join(words[4:])
+            elif words[0] == "ready":
+                if boots == test.boots:
+                    raise GuestDied("the guest booted again")
+                boots += 1
+                vm.send(f"run {test.name}")
+
+
+class HostGroup:
+    """A test that needs no guest, or brings its own."""
+
+    def __init__(self, machine, report, test):
+        self.machine = machine
+        self.report = report
+        self.test = test
+
+    def run(self):
+        start = time.monotonic()
+        verdict, reason = "passed", ""
+        try:
+            self.test.function(self.machine, self.test.mode)
+        except Skipped as skip:
+            verdict, reason = "skipped", str(skip)
+        except (Failed, GuestDied) as failure:
+            verdict, reason = "failed", str(failure)
+        self.report.result(self.machine.kernel, self.test, verdict,
+                           time.monotonic() - start, reason)
+
+
+def groups_of(machine, report, tests):
+    """The tests as pieces of work."""
+    shared = {}
+    for test in tests:
+        if test.function:
+            yield HostGroup(machine, report, test)
+        else:
+            shared.setdefault((test.profile, test.mode), []).append(test)
+    for together in shared.values():
+        yield Group(machine, report, together)
+
+
+def command_test(machines, arguments):
+    """make test"""
+    patterns = arguments.tests or ["*"]
+    chosen = []
+    for machine in machines:
+        chosen += [(machine, test)
+                   for test in matching(all_tests(machine), patterns)
+                   if not arguments.mode or test.mode == arguments.mode]
+    if arguments.list:
+        for _, test in chosen:
+            print(f"{test.id:40} {test.about}")
+        return 0
+    if not chosen:
+        print(f"no test matches {' '.join(patterns)}", file=sys.stderr)
+        return 1
+    prefix = {machine.kernel: f"{machine.kernel}/" for machine in machines} \
+        if len(machines) > 1 else {}
+    report = Report(len(chosen), prefix)
+    work = queue.Queue()
+    for machine in machines:
+        mine = [test for owner, test in chosen if owner is machine]
+        for group in groups_of(machine, report, mine):
+            work.put(group)
+
+    broken = []
+
+    def worker():
+        while True:
+            try:
+                group = work.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                group.run()
+            except BaseException as error:  # pylint: disable=broad-except
+                broken.append(error)
+                raise
+
+    threads = [threading.Thread(target=worker, daemon=True)
+               for _ in range(arguments.jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    status = report.end()
+    # An error in the runner itself, or a test that was forgotten
+    return 1 if broken or report.number != len(chosen) else status
+
+
+def command_run(machines, arguments):
+    """make run: the guest's own script decides, its lines are shown"""
+    with VM(machines[0], "main", arguments.mode or "window", do="run.sh",
+            name="run") as vm:
+        try:
+            vm.start()
+            end = time.monotonic() + 900 * FACTOR
+            while True:
+                words = vm.read_line(end)
+                if words[0] == "say":
+                    print(" ".join(words[1:]), flush=True)
+                elif words[0] == "result":
+                    status = int(words[2])
+                    break
+        except GuestDied as death:
+            print(f"run: {death}; the end of {vm.console}:", file=sys.stderr)
+            print("\n".join(vm.tail(30)), file=sys.stderr)
+            return 1
+        if status:
+            print(f"run: failed; all of it: {vm.console}", file=sys.stderr)
+        return 1 if status else 0
+
+
+def command_demo_vfio(machines, _):
+    """make demo-vfio: the test kvm-table, and what it has to say"""
+    test = next(test for test in guest_tests() if test.id == "none/kvm-table")
+    with VM(machines[0], test.profile, test.mode, name="demo-vfio") as vm:
+        try:
+            vm.start()
+            vm.wait_ready()
+            print("a host with KVM, VFIO and an IOMMU is up; three guests, "
+                  "one after the other, get its NVMe disk", flush=True)
+            status, reason = Group.run_test(vm, test)
+        except GuestDied as death:
+            status, reason = 1, "\n".join([str(death), *vm.tail(30)])
+        if status:
+            print(f"demo-vfio: {reason}; all of it: {vm.console}",
+                  file=sys.stderr)
+        return 1 if status else 0
+
+
+def command_shell(machines, arguments):
+    """make shell"""
+    with VM(machines[0], arguments.vm, arguments.mode or "window", do="shell",
+            interactive=True, name="shell") as vm:
+        command = vm.command()
+        print(shlex.join(command), file=sys.stderr)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return os.spawnv(os.P_WAIT, command[0], command)
+
+
+def main():
+    """Reads the command line and does what it says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--kernel", action="append", required=True)
+    parser.add_argument("--accel", default="auto",
+                        choices=("auto", "tcg", "kvm"))
+    parser.add_argument("--mode", choices=(*MODES, "auto"), default=None)
+    parser.add_argument("--window", type=int, default=None,
+                        help="MiB of window, instead of the profile's")
+    parser.add_argument("--memory", type=int, default=None,
+                        help="MiB of memory, instead of the profile's")
+    parser.add_argument("--sanitize", action="store_true")
+    parser.add_argument("--qemu", default=None, metavar="SUITE",
+                        help="the QEMU of this suite, not the default one's")
+    commands = parser.add_subparsers(dest="command", required=True)
+    test = commands.add_parser("test")
+    test.add_argument("--jobs", type=int, default=1)
+    test.add_argument("--list", action="store_true")
+    test.add_argument("tests", nargs="*")
+    commands.add_parser("run")
+    commands.add_parser("demo-vfio")
+    shell = commands.add_parser("shell")
+    shell.add_argument("--vm", default="main", choices=PROFILES)
+    arguments = parser.parse_args()
+
+    # Whoever ends this program ends the guests with it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    machines = [Machine(Path(arguments.build).resolve(), kernel,
+                        arguments.accel, arguments.window, arguments.memory,
+                        arguments.sanitize, arguments.qemu)
+                for kernel in arguments.kernel]
+    command = {"test": command_test, "run": command_run,
+               "demo-vfio": command_demo_vfio,
+               "shell": command_shell}[arguments.command]
+    sys.exit(command(machines, arguments))
+
+
+if __name__ == "__main__":
+    main()
