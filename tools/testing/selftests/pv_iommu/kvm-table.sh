@@ -1,0 +1,164 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Test: a disk assigned by VFIO in three ways: what is locked, swapped and asked of the host
+# VM: kvm
+# Modes: none
+# Timeout: 400
+#
+# Prints the table that "make demo-vfio" shows.
+
+. ./kvm-lib.sh
+
+host_setup
+swap_on
+assign $NVME
+
+# column WAY: one L2, what it measured in the variables WAY_*
+column() {
+	local way=$1 before
+	L2_APPEND=''
+	L2_MACHINE=q35
+	"way_$way" ""
+	l2_start -device "$(vfio $NVME nvme0)"
+	set_result start_locked "$(locked)"
+	l2_ready
+	must "dd if=/dev/nvme0n1 of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null"
+	set_result first_io "$(($(uptime_cs) - L2_BEGIN))"
+	set_result locked "$(status VmLck)"
+
+	# Memory that L2 uses, and L1 may want for others
+	must "mount -o remount,size=80% /tmp; dd if=/dev/urandom of=/tmp/some bs=64k count=64 2>/dev/null; for i in 1 2 3 4 5 6 7; do cat /tmp/some; done >/tmp/fill; md5sum /tmp/fill >/run/sum"
+
+	before=$(ios)
+	doorbell_find
+	exits_begin
+	must "$FIO_JOB >/run/fio"
+	exits_end
+	set_result ios "$(($(ios) - before))"
+	set_result exits "$(exits)"
+	set_result mapping "$(mapping_exits)"
+	exits_named
+
+	must "($FIO_JOB >/run/fio; echo \$? >/run/status) >/dev/null 2>&1 &"
+	press 256
+	set_result swapped "$(guest_swap)"
+	set_result wrong none
+	l2 "until [ -e /run/status ]; do sleep 0.2; done; exit \$(cat /run/status)" ||
+		set_result wrong "fio: $?"
+	[ "$(l2 "md5sum /tmp/fill")" = "$(l2 "cat /run/sum")" ] ||
+		set_result wrong memory
+	l2_stop
+}
+
+set_result() {
+	declare -g "${way}_$1=$2"
+}
+
+# locked: the most that is locked until L2 runs
+locked() {
+	local now most=0 end=$((SECONDS + 15))
+	until [ -s "$L2/console" ] || [ $SECONDS -ge $end ]; do
+		now=$(status VmLck)
+		[ "${now:-0}" -le "$most" ] || most=$now
+		sleep 0.05
+	done
+	echo "$most"
+}
+
+# What the guest tells its host about DMA: the virtual IOMMU's registers, or the
+# doorbell
+mapping_exits() {
+	case $way in
+	vfio)	echo 0 ;;
+	viommu)	hits kvm_mmio 'gpa: *(0x)?fed90...,' ;;
+	window)	doorbell_hits ;;
+	esac
+}
+
+exits_named() {
+	local reason
+	for reason in "${!REASON[@]}"; do
+		# shellcheck disable=SC2086 # numbers
+		set_result $reason "$(exits ${REASON[$reason]})"
+	done
+}
+
+row() {
+	local name=$1
+	shift
+	printf '%-34s %14s %14s %14s\n' "$name" "$@"
+}
+
+# cells NAME: that result of the three
+cells() {
+	local way name
+	CELLS=()
+	for way in vfio viommu window; do
+		name=${way}_$1
+		CELLS+=("${!name}")
+	done
+}
+
+line() {
+	cells "$2"
+	row "$1" "${CELLS[@]}"
+}
+
+per_io() {
+	local way e i
+	CELLS=()
+	for way in vfio viommu window; do
+		e=${way}_$1 i=${way}_ios
+		CELLS+=("$(awk -v e="${!e}" -v i="${!i}" \
+			'BEGIN { printf "%.2f", e / i }')")
+	done
+}
+
+for way in vfio viommu window; do
+	column "$way"
+done
+
+{
+	row "L2: $L2_MEM MiB, window: $L2_WINDOW MiB" "stock VFIO" intel-iommu pv-iommu
+	line "locked at start (VmLck), kB" start_locked
+	line "locked while it runs (VmLck), kB" locked
+	line "in swap while fio verifies, kB" swapped
+	for reason in intr hlt io msr npf; do
+		per_io "$reason"
+		row "KVM exits per I/O: $reason" "${CELLS[@]}"
+	done
+	per_io exits
+	row "KVM exits per I/O: all" "${CELLS[@]}"
+	line "exits to map DMA" mapping
+	CELLS=()
+	for way in vfio viommu window; do
+		name=${way}_first_io
+		CELLS+=("$(awk -v t="${!name}" 'BEGIN { printf "%.1f s", t / 100 }')")
+	done
+	row "QEMU's start to the first I/O" "${CELLS[@]}"
+	line "wrong bytes" wrong
+} >/tmp/table
+cat /tmp/table
+while IFS= read -r text; do
+	host note "$text" >/dev/null
+done </tmp/table
+
+mem=$((L2_MEM * 1024)) win=$((L2_WINDOW * 1024))
+# In the other two no memory goes through pv-iommu: what goes wrong there, as it
+# once did with stock VFIO, why is not known, stands in the table
+# shellcheck disable=SC2154
+[ "$window_wrong" = none ] || fail "window: $window_wrong"
+# shellcheck disable=SC2154 # set by set_result
+{
+	[ "$vfio_locked" -ge $mem ] || fail "stock VFIO locked $vfio_locked kB"
+	[ "$window_locked" -ge $win ] && [ "$window_locked" -le $((win + 1024)) ] ||
+		fail "$window_locked kB locked, the window has $win"
+	[ "$window_mapping" = 0 ] || fail "$window_mapping requests to map DMA"
+	[ "$viommu_mapping" -gt 0 ] || fail "no request counted for intel-iommu"
+	# The control: what is locked cannot be swapped
+	[ "$vfio_swapped" = 0 ] ||
+		fail "stock VFIO: $vfio_swapped kB swapped out"
+	[ "$window_swapped" -ge $((mem * 4 / 10)) ] ||
+		fail "$window_swapped kB swapped out"
+}

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+#
+# For tests that run in a guest. Sourced; the guest's sh is bash or busybox.
+#
+# A test ends with 0, or by fail or skip, whose words are its last line.
+
+pv_driver=/sys/bus/pci/drivers/pv_iommu
+pv_debug=/sys/kernel/debug/pv_iommu
+pvt_debug=/sys/kernel/debug/pviommu_test
+
+fail() {
+	echo "FAIL: $*"
+	exit 1
+}
+
+skip() {
+	echo "$*"
+	exit 4
+}
+
+# wait_for SECONDS COMMAND...
+wait_for() {
+	local left
+	left=$(($1 * 10))
+	shift
+	until "$@"; do
+		left=$((left - 1))
+		[ $left -gt 0 ] || return 1
+		sleep 0.1
+	done
+}
+
+# The host device's directory in sysfs, or nothing
+host_dir() {
+	local dir
+	for dir in "$pv_driver"/*:*; do
+		[ ! -d "$dir" ] || echo "$dir"
+	done
+}
+
+# host_stat NAME: one of the host device's figures
+host_stat() {
+	cat "$(host_dir)/$1"
+}
+
+# stat_of DEVICE NAME: one of an attached device's
+stat_of() {
+	cat "/sys/bus/pci/devices/$1/pv_iommu/$2"
+}
+
+# The mode in which pv-iommu serves devices: window, bounce, or nothing
+pv_mode() {
+	[ -z "$(host_dir)" ] || host_stat mode
+}
+
+# devices_of DRIVER: the PCI devices that it drives, one a line
+devices_of() {
+	local dir
+	for dir in "/sys/bus/pci/drivers/$1"/*:*; do
+		[ ! -d "$dir" ] || basename "$dir"
+	done
+}
+
+# need_device DRIVER WHAT: sets $dev to the first device that it drives, or
+# skips the test
+need_device() {
+	dev=$(devices_of "$1" | head -n 1)
+	[ -n "$dev" ] || skip "this VM has no $2"
+}
+
+# built_in DEVICE: its driver is no module in this kernel, so it was there before
+# pv_iommu, which is one. For test and user alike such a device is not served.
+built_in() {
+	[ ! -e "/sys/bus/pci/devices/$1/driver/module/initstate" ] &&
+		[ ! -d "/sys/bus/pci/devices/$1/pv_iommu" ]
+}
+
+# need_attached DEVICE...: they are served by pv-iommu, all of them
+need_attached() {
+	local dev
+	for dev; do
+		! built_in "$dev" ||
+			skip "the driver of $dev is built into this kernel, and comes before pv_iommu"
+		[ "$(stat_of "$dev" mode)" = "$(pv_mode)" ] ||
+			fail "$dev is not attached"
+	done
+}
+
+# disk_of DEVICE: the name of the disk behind a PCI device
+disk_of() {
+	local dir
+	for dir in /sys/block/*; do
+		case $(readlink -f "$dir/device") in
+		*/$1/*)
+			case $dir in
+			*/sr*) ;;
+			*) basename "$dir"; return ;;
+			esac
+			;;
+		esac
+	done
+	return 1
+}
+
+# need_disk DRIVER WHAT: sets $dev and $disk, or skips the test
+need_disk() {
+	need_device "$1" "$2"
+	wait_for 20 disk_of "$dev" >/dev/null || fail "$2: there is no disk"
+	need_attached "$dev"
+	# shellcheck disable=SC2034 # for the caller
+	disk=$(disk_of "$dev")
+}
+
+# allocator_whole [BYTES]: the window's allocator finds nothing wrong with
+# itself, and of the window not more than BYTES are in use
+allocator_whole() {
+	local verdict
+	verdict=$(head -n 1 $pv_debug/check)
+	[ "$verdict" = ok ] || fail "allocator: $verdict"
+	[ -z "$1" ] || [ "$(host_stat window_used)" -le "$1" ] ||
+		fail "window: $(host_stat window_used) bytes in use, before: $1"
+}
+
+# host_property NAME: one of the host device's properties in QEMU
+host_property() {
+	host qmp qom-get '{"path":"/machine/peripheral/iommu0",' \
+		"\"property\":\"$1\"}" || fail "no property $1"
+}
+
+# host_set NAME VALUE: the same, to set it
+host_set() {
+	host qmp qom-set '{"path":"/machine/peripheral/iommu0",' \
+		"\"property\":\"$1\",\"value\":$2}" >/dev/null ||
+		fail "cannot set $1=$2"
+}
+
+# said TEXT: has dmesg it, since this test began?
+said() {
+	dmesg | awk -v begin="pvtest: begin $TEST_NAME" '
+		index($0, begin) { text = "" ; next }
+		{ text = text $0 "\n" }
+		END { printf "%s", text }' | grep -q "$1"
+}
+
+# failures_of DEVICE: what it was refused so far; 0 where nobody counts
+failures_of() {
+	stat_of "$1" failures 2>/dev/null || echo 0
+}
+
+# load_cases: pviommu_test.ko, told who serves its devices
+load_cases() {
+	local mode
+	[ -d $pvt_debug ] || modprobe pviommu_test || fail "no pviommu_test"
+	mode=$(pv_mode)
+	[ "$mode" = window ] || [ "$mode" = bounce ] ||
+		fail "pv_iommu does not say in which mode it is: $mode"
+	# the VM has one, so it has been refused
+	[ -n "$(devices_of pviommu_test)" ] || fail "no edu device is bound"
+	# shellcheck disable=SC2046 # one word each
+	need_attached $(devices_of pviommu_test)
+	echo "$mode" >/sys/module/pviommu_test/parameters/mode
+}
+
+# run_cases GROUP[/CASE]...: prints their KTAP; fails the test if one fails, or
+# leaves something behind in the window; skips it if none of them could run
+run_cases() {
+	local group used
+	load_cases
+	used=$(host_stat window_used)
+	rm -f /tmp/ktap
+	for group; do
+		echo "$group" 2>/dev/null >$pvt_debug/run
+		cat $pvt_debug/log >>/tmp/ktap
+	done
+	cat /tmp/ktap
+	# the case, and what it said last
+	! grep -q '^not ok' /tmp/ktap || fail "$(awk '
+		/^# / { said = $0 }
+		/^(ok|KTAP)/ { said = "" }
+		/^not ok/ { print $4 ":", said; exit }' /tmp/ktap)"
+	grep -q '^ok' /tmp/ktap || fail "no case has run"
+	allocator_whole "$used"
+	# a group of which no case could run has shown nothing
+	grep '^ok' /tmp/ktap | grep -qv SKIP ||
+		skip "$(sed -n 's/.*# SKIP //p' /tmp/ktap | tail -n 1)"
+}
+
+# run_stress STEPS: at random, with another seed for each run, unless one is asked
+# for ($SEED, $STEPS): the log says which
+run_stress() {
+	load_cases
+	echo "${SEED:-$(od -A n -N 4 -t u4 /dev/urandom | tr -d ' ')}" \
+		>/sys/module/pviommu_test/parameters/seed
+	echo "${STEPS:-$1}" >/sys/module/pviommu_test/parameters/steps
+	run_cases stress
+}
+
+# fio_verify FILE NAME=VALUE...: write and verify with fio; fails the test on
+# any error. Defaults: 4 KiB blocks, random, 16 at a time, 16 MiB
+fio_verify() {
+	local file log
+	file=$1
+	log=/tmp/fio-${file##*/}.log
+	shift
+	set -- --filename="$file" --name=verify --ioengine=libaio --direct=1 \
+		--rw=randwrite --bs=4k --iodepth=16 --size=16M --randrepeat=1 \
+		--verify=crc32c --do_verify=1 --verify_fatal=1 \
+		--group_reporting "$@"
+	fio "$@" >"$log" 2>&1 || {
+		tail -n 25 "$log"
+		fail "fio on $file: $(grep -m 1 -E 'err=|error|verify' "$log")"
+	}
+	grep -E 'err= *[1-9]' "$log" && fail "fio on $file has errors"
+	return 0
+}
+
+# load_start DISK...: fio writes and verifies them, one round after the other,
+# in the background
+load_start() {
+	local disk
+	rm -f /tmp/load-*
+	for disk; do
+		: >"/tmp/load-$disk"
+		while [ ! -e /tmp/load-stop ]; do
+			fio_verify "/dev/$disk" --bsrange=512-128k \
+				--blockalign=512 --size=4M
+			echo verified
+		done >"/tmp/load-$disk" 2>&1 &
+		echo $! >"/tmp/load-pid-$disk"
+	done
+}
+
+# load_goes_on: each has had a round that began before now, and has ended well
+load_goes_on() {
+	local file before pid
+	for file in /tmp/load-pid-*; do
+		file=/tmp/load-${file#/tmp/load-pid-}
+		pid=$(cat "/tmp/load-pid-${file#/tmp/load-}")
+		before=$(grep -c verified "$file")
+		until [ "$(grep -c verified "$file")" -gt "$before" ]; do
+			kill -0 "$pid" 2>/dev/null ||
+				fail "${file#/tmp/load-}: $(tail -n 1 "$file")"
+			sleep 0.2
+		done
+	done
+}
+
+# load_stop: after the rounds that have begun; fails the test if any has failed
+load_stop() {
+	local file
+	touch /tmp/load-stop
+	for file in /tmp/load-pid-*; do
+		wait "$(cat "$file")" || fail "$(tail -n 1 \
+			"/tmp/load-${file#/tmp/load-pid-}")"
+	done
+}

@@ -1,0 +1,53 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Test: the guest migrates three times while fio verifies disks and cards talk
+# VM: migrate
+# Timeout: 240
+. ./lib.sh
+. ./net-lib.sh
+
+# AHCI, virtio-blk and virtio-scsi. Not NVMe: QEMU 7.2 and 10.0 migrate no
+# machine that has one
+disks=
+served=
+for driver in ahci virtio-pci; do
+	for dev in $(devices_of $driver); do
+		disk=$(disk_of "$dev") || continue
+		need_attached "$dev"
+		disks="$disks $disk"
+		served="$served $dev"
+	done
+done
+# shellcheck disable=SC2086 # one word each
+set -- $disks
+[ $# = 3 ] || fail "three disks are wanted, there are: $disks"
+wire_cards 52:54:00:00:00:10 52:54:00:00:00:11
+served="$served $left_pci $right_pci"
+wait_for 60 wire_works || fail "no link"
+
+refused=$(host_stat refused_dmas)
+load_start "$@"
+load_goes_on
+for round in 1 2 3; do
+	for dev in $served; do
+		stat_of "$dev" maps >"/tmp/maps-$dev"
+	done
+	stopped=$(host migrate) || fail "round $round: $stopped"
+	echo "round $round: stood still for $stopped ms"
+	# what was in flight has ended well, and all goes on
+	load_goes_on
+	how="round $round"
+	transfer a b $WIRE_B
+	transfer b a $WIRE_A
+	for dev in $served; do
+		[ "$(stat_of "$dev" maps)" -gt "$(cat "/tmp/maps-$dev")" ] ||
+			fail "round $round: $dev maps nothing any more"
+	done
+done
+load_stop
+wire_gone 52:54:00:00:00:10
+[ "$(host_stat refused_dmas)" = "$refused" ] || fail "DMAs were refused"
+for dev in $served; do
+	[ "$(stat_of "$dev" failures)" = 0 ] || fail "$dev: mappings failed"
+done
+allocator_whole

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the host device's registers say: read past pv_iommu, so that a test
+ * judges the driver by the host's word and not by the driver's own.
+ */
+#include <linux/io.h>
+#include <linux/pci.h>
+#include <linux/pv_iommu.h>
+
+#include "pvt.h"
+
+static void __iomem *pvt_regs;
+
+static u64 pvt_reg64(unsigned int reg)
+{
+	return readl(pvt_regs + reg) | (u64)readl(pvt_regs + reg + 4) << 32;
+}
+
+bool pvt_host_present(void)
+{
+	return pvt_regs;
+}
+
+u64 pvt_host_faults(void)
+{
+	return pvt_reg64(PV_IOMMU_REG_FAULT_COUNT);
+}
+
+u64 pvt_host_fault_addr(void)
+{
+	return pvt_reg64(PV_IOMMU_REG_FAULT_ADDR);
+}
+
+/* Bytes that streaming mappings share */
+u64 pvt_host_room(void)
+{
+	return pvt_reg64(pvt_on_bounce() ? PV_IOMMU_REG_ARENA_SIZE :
+					   PV_IOMMU_REG_WINDOW_SIZE);
+}
+
+/*
+ * Whether a device with this mask can be served at all: it has to reach the
+ * start of what all mappings of its mode come from.
+ */
+bool pvt_host_serves(u64 mask)
+{
+	u64 start = pvt_reg64(PV_IOMMU_REG_WINDOW_DMA);
+
+	if (pvt_on_bounce())
+		start = max(start, pvt_reg64(PV_IOMMU_REG_ARENA_DMA));
+	return mask > start;
+}
+
+/* Whether a managed device may reach @dma at all */
+bool pvt_host_reaches(dma_addr_t dma)
+{
+	u64 window = pvt_reg64(PV_IOMMU_REG_WINDOW_DMA);
+	u64 arena = pvt_reg64(PV_IOMMU_REG_ARENA_DMA);
+
+	return (dma >= window &&
+		dma - window < pvt_reg64(PV_IOMMU_REG_WINDOW_SIZE)) ||
+	       (dma >= arena &&
+		dma - arena < pvt_reg64(PV_IOMMU_REG_ARENA_SIZE)) ||
+	       (dma >= 0xfee00000 && dma < 0xfef00000);
+}
+
+/*
+ * The memory that the device sees at @dma: window memory is the guest's own.
+ * NULL when it is not, and only the device can tell.
+ */
+void *pvt_host_backdoor(dma_addr_t dma, size_t len)
+{
+	u64 base, size;
+
+	if (!pvt_regs || !pvt_on_window())
+		return NULL;
+	base = pvt_reg64(PV_IOMMU_REG_WINDOW_DMA);
+	size = pvt_reg64(PV_IOMMU_REG_WINDOW_SIZE);
+	if (dma < base || dma - base > size || len > size - (dma - base))
+		return NULL;
+	return phys_to_virt(pvt_reg64(PV_IOMMU_REG_WINDOW_ADDR) + dma - base);
+}
+
+int pvt_host_init(void)
+{
+	struct pci_dev *pdev;
+
+	pdev = pci_get_device(PV_IOMMU_PCI_VENDOR_ID, PV_IOMMU_PCI_DEVICE_ID,
+			      NULL);
+	if (!pdev)
+		return 0;
+	pvt_regs = ioremap(pci_resource_start(pdev, PV_IOMMU_BAR_REGS),
+			   PV_IOMMU_REGS_SIZE);
+	pci_dev_put(pdev);
+	return pvt_regs ? 0 : -ENOMEM;
+}
+
+void pvt_host_exit(void)
+{
+	if (pvt_regs)
+		iounmap(pvt_regs);
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Scatterlists: scattered pages, odd offsets and lengths, 1 to 1,024 entries */
+#include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "pvt.h"
+
+#define SG_MAX	1024
+
+/**
+ * struct sg_bufs - a list and what its memory is to hold
+ * @sgt: the list; entry i lies in page i of @area
+ * @n: entries
+ * @total: bytes of all entries
+ * @area: vmalloc memory, so that neighbours are no neighbours in RAM
+ * @want: what @area must hold
+ * @flat: the entries' bytes in a row
+ * @data: bytes for the device to write, or what it read
+ */
+struct sg_bufs {
+	struct sg_table sgt;
+	unsigned int n;
+	size_t total;
+	u8 *area;
+	u8 *want;
+	u8 *flat;
+	u8 *data;
+};
+
+/*
+ * Check what a device relies on: as many bytes as asked for, within the mask,
+ * no segment longer than the device takes or across its boundary.
+ */
+bool pvt_sg_legal(struct pvt *t, struct device *dev, struct scatterlist *sgl,
+		  int nents, size_t total)
+{
+	unsigned long boundary = dma_get_seg_boundary(dev);
+	unsigned int before = t->failures;
+	struct scatterlist *sg;
+	size_t sum = 0;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i) {
+		dma_addr_t first = sg_dma_address(sg);
+		dma_addr_t last = first + sg_dma_len(sg) - 1;
+
+		sum += sg_dma_len(sg);
+		pvt_expect(t, sg_dma_len(sg), "segment %d is empty", i);
+		pvt_expect(t, last <= dma_get_mask(dev),
+			   "segment %d at %pad beyond the mask", i, &first);
+		pvt_expect(t, sg_dma_len(sg) <= dma_get_max_seg_size(dev),
+			   "segment %d has %u bytes", i, sg_dma_len(sg));
+		pvt_expect(t, (first & ~boundary) == (last & ~boundary),
+			   "segment %d at %pad + %u crosses %lx", i, &first,
+			   sg_dma_len(sg), boundary);
+	}
+	pvt_expect(t, sum == total, "%zu bytes mapped of %zu", sum, total);
+	return before == t->failures;
+}
+
+static void sg_free(struct sg_bufs *b)
+{
+	sg_free_table(&b->sgt);
+	vfree(b->area);
+	vfree(b->want);
+	vfree(b->flat);
+	vfree(b->data);
+}
+
+/* @max_len: bytes of an entry at most; PAGE_SIZE means whole pages */
+static bool sg_alloc(struct pvt *t, struct sg_bufs *b, unsigned int n,
+		     unsigned int max_len)
+{
+	struct scatterlist *sg;
+	int i;
+
+	memset(b, 0, sizeof(*b));
+	b->n = n;
+	b->area = vmalloc(n * PAGE_SIZE);
+	b->want = vmalloc(n * PAGE_SIZE);
+	b->flat = vmalloc(n * PAGE_SIZE);
+	b->data = vmalloc(n * PAGE_SIZE);
+	if (!pvt_expect(t, b->area && b->want && b->flat && b->data &&
+			!sg_alloc_table(&b->sgt, n, GFP_KERNEL), "no memory")) {
+		sg_free(b);
+		return false;
+	}
+	for_each_sg(b->sgt.sgl, sg, n, i) {
+		unsigned int len = PAGE_SIZE, off = 0;
+
+		if (max_len < PAGE_SIZE) {
+			len = 1 + pvt_below(t, max_len);
+			off = pvt_below(t, PAGE_SIZE - len + 1);
+		}
+		sg_set_page(sg, vmalloc_to_page(b->area + i * PAGE_SIZE), len,
+			    off);
+		b->total += len;
+	}
+	return true;
+}
+
+/* Copy between the entries' places in @area and a row of bytes */
+static void sg_flatten(struct sg_bufs *b, u8 *area, u8 *flat, bool gather)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg(b->sgt.sgl, sg, b->n, i) {
+		u8 *at = area + i * PAGE_SIZE + sg->offset;
+
+		if (gather)
+			memcpy(flat, at, sg->length);
+		else
+			memcpy(at, flat, sg->length);
+		flat += sg->length;
+	}
+}
+
+static void sg_one(struct pvt *t, unsigned int n, unsigned int max_len,
+		   enum dma_data_direction dir, size_t skip_write)
+{
+	struct sg_bufs b;
+	size_t written;
+	int nents;
+
+	if (!sg_alloc(t, &b, n, max_len))
+		return;
+	pvt_fill(b.area, n * PAGE_SIZE, pvt_random(t));
+	memcpy(b.want, b.area, n * PAGE_SIZE);
+	sg_flatten(&b, b.area, b.flat, true);
+
+	nents = dma_map_sg(t->dev, b.sgt.sgl, n, dir);
+	if (!pvt_expect(t, nents > 0 && nents <= n, "%d of %u entries mapped",
+			nents, n))
+		goto out;
+	if (pvt_sg_legal(t, t->dev, b.sgt.sgl, nents, b.total) &&
+	    pvt_dev_read_sg(t, t->edu, b.sgt.sgl, nents, b.data, b.total))
+		pvt_same(t, b.data, b.flat, b.total, "device read");
+	if (dir != DMA_TO_DEVICE && !t->failures) {
+		written = b.total - min(skip_write, b.total);
+		pvt_fill(b.data, b.total, pvt_random(t));
+		if (pvt_dev_write_sg(t, t->edu, b.sgt.sgl, nents, b.data,
+				     written)) {
+			memcpy(b.flat, b.data, written);
+			sg_flatten(&b, b.want, b.flat, false);
+		}
+	}
+	dma_unmap_sg(t->dev, b.sgt.sgl, n, dir);
+	pvt_same(t, b.area, b.want, n * PAGE_SIZE, "memory after unmap");
+	if (t->failures)
+		pvt_log("# list of %u, at most %u bytes each, direction %d", n,
+			max_len, dir);
+out:
+	sg_free(&b);
+}
+
+static void sg_small(struct pvt *t)
+{
+	static const u16 counts[] = { 1, 2, 3, 4, 7, 16 };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(counts) && !t->failures; i++) {
+		sg_one(t, counts[i], 4095, DMA_TO_DEVICE, 0);
+		sg_one(t, counts[i], 4095, DMA_FROM_DEVICE, 0);
+		sg_one(t, counts[i], 4095, DMA_BIDIRECTIONAL, 0);
+	}
+}
+
+/* Around the 128 segments that a request to the host carries, and chained */
+static void sg_large(struct pvt *t)
+{
+	static const u16 counts[] = { 127, 128, 129, 255, 257, SG_MAX };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(counts) && !t->failures; i++)
+		sg_one(t, counts[i], 64, DMA_BIDIRECTIONAL, 0);
+	if (!t->failures)
+		sg_one(t, SG_MAX, 64, DMA_TO_DEVICE, 0);
+	if (!t->failures)
+		sg_one(t, SG_MAX, 64, DMA_FROM_DEVICE, 0);
+}
+
+static void sg_random(struct pvt *t)
+{
+	int i;
+
+	for (i = 0; i < 12 && !t->failures; i++)
+		sg_one(t, 1 + pvt_below(t, 64), 1 + pvt_below(t, 1000),
+		       i & 1 ? DMA_FROM_DEVICE : DMA_BIDIRECTIONAL, 0);
+}
+
+static void sg_pages(struct pvt *t)
+{
+	sg_one(t, 16, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
+}
+
+static void sg_short_write(struct pvt *t)
+{
+	sg_one(t, 1, 1000, DMA_FROM_DEVICE, 1000);
+	sg_one(t, 9, 1000, DMA_FROM_DEVICE, 1500);
+	sg_one(t, 33, 500, DMA_FROM_DEVICE, SZ_64K);
+}
+
+/* A list of pages is one segment where the device takes it */
+static void sg_merged(struct pvt *t)
+{
+	struct sg_bufs b;
+	int nents;
+
+	if (!pvt_on_pviommu()) {
+		pvt_skip(t, "not promised by this backend");
+		return;
+	}
+	dma_set_max_seg_size(t->dev, SZ_1M);
+	if (!sg_alloc(t, &b, 32, PAGE_SIZE))
+		return;
+	nents = dma_map_sg(t->dev, b.sgt.sgl, 32, DMA_TO_DEVICE);
+	if (pvt_expect(t, nents > 0, "cannot map")) {
+		pvt_expect(t, nents == 1, "%d segments for 32 pages", nents);
+		pvt_sg_legal(t, t->dev, b.sgt.sgl, nents, b.total);
+		dma_unmap_sg(t->dev, b.sgt.sgl, 32, DMA_TO_DEVICE);
+	}
+	sg_free(&b);
+}
+
+/* One entry of many pages, and the same page in many entries */
+static void sg_shapes(struct pvt *t)
+{
+	struct scatterlist sgl[8];
+	u8 *buf = kmalloc(SZ_16K, GFP_KERNEL), *got = kmalloc(SZ_16K, GFP_KERNEL);
+	size_t total = 0;
+	int i, nents;
+
+	if (!pvt_expect(t, buf && got, "no memory"))
+		goto out;
+	pvt_fill(buf, SZ_16K, pvt_random(t));
+	sg_init_one(sgl, buf + 5, SZ_16K - 9);
+	nents = dma_map_sg(t->dev, sgl, 1, DMA_TO_DEVICE);
+	if (pvt_expect(t, nents == 1, "cannot map") &&
+	    pvt_sg_legal(t, t->dev, sgl, nents, SZ_16K - 9) &&
+	    pvt_dev_read_sg(t, t->edu, sgl, nents, got, SZ_16K - 9))
+		pvt_same(t, got, buf + 5, SZ_16K - 9, "one entry");
+	if (nents)
+		dma_unmap_sg(t->dev, sgl, 1, DMA_TO_DEVICE);
+
+	sg_init_table(sgl, ARRAY_SIZE(sgl));
+	for (i = 0; i < ARRAY_SIZE(sgl); i++) {
+		sg_set_buf(&sgl[i], buf + 100, 300);
+		total += 300;
+	}
+	nents = dma_map_sg(t->dev, sgl, ARRAY_SIZE(sgl), DMA_TO_DEVICE);
+	if (!pvt_expect(t, nents > 0, "cannot map"))
+		goto out;
+	if (pvt_sg_legal(t, t->dev, sgl, nents, total) &&
+	    pvt_dev_read_sg(t, t->edu, sgl, nents, got, total)) {
+		for (i = 0; i < ARRAY_SIZE(sgl); i++)
+			pvt_same(t, got + i * 300, buf + 100, 300, "repeated entry");
+	}
+	dma_unmap_sg(t->dev, sgl, ARRAY_SIZE(sgl), DMA_TO_DEVICE);
+out:
+	kfree(buf);
+	kfree(got);
+}
+
+static const struct pvt_case sg_cases[] = {
+	{ "small", sg_small },
+	{ "large", sg_large },
+	{ "random", sg_random },
+	{ "pages", sg_pages },
+	{ "short_write", sg_short_write },
+	{ "merged", sg_merged },
+	{ "shapes", sg_shapes },
+};
+
+PVT_GROUP(sg);

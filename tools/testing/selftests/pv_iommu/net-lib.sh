@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+#
+# For tests with two network cards on one wire. Sourced after lib.sh.
+
+# shellcheck source=../../qemu/guest/wire.sh
+. /guest/wire.sh
+
+# card MAC: the interface with that address
+card() {
+	local dir
+	for dir in /sys/class/net/*; do
+		[ "$(cat "$dir/address")" = "$1" ] && basename "$dir"
+	done
+}
+
+# pci_of INTERFACE: the PCI device under it
+pci_of() {
+	readlink -f "/sys/class/net/$1/device" | grep -o '0000:[^/]*' | tail -n 1
+}
+
+# transfer FROM TO ADDRESS: 4 MiB over the wire, the same at the other end; $how
+# goes into messages
+# shellcheck disable=SC2154
+transfer() {
+	rm -f /tmp/got
+	# an input that never ends: at the end of its input nc hangs up
+	ip netns exec "$2" timeout 90 nc -l -p 5000 <>/tmp/silent >/tmp/got &
+	sleep 1
+	ip netns exec "$1" timeout 90 nc "$3" 5000 </tmp/sent >/dev/null
+	wait $!
+	[ "$(sha256sum </tmp/got)" = "$(sha256sum </tmp/sent)" ] ||
+		fail "$pair, $how: $(wc -c </tmp/got) bytes of $(wc -c </tmp/sent) arrived, or wrong ones"
+}
+
+# wire_cards MAC MAC: lays the wire between two cards. Sets $left and $right, their
+# devices $left_pci and $right_pci, and $pair for messages
+wire_cards() {
+	left=$(card "$1")
+	right=$(card "$2")
+	[ -n "$left" ] && [ -n "$right" ] || fail "there are no cards $1 and $2"
+	left_pci=$(pci_of "$left")
+	right_pci=$(pci_of "$right")
+	need_attached "$left_pci" "$right_pci"
+	pair="$left and $right"
+	wire_up "$left" "$right"
+	[ -e /tmp/silent ] || mkfifo /tmp/silent
+	dd if=/dev/urandom of=/tmp/sent bs=1M count=4 2>/dev/null
+}
+
+# wire_gone MAC: gives the cards back
+wire_gone() {
+	wire_down
+	wait_for 10 card "$1" >/dev/null
+}

@@ -1,0 +1,55 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Test: rmmod is refused while devices are attached; after it nothing is left
+# VM: bypass
+# Modes: none
+# Timeout: 120
+. ./lib.sh
+
+# What a module leaves: kernel memory, files, dma_ops, claimed address space
+traces() {
+	ls -d /sys/bus/pci/drivers/pv_iommu /sys/kernel/debug/pv_iommu \
+		/sys/bus/pci/devices/*/pv_iommu 2>/dev/null
+	grep -i 'pv.iommu' /proc/iomem /proc/ioports
+}
+
+memory() {
+	awk '/^(SUnreclaim|Percpu|VmallocUsed):/ { sum += $2 } END { print sum }' \
+		/proc/meminfo
+}
+
+# a test before this one may have left the driver loaded and unbound
+rmmod nvme 2>/dev/null
+modprobe pv_iommu || fail "modprobe pv_iommu"
+modprobe nvme || fail "modprobe nvme"
+wait_for 20 test -n "$(devices_of nvme)" || fail "no NVMe device"
+dev=$(devices_of nvme | head -n 1)
+wait_for 20 disk_of "$dev" >/dev/null || fail "no disk"
+need_attached "$dev"
+fio_verify "/dev/$(disk_of "$dev")" --size=4M
+
+rmmod pv_iommu 2>/dev/null && fail "rmmod with $dev attached"
+[ -d "/sys/bus/pci/devices/$dev/pv_iommu" ] || fail "$dev was detached"
+fio_verify "/dev/$(disk_of "$dev")" --size=4M
+
+echo "$dev" >/sys/bus/pci/drivers/nvme/unbind
+rmmod pv_iommu || fail "rmmod with no device attached"
+traces && fail "after rmmod there is $(traces | head -n 1)"
+
+# the device is served as ever, and not by memory of a module that is gone
+echo "$dev" >/sys/bus/pci/drivers/nvme/bind || fail "bind"
+wait_for 20 disk_of "$dev" >/dev/null || fail "no disk without pv_iommu"
+fio_verify "/dev/$(disk_of "$dev")" --size=4M
+echo "$dev" >/sys/bus/pci/drivers/nvme/unbind
+
+n=0
+while [ $n -lt 12 ]; do
+	modprobe pv_iommu || fail "modprobe, round $n"
+	rmmod pv_iommu || fail "rmmod, round $n"
+	n=$((n + 1))
+	[ $n != 2 ] || before=$(memory)
+done
+after=$(memory)
+echo "kernel memory: $before kB before, $after kB after 10 rounds"
+[ $((after - before)) -lt 600 ] ||
+	fail "kernel memory grew by $((after - before)) kB in 10 rounds"

@@ -1,0 +1,42 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Test: mappings of 4 MiB succeed while 100,000 of random sizes come and go
+# VM: fragment
+# Modes: window
+# Timeout: 300
+. ./lib.sh
+
+modprobe -r pviommu_test
+modprobe pviommu_bench || fail "no pviommu_bench"
+need_device pviommu_bench "edu device"
+need_attached "$dev"
+bench=/sys/kernel/debug/pviommu_bench
+window=$(($(host_stat window_size) >> 20))
+
+# figure NAME: one of the result's
+figure() {
+	tr ' ' '\n' <$bench/result | sed -n "s/^$1=//p"
+}
+
+# fragment PERCENT: with that much of the window in use throughout
+fragment() {
+	echo "frag $1 $window 50000" >$bench/run || fail "frag $1"
+	cat $bench/result
+	[ "$(figure failures)" = 0 ] ||
+		fail "$1% in use: $(figure failures) small mappings failed"
+	[ "$(figure tried)" = 500 ] || fail "only $(figure tried) were tried"
+	# All but what is less than 4 MiB at the window's ends
+	[ "$(figure at_end)" -ge $((window / 4 - 1)) ] ||
+		fail "the empty window takes $(figure at_end) mappings of 4 MiB"
+}
+
+for percent in 10 25; do
+	fragment $percent
+	[ "$(figure mapped)" = "$(figure tried)" ] ||
+		fail "$percent% in use: $(figure mapped) of $(figure tried) large mappings succeeded"
+done
+# Blocks are powers of two, so two thirds of the window are taken now, at
+# random: not every large mapping can succeed, but none of the rest may suffer
+fragment 50
+rmmod pviommu_bench
+allocator_whole
