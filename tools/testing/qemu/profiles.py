@@ -256,6 +256,11 @@ PROFILES = {
         disks={"nvme0": 256},
         devices=(nvme(),),
     ),
+    "hotplug": Profile(
+        about="an NVMe disk in a slot from which it can be pulled",
+        disks={"nvme0": 256},
+        devices=("pcie-root-port,id=port0,slot=1", nvme(more=",bus=port0")),
+    ),
     "again": Profile(
         about="a guest that may boot again, and has what kexec needs to do so",
         memory=1024,
