@@ -273,6 +273,8 @@ PROFILES = {
                  virtio_blk(), virtio_blk("kernel0"), virtio_blk("initrd0")),
     ),
     "kvm": host("intel-iommu,intremap=on", "intel_iommu=on"),
+    # The same again, for what can run beside
+    "kvm-emulated": host("intel-iommu,intremap=on", "intel_iommu=on"),
     "kvm-amd": host("amd-iommu,intremap=on", ""),
     "bios-large": firmware("SeaBIOS", "", 5120, 1024),
     "uefi": firmware("OVMF", OVMF, 512, 64),

@@ -282,11 +282,14 @@ def groups_of(machine, report, tests):
     """The tests as pieces of work."""
     shared = {}
     for test in tests:
+        if not test.function:
+            shared.setdefault((test.profile, test.mode), []).append(test)
+    for test in tests:
         if test.function:
             yield HostGroup(machine, report, test)
-        else:
-            shared.setdefault((test.profile, test.mode), []).append(test)
-    for together in shared.values():
+    # What may take longest begins first, and nothing waits for it at the end
+    for together in sorted(shared.values(), reverse=True,
+                           key=lambda tests: sum(t.timeout for t in tests)):
         yield Group(machine, report, together)
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Test: bounce mode on KVM: emulated devices, one exit a map, at most one an unmap
-# VM: kvm
+# VM: kvm-emulated
 # Modes: none
 # Timeout: 400
 

@@ -22,8 +22,6 @@ L2_WINDOW=32		# MiB
 L2_APPEND=		# kernel command line, in addition
 L2_MACHINE=q35		# and its properties
 L2_MEMLOCK=		# kB; run by a user without privileges
-# -no-reboot: a guest that panics ends
-L2_REBOOT=(-no-reboot)
 # TCG's SVM does not intercept what XSAVE needs: guests warn at boot
 L2_CPU=host,-xsave
 L2_PID=
@@ -32,6 +30,11 @@ fail() {
 	echo "FAILED: $*"
 	[ ! -e "$L2/console" ] || tail -n 40 "$L2/console" | tr -d '\r'
 	[ ! -s "$L2/qemu.log" ] || tail -n 5 "$L2/qemu.log"
+	# The last events: those of before, and those that nobody has read yet
+	if [ -e $L2/qmp.out ]; then
+		timeout 1 cat <&8 >>$L2/events
+		tail -n 5 $L2/events
+	fi
 	echo "$*"
 	exit 1
 }
@@ -150,8 +153,7 @@ l2_start() {
 	(l2_exec -nodefaults -no-user-config -display none -vga none \
 		-machine "$L2_MACHINE" -machine sata=off,smbus=off -boot strict=on \
 		-accel kvm -cpu "$L2_CPU" -smp 2 \
-		"${L2_REBOOT[@]}" \
-		-m "${L2_MEM}M,maxmem=${max}M" \
+		-no-reboot -m "${L2_MEM}M,maxmem=${max}M" \
 		-kernel /host/vmlinuz -initrd /host/initrd \
 		-append "console=ttyS0 maxcpus=1 no_timer_check panic=-1 panic_on_warn=1 oops=panic quiet loglevel=5 pvtest.run=remote $L2_APPEND" \
 		-chardev "file,id=console,path=$L2/console" \
@@ -195,8 +197,16 @@ l2_ready() {
 
 # l2 COMMAND: a line of shell for L2; its output, its status
 l2() {
-	local line
+	l2_tell "$1"
+	l2_answer
+}
+
+l2_tell() {
 	printf '%s\n' "$1" >&5
+}
+
+l2_answer() {
+	local line
 	while hear 6 "${L2_TIMEOUT:-120}"; do
 		case $line in
 		"done "*)	return "${line#done }" ;;
@@ -229,9 +239,40 @@ qmp() {
 	fail "QEMU's monitor is silent"
 }
 
+asleep() {
+	qmp query-status | grep -q '"suspended"'
+}
+
+# l2_sleep STATE: L2 sleeps, and is woken: from RAM by QEMU, from idle, of which
+# QEMU does not know, by the power button. Woken too early, it does not sleep.
+l2_sleep() {
+	local seconds=2 count=/sys/power/wakeup_count
+	while :; do
+		l2_tell "count=\$(cat $count) && echo \$count >$count && echo $1 >/sys/power/state"
+		if [ "$1" = mem ]; then
+			wait_for 60 asleep || fail "L2 does not sleep"
+			qmp system_wakeup >/dev/null || fail "system_wakeup"
+		else
+			sleep $seconds
+			qmp system_powerdown >/dev/null || fail "system_powerdown"
+		fi
+		l2_answer && return
+		seconds=$((seconds * 2))
+		[ $seconds -le 64 ] || fail "L2 does not sleep: $1"
+	done
+}
+
+# l2_reboots [yes|no]: a reset or reboot is wanted. Otherwise it ends QEMU, so that
+# a guest that panics is seen.
+l2_reboots() {
+	local action=reset
+	[ "$1" = yes ] || action=shutdown
+	qmp set-action "\"reboot\":\"$action\"" >/dev/null || fail "set-action"
+}
+
 # l2_stop: power off, as a guest does
 l2_stop() {
-	printf 'sync; poweroff -f\n' >&5
+	l2_tell "sync; poweroff -f"
 	wait_for 30 gone || fail "L2 does not power off"
 	wait "$L2_PID"
 	L2_PID=
