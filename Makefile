@@ -105,8 +105,8 @@ shell: prepare
 test: prepare-host
 	@$(runner) test --jobs $(JOBS) -- $(foreach t,$(TESTS),'$(t)')
 
-# What CI runs on other kernels than the first: each row of the DMA API's
-# contract, a real driver, and the module's coming and going, in both modes
+# For other kernels than the first: each row of the DMA API's contract, a real
+# driver, and the module's coming and going, in both modes
 SHORT = edu-* nvme-fio counters rebind load-late unload
 
 .PHONY: test-short
