@@ -155,9 +155,12 @@ static int pviommu_map_window(struct pviommu_host *host)
 	w->pgmap.nr_range = 1;
 	w->virt = devm_memremap_pages(dev, &w->pgmap);
 	if (IS_ERR(w->virt)) {
-		pci_err(host->pdev, "window at %pap, %#llx bytes, cannot be mapped: error %ld\n",
-			&w->phys, w->size, PTR_ERR(w->virt));
-		return PTR_ERR(w->virt);
+		int ret = PTR_ERR(w->virt);
+
+		pci_err(host->pdev, "window at %pap, %#llx bytes, cannot be mapped: error %d\n",
+			&w->phys, w->size, ret);
+		w->virt = NULL;
+		return ret;
 	}
 	pviommu_check_cached(host);
 	return 0;
@@ -200,6 +203,9 @@ static void pviommu_host_free(struct pviommu_host *host)
 	pviommu_window_exit(&host->window);
 	pviommu_space_exit(&host->window.space);
 	pviommu_space_exit(&host->arena);
+	/* Not left to devres, which would come when its pgmap is gone with the host */
+	if (host->window.virt)
+		devm_memunmap_pages(&host->pdev->dev, &host->window.pgmap);
 	kfree(host);
 }
 
