@@ -61,7 +61,10 @@ unpack() {
 build() {
 	gcc -static -O2 -I "$dir/include" -o "$dir/dma_map_benchmark" \
 		"$dir/dma_map_benchmark.c"
-	make_modules "$kernel" "$dir"
+	# The driver may be there already, and there can be only one
+	grep -q '^CONFIG_DMA_MAP_BENCHMARK=y' \
+		"$BUILD/kernel/$kernel/headers/.config" ||
+		make_modules "$kernel" "$dir"
 }
 
 [ -d "$debs" ] || logged "$BUILD/log/source-fetch.log" "fetching $package" fetch
