@@ -72,7 +72,8 @@ need_device() {
 # built_in DEVICE: its driver is no module in this kernel, so it was there before
 # pv_iommu, which is one. For test and user alike such a device is not served.
 built_in() {
-	[ ! -e "/sys/bus/pci/devices/$1/driver/module/initstate" ] &&
+	[ -e /sys/module/pv_iommu/initstate ] &&
+		[ ! -e "/sys/bus/pci/devices/$1/driver/module/initstate" ] &&
 		[ ! -d "/sys/bus/pci/devices/$1/pv_iommu" ]
 }
 
