@@ -232,9 +232,9 @@ class Group:
     def once_more(self, vm, test, why):
         """Whether a test has a second attempt, where TCG runs guests of guests.
 
-        Every few hundred boots, long before pv_iommu is loaded, page tables that
-        nobody has changed are not present for a moment: a triple fault. Why is
-        not known. Only where nothing of this project is in the QEMU that
+        Once in some 190 boots, long before pv_iommu was loaded, page tables that
+        nobody had changed were not present for a moment: a triple fault. Why is
+        not known; the host had two CPUs then, and has one since. Only where nothing of this project is in the QEMU that
         emulates: with a window, it is a failure.
         """
         if self.again == test or vm.profile.window or vm.machine.kvm or \
