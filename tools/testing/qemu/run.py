@@ -234,8 +234,9 @@ class Group:
 
         Once in some 190 boots, long before pv_iommu was loaded, page tables that
         nobody had changed were not present for a moment: a triple fault. Why is
-        not known; the host had two CPUs then, and has one since. Only where nothing of this project is in the QEMU that
-        emulates: with a window, it is a failure.
+        not known; the host had two CPUs then, and has one since. Only where
+        nothing of this project is in the QEMU that emulates: with a window, it
+        is a failure.
         """
         if self.again == test or vm.profile.window or vm.machine.kvm or \
                 not vm.profile.nested:
