@@ -27,6 +27,15 @@
 #include "window.h"
 #include "compat/device.h"
 
+/*
+ * Devices that are no longer attached, with memory that may yet be freed. They
+ * outlive the host device if that is removed by hand.
+ */
+static LIST_HEAD(pviommu_gone);
+
+/* Protects pviommu_gone, and the dma_map_ops of all devices */
+static DEFINE_SPINLOCK(pviommu_gone_lock);
+
 static u32 pviommu_attach_flags(struct pviommu_host *host)
 {
 	return host->mode == PVIOMMU_MODE_BOUNCE ? PV_IOMMU_ATTACH_BOUNCE :
@@ -43,38 +52,38 @@ static bool pviommu_concerns(struct pviommu_host *host, struct pci_dev *pdev)
 	       pdev->class >> 16 != PCI_BASE_CLASS_BRIDGE;
 }
 
-static void pviommu_set_ops(struct pviommu_host *host, struct device *dev,
-			    const struct dma_map_ops *ops)
+static void pviommu_set_ops(struct device *dev, const struct dma_map_ops *ops)
 {
 	unsigned long flags;
 
-	spin_lock_irqsave(&host->gone_lock, flags);
+	spin_lock_irqsave(&pviommu_gone_lock, flags);
 	set_dma_ops(dev, ops);
-	spin_unlock_irqrestore(&host->gone_lock, flags);
+	spin_unlock_irqrestore(&pviommu_gone_lock, flags);
 }
 
-/* What a device without a driver gets; gone_lock is held */
-static const struct dma_map_ops *pviommu_ops_unbound(struct pviommu_host *host,
-						     struct device *dev)
+/* What a device without a driver gets */
+static const struct dma_map_ops *pviommu_ops_unbound(struct device *dev)
 {
 	struct pviommu_dev *pd;
 
-	list_for_each_entry(pd, &host->gone, node) {
+	lockdep_assert_held(&pviommu_gone_lock);
+	list_for_each_entry(pd, &pviommu_gone, node) {
 		if (pd->dev == dev)
 			return &pviommu_gone_ops;
 	}
 	return NULL;
 }
 
-/* One reason less to remember a device that is gone; gone_lock is held */
-static bool pviommu_orphan_put(struct pviommu_host *host, struct pviommu_dev *pd)
+/* One reason less to remember a device that is gone */
+static bool pviommu_orphan_put(struct pviommu_dev *pd)
 {
+	lockdep_assert_held(&pviommu_gone_lock);
 	if (--pd->orphans)
 		return false;
 
 	list_del(&pd->node);
 	if (pd->dev->dma_ops == &pviommu_gone_ops)
-		set_dma_ops(pd->dev, pviommu_ops_unbound(host, pd->dev));
+		set_dma_ops(pd->dev, pviommu_ops_unbound(pd->dev));
 	return true;
 }
 
@@ -93,21 +102,36 @@ static void pviommu_forget(struct pviommu_dev *pd)
  */
 void pviommu_orphan_freed(struct device *dev)
 {
-	struct pviommu_host *host = pviommu_host;
 	struct pviommu_dev *pd;
 	unsigned long flags;
 	bool last = false;
 
-	spin_lock_irqsave(&host->gone_lock, flags);
-	list_for_each_entry(pd, &host->gone, node) {
+	spin_lock_irqsave(&pviommu_gone_lock, flags);
+	list_for_each_entry(pd, &pviommu_gone, node) {
 		if (pd->dev == dev) {
-			last = pviommu_orphan_put(host, pd);
+			last = pviommu_orphan_put(pd);
 			break;
 		}
 	}
-	spin_unlock_irqrestore(&host->gone_lock, flags);
+	spin_unlock_irqrestore(&pviommu_gone_lock, flags);
 	if (last)
 		pviommu_forget(pd);
+}
+
+/**
+ * pviommu_has_orphans - has any driver that is gone memory that it may yet free?
+ *
+ * Context: any; a snapshot. Once no device is attached, it only ever becomes false.
+ */
+bool pviommu_has_orphans(void)
+{
+	unsigned long flags;
+	bool has;
+
+	spin_lock_irqsave(&pviommu_gone_lock, flags);
+	has = !list_empty(&pviommu_gone);
+	spin_unlock_irqrestore(&pviommu_gone_lock, flags);
+	return has;
 }
 
 /*
@@ -127,7 +151,7 @@ static void pviommu_release(struct pviommu_dev *pd, struct pviommu_space *sp,
 		    slot->state == PVIOMMU_SLOT_ORPHAN || slot->rid != pd->rid)
 			continue;
 		if (slot->state == PVIOMMU_SLOT_COHERENT) {
-			spin_lock_irqsave(&host->gone_lock, flags);
+			spin_lock_irqsave(&pviommu_gone_lock, flags);
 			if (cmpxchg(&slot->state, PVIOMMU_SLOT_COHERENT,
 				    PVIOMMU_SLOT_ORPHAN) == PVIOMMU_SLOT_COHERENT) {
 				if (READ_ONCE(slot->rid) == pd->rid) {
@@ -139,7 +163,7 @@ static void pviommu_release(struct pviommu_dev *pd, struct pviommu_space *sp,
 						PVIOMMU_SLOT_COHERENT);
 				}
 			}
-			spin_unlock_irqrestore(&host->gone_lock, flags);
+			spin_unlock_irqrestore(&pviommu_gone_lock, flags);
 			continue;
 		}
 		lost++;
@@ -186,10 +210,10 @@ static void pviommu_detach(void *data)
 	/* One orphan for ourselves, until all are counted */
 	get_device(pd->dev);
 	pd->orphans = 1;
-	spin_lock_irqsave(&host->gone_lock, flags);
+	spin_lock_irqsave(&pviommu_gone_lock, flags);
 	set_dma_ops(pd->dev, &pviommu_gone_ops);
-	list_move_tail(&pd->node, &host->gone);
-	spin_unlock_irqrestore(&host->gone_lock, flags);
+	list_move_tail(&pd->node, &pviommu_gone);
+	spin_unlock_irqrestore(&pviommu_gone_lock, flags);
 
 	pviommu_release(pd, &host->window.space, true);
 	pviommu_release(pd, &host->arena, false);
@@ -203,21 +227,20 @@ static void pviommu_detach(void *data)
 		device_link_del(pd->link);
 	free_percpu(pd->stats);
 
-	spin_lock_irqsave(&host->gone_lock, flags);
-	last = pviommu_orphan_put(host, pd);
-	spin_unlock_irqrestore(&host->gone_lock, flags);
+	spin_lock_irqsave(&pviommu_gone_lock, flags);
+	last = pviommu_orphan_put(pd);
+	spin_unlock_irqrestore(&pviommu_gone_lock, flags);
 	if (last)
 		pviommu_forget(pd);
 }
 
 static void pviommu_unblock(void *data)
 {
-	struct pviommu_host *host = pviommu_host;
 	unsigned long flags;
 
-	spin_lock_irqsave(&host->gone_lock, flags);
-	set_dma_ops(data, pviommu_ops_unbound(host, data));
-	spin_unlock_irqrestore(&host->gone_lock, flags);
+	spin_lock_irqsave(&pviommu_gone_lock, flags);
+	set_dma_ops(data, pviommu_ops_unbound(data));
+	spin_unlock_irqrestore(&pviommu_gone_lock, flags);
 	module_put(THIS_MODULE);
 }
 
@@ -229,7 +252,7 @@ static void pviommu_block(struct pci_dev *pdev, const char *why, int error)
 {
 	pci_err(pdev, "pv_iommu: not attached: %s: error %d; its DMA is blocked\n",
 		why, error);
-	pviommu_set_ops(pviommu_host, &pdev->dev, &pviommu_blocked_ops);
+	pviommu_set_ops(&pdev->dev, &pviommu_blocked_ops);
 	pviommu_no_skip_sync(&pdev->dev);
 	__module_get(THIS_MODULE);
 	/* If this fails, the device stays blocked and the module loaded */
@@ -281,7 +304,7 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 	(*bus)[pdev->devfn] = pd;
 	mutex_unlock(&host->lock);
 
-	pviommu_set_ops(host, dev, host->mode == PVIOMMU_MODE_BOUNCE ?
+	pviommu_set_ops(dev, host->mode == PVIOMMU_MODE_BOUNCE ?
 			&pviommu_bounce_ops : &pviommu_window_ops);
 	pviommu_no_skip_sync(dev);
 	__module_get(THIS_MODULE);
@@ -378,18 +401,46 @@ int pviommu_attach_init(struct pviommu_host *host)
 	return 0;
 }
 
+/*
+ * A device that is attached, with a reference to it; NULL if none is. Not held
+ * by @host->lock any more, it may be detached at any time.
+ */
+static struct device *pviommu_get_attached(struct pviommu_host *host)
+{
+	struct pviommu_dev *pd;
+	struct device *dev = NULL;
+
+	mutex_lock(&host->lock);
+	pd = list_first_entry_or_null(&host->devices, struct pviommu_dev, node);
+	if (pd)
+		dev = get_device(pd->dev);
+	mutex_unlock(&host->lock);
+	return dev;
+}
+
 /**
  * pviommu_attach_exit - serve no more devices
- * @host: the host device, with no device attached
+ * @host: the host device
+ *
+ * No device is attached when the module is unloaded, as each holds it. They are
+ * when somebody removes the host device by hand, through sysfs: nobody can serve
+ * them any more, so they lose their drivers.
  *
  * Context: process; sleeps.
  */
 void pviommu_attach_exit(struct pviommu_host *host)
 {
 	struct pci_dev *pdev = NULL;
+	struct device *dev;
 	unsigned int i;
 
 	bus_unregister_notifier(&pci_bus_type, &host->notifier);
+
+	while ((dev = pviommu_get_attached(host))) {
+		dev_warn(dev, "pv_iommu: the host device is removed, so its driver is unbound\n");
+		device_release_driver(dev);
+		put_device(dev);
+	}
 
 	/*
 	 * A detach gives up the module's last reference before it returns to

@@ -135,7 +135,6 @@ static void pviommu_check_cached(struct pviommu_host *host)
 static int pviommu_map_window(struct pviommu_host *host)
 {
 	struct pviommu_window *w = &host->window;
-	struct device *dev = &host->pdev->dev;
 	u64 last;
 
 	w->phys = pviommu_read64(host, PV_IOMMU_REG_WINDOW_ADDR);
@@ -153,7 +152,7 @@ static int pviommu_map_window(struct pviommu_host *host)
 	w->pgmap.range.start = w->phys;
 	w->pgmap.range.end = last;
 	w->pgmap.nr_range = 1;
-	w->virt = devm_memremap_pages(dev, &w->pgmap);
+	w->virt = memremap_pages(&w->pgmap, dev_to_node(&host->pdev->dev));
 	if (IS_ERR(w->virt)) {
 		int ret = PTR_ERR(w->virt);
 
@@ -203,10 +202,16 @@ static void pviommu_host_free(struct pviommu_host *host)
 	pviommu_window_exit(&host->window);
 	pviommu_space_exit(&host->window.space);
 	pviommu_space_exit(&host->arena);
-	/* Not left to devres, which would come when its pgmap is gone with the host */
 	if (host->window.virt)
-		devm_memunmap_pages(&host->pdev->dev, &host->window.pgmap);
+		memunmap_pages(&host->window.pgmap);
 	kfree(host);
+}
+
+/* Nobody finds it any more, and nobody has anything of it */
+static void pviommu_host_drop(struct pviommu_host *host)
+{
+	pviommu_host = NULL;
+	pviommu_host_free(host);
 }
 
 static int pviommu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -215,8 +220,14 @@ static int pviommu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	u32 magic, version;
 	int ret;
 
+	/* One that was removed by hand is forgotten when its last memory is free */
+	if (pviommu_host && !pviommu_host->pdev && !pviommu_has_orphans())
+		pviommu_host_drop(pviommu_host);
 	if (pviommu_host) {
-		pci_err(pdev, "there is one already; one host device serves all\n");
+		if (pviommu_host->pdev)
+			pci_err(pdev, "there is one already; one host device serves all\n");
+		else
+			pci_err(pdev, "drivers that are gone have memory of the one that was removed still; close what uses their devices\n");
 		return -EBUSY;
 	}
 	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT)) {
@@ -230,8 +241,6 @@ static int pviommu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	host->pdev = pdev;
 	mutex_init(&host->lock);
 	INIT_LIST_HEAD(&host->devices);
-	spin_lock_init(&host->gone_lock);
-	INIT_LIST_HEAD(&host->gone);
 
 	ret = pcim_enable_device(pdev);
 	if (ret)
@@ -294,7 +303,6 @@ err:
 	return ret;
 }
 
-/* Only ever from module exit: no device is attached, each holds the module */
 static void pviommu_remove(struct pci_dev *pdev)
 {
 	struct pviommu_host *host = pci_get_drvdata(pdev);
@@ -302,8 +310,15 @@ static void pviommu_remove(struct pci_dev *pdev)
 	pviommu_debugfs_exit();
 	pviommu_attach_exit(host);
 	iowrite32(PV_IOMMU_CTL_RESET, host->regs + PV_IOMMU_REG_CONTROL);
-	pviommu_host = NULL;
-	pviommu_host_free(host);
+	pviommu_channels_exit(host);
+
+	/* Not at module exit: each holds the module */
+	if (pviommu_has_orphans()) {
+		pci_warn(pdev, "removed while drivers that are gone have coherent memory still; the window stays until they have freed it\n");
+		host->pdev = NULL;
+		return;
+	}
+	pviommu_host_drop(host);
 }
 
 /*
@@ -369,4 +384,7 @@ int pviommu_pci_register(void)
 void pviommu_pci_unregister(void)
 {
 	pci_unregister_driver(&pviommu_driver);
+	/* Removed before by hand, when it could not go yet */
+	if (pviommu_host)
+		pviommu_host_drop(pviommu_host);
 }

@@ -213,7 +213,7 @@ struct pviommu_stats {
 
 /**
  * struct pviommu_host - the host device
- * @pdev: its PCI function
+ * @pdev: its PCI function; NULL once it was removed, and its memory is in use
  * @regs: BAR 0
  * @doorbell: where a request's frame number goes
  * @features: PV_IOMMU_F_* agreed on
@@ -225,8 +225,6 @@ struct pviommu_stats {
  * @max_mapping: what dma_max_mapping_size() says, bytes
  * @lock: serialises attach and detach; @devices, @retired
  * @devices: attached devices
- * @gone_lock: @gone, and the devices' dma_map_ops
- * @gone: devices that are no longer attached, with memory that may yet be freed
  * @retired: counters of devices that are gone, so that totals only grow
  * @notifier: tells of drivers that are about to be bound
  * @bus: devices by bus number, each an array by devfn
@@ -244,8 +242,6 @@ struct pviommu_host {
 	size_t max_mapping;
 	struct mutex lock;		/* attach and detach */
 	struct list_head devices;
-	spinlock_t gone_lock;		/* gone, dma_map_ops */
-	struct list_head gone;
 	struct pviommu_stats retired;
 	struct notifier_block notifier;
 	struct pviommu_dev **bus[256];
@@ -256,7 +252,7 @@ struct pviommu_host {
  * @host: the host device that serves it
  * @dev: the device
  * @rid: its PCI requester ID
- * @node: in pviommu_host.devices, later in pviommu_host.gone
+ * @node: in pviommu_host.devices, later in pviommu_gone
  * @stats: per-CPU counters
  * @link: makes the host device resume first
  * @orphans: once gone: blocks of coherent memory that its driver has not freed
@@ -325,6 +321,7 @@ int pviommu_attach_init(struct pviommu_host *host);
 void pviommu_attach_exit(struct pviommu_host *host);
 int pviommu_reattach_all(struct pviommu_host *host);
 void pviommu_orphan_freed(struct device *dev);
+bool pviommu_has_orphans(void);
 
 /* stats.c */
 extern const struct attribute_group *pviommu_host_groups[];
