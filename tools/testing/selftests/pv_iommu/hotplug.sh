@@ -12,6 +12,11 @@ gone() {
 	[ ! -e "/sys/bus/pci/devices/$dev" ] && [ ! -e "/dev/$disk" ]
 }
 
+# I/O is on its way
+busy() {
+	[ "$(awk '{ print $1 + $2 }' "/sys/block/$disk/inflight")" -gt 0 ]
+}
+
 need_disk nvme "NVMe disk"
 wait_for 20 test -b "/dev/$disk" || fail "no /dev/$disk"
 idle=
@@ -21,7 +26,7 @@ for round in 1 2 3; do
 		--rw=randrw --bsrange=4k-128k --iodepth=16 --time_based \
 		--runtime=600 >/tmp/fio-load 2>&1 &
 	fio=$!
-	wait_for 20 test "$(cut -c 1-3 "/sys/block/$disk/inflight")" || fail "no load"
+	wait_for 20 busy || fail "no load"
 	sleep 1
 	host unplug nvme0 || {
 		# Who waits for what
