@@ -123,6 +123,24 @@ allocator_whole() {
 		fail "window: $(host_stat window_used) bytes in use, before: $1"
 }
 
+# kernel_memory: kB that the kernel holds in slabs, per-CPU areas and vmalloc
+kernel_memory() {
+	awk '/^(SUnreclaim|Percpu|VmallocUsed):/ { sum += $2 } END { print sum }' \
+		/proc/meminfo
+}
+
+# kernel_memory_grew BEFORE LIMIT ROUNDS: says by how much, and fails the test if
+# it is LIMIT kB or more. KASAN holds back for a while what was freed: there
+# kmemleak, which has the last word in each guest, says whether it is lost.
+kernel_memory_grew() {
+	local after
+	after=$(kernel_memory)
+	echo "kernel memory: $1 kB before, $after kB after $3 rounds"
+	! zcat /proc/config.gz 2>/dev/null | grep -q '^CONFIG_KASAN=' || return 0
+	[ $((after - $1)) -lt "$2" ] ||
+		fail "kernel memory grew by $((after - $1)) kB in $3 rounds"
+}
+
 # host_property NAME: one of the host device's properties in QEMU
 host_property() {
 	host qmp qom-get '{"path":"/machine/peripheral/iommu0",' \

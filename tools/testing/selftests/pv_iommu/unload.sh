@@ -13,11 +13,6 @@ traces() {
 	grep -i 'pv.iommu' /proc/iomem /proc/ioports
 }
 
-memory() {
-	awk '/^(SUnreclaim|Percpu|VmallocUsed):/ { sum += $2 } END { print sum }' \
-		/proc/meminfo
-}
-
 # a test before this one may have left the driver loaded and unbound
 rmmod nvme 2>/dev/null
 modprobe pv_iommu || fail "modprobe pv_iommu"
@@ -47,9 +42,6 @@ while [ $n -lt 12 ]; do
 	modprobe pv_iommu || fail "modprobe, round $n"
 	rmmod pv_iommu || fail "rmmod, round $n"
 	n=$((n + 1))
-	[ $n != 2 ] || before=$(memory)
+	[ $n != 2 ] || before=$(kernel_memory)
 done
-after=$(memory)
-echo "kernel memory: $before kB before, $after kB after 10 rounds"
-[ $((after - before)) -lt 600 ] ||
-	fail "kernel memory grew by $((after - before)) kB in 10 rounds"
+kernel_memory_grew "$before" 600 10
