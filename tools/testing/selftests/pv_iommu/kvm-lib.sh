@@ -61,6 +61,9 @@ host_setup() {
 		shutdown=0x7f
 		REASON=([intr]=0x60 [hlt]=0x78 [io]=0x7b [msr]=0x7c [npf]=0x400)
 	fi
+	# Those that the project builds say so, and have no use for it
+	[ ! -e /proc/config.gz ] || zcat /proc/config.gz | grep -q '^CONFIG_KVM=' ||
+		skip "this kernel is configured without KVM"
 	modprobe -a virtio_pci virtio_blk ext4 vfio_pci vfio_iommu_type1 ||
 		fail "no modules for VFIO"
 	modprobe -q $module || skip "$module does not load: no nested KVM"
