@@ -129,6 +129,11 @@ kernel_memory() {
 		/proc/meminfo
 }
 
+# has_kasan: whether this kernel checks each access, and takes its time
+has_kasan() {
+	zcat /proc/config.gz 2>/dev/null | grep -q '^CONFIG_KASAN='
+}
+
 # kernel_memory_grew BEFORE LIMIT ROUNDS: says by how much, and fails the test if
 # it is LIMIT kB or more. KASAN holds back for a while what was freed: there
 # kmemleak, which has the last word in each guest, says whether it is lost.
@@ -136,7 +141,7 @@ kernel_memory_grew() {
 	local after
 	after=$(kernel_memory)
 	echo "kernel memory: $1 kB before, $after kB after $3 rounds"
-	! zcat /proc/config.gz 2>/dev/null | grep -q '^CONFIG_KASAN=' || return 0
+	! has_kasan || return 0
 	[ $((after - $1)) -lt "$2" ] ||
 		fail "kernel memory grew by $((after - $1)) kB in $3 rounds"
 }
