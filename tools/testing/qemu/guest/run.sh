@@ -114,9 +114,9 @@ transfer() {
 	say "network: $NET_MIB MiB from $4"
 	dd if=/dev/urandom of=/tmp/sent bs=1M count=$NET_MIB 2>/dev/null
 	rm -f /tmp/got
-	ip netns exec "$2" timeout 240 nc -l -p 5000 <>/run/silent >/tmp/got &
+	ip netns exec "$2" timeout $((240 * FACTOR)) nc -l -p 5000 <>/run/silent >/tmp/got &
 	sleep 1
-	ip netns exec "$1" timeout 240 nc "$3" 5000 </tmp/sent >/dev/null
+	ip netns exec "$1" timeout $((240 * FACTOR)) nc "$3" 5000 </tmp/sent >/dev/null
 	wait $!
 	sum_a=$(sha256sum </tmp/sent)
 	sum_b=$(sha256sum </tmp/got)

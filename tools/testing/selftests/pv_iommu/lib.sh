@@ -19,10 +19,14 @@ skip() {
 	exit 4
 }
 
+# How much longer than expected anything may take here
+FACTOR=$(sed -n 's/.*pvtest.factor=\([0-9]*\).*/\1/p' /proc/cmdline)
+FACTOR=${FACTOR:-1}
+
 # wait_for SECONDS COMMAND...
 wait_for() {
 	local left
-	left=$(($1 * 10))
+	left=$(($1 * 10 * FACTOR))
 	shift
 	until "$@"; do
 		left=$((left - 1))

@@ -25,9 +25,9 @@ pci_of() {
 transfer() {
 	rm -f /tmp/got
 	# an input that never ends: at the end of its input nc hangs up
-	ip netns exec "$2" timeout 90 nc -l -p 5000 <>/tmp/silent >/tmp/got &
+	ip netns exec "$2" timeout $((90 * FACTOR)) nc -l -p 5000 <>/tmp/silent >/tmp/got &
 	sleep 1
-	ip netns exec "$1" timeout 90 nc "$3" 5000 </tmp/sent >/dev/null
+	ip netns exec "$1" timeout $((90 * FACTOR)) nc "$3" 5000 </tmp/sent >/dev/null
 	wait $!
 	[ "$(sha256sum </tmp/got)" = "$(sha256sum </tmp/sent)" ] ||
 		fail "$pair, $how: $(wc -c </tmp/got) bytes of $(wc -c </tmp/sent) arrived, or wrong ones"
