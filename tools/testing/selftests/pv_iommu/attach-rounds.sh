@@ -24,7 +24,7 @@ used=$(host_stat window_used)
 ! has_kasan && rounds=500 || rounds=25
 before=$(kernel_memory)
 n=0
-while [ $n -lt $rounds ]; do
+while [ "$n" -lt "$rounds" ]; do
 	round
 	n=$((n + 1))
 done
@@ -33,5 +33,5 @@ done
 need_attached "$dev"
 allocator_whole
 # half a kB a round would be a leak of the smallest kind
-kernel_memory_grew "$before" 250 $rounds
+kernel_memory_grew "$before" 250 "$rounds"
 run_cases single/bidirectional
