@@ -61,7 +61,7 @@ def virtio_blk(name="vblk0"):
 OVMF = "/usr/share/ovmf/OVMF.fd"
 
 
-def host(iommu, append):
+def host(iommu, append, swap=""):
     """A guest that is a host: an IOMMU, and devices to assign to guests of its
     own. Its own disks are past the IOMMU: QEMU, and swap space."""
     return Profile(
@@ -82,10 +82,15 @@ def host(iommu, append):
             "virtio-blk-pci,id=host0,drive=host0-disk,serial=host0,"
             "disable-legacy=on",
             "virtio-blk-pci,id=swap0,drive=swap0-disk,serial=swap0,"
-            "disable-legacy=on",
+            f"disable-legacy=on{swap}",
         ),
         append=append,
     )
+
+
+# QEMU says that the I/O APIC is at 00:14.0, where it has nothing. Linux 7.3
+# remaps interrupts only if a south bridge is there: an SMBus, by its class.
+AT_SOUTHBRIDGE = ",addr=14.0,class=0x0c05"
 
 
 def firmware(about, image, memory, window):
@@ -283,7 +288,7 @@ PROFILES = {
     "kvm": host("intel-iommu,intremap=on", "intel_iommu=on"),
     # The same again, for what can run beside
     "kvm-emulated": host("intel-iommu,intremap=on", "intel_iommu=on"),
-    "kvm-amd": host("amd-iommu,intremap=on", ""),
+    "kvm-amd": host("amd-iommu,intremap=on", "", AT_SOUTHBRIDGE),
     "bios-large": firmware("SeaBIOS", "", 5120, 1024),
     "uefi": firmware("OVMF", OVMF, 512, 64),
     "uefi-large": firmware("OVMF", OVMF, 5120, 1024),
