@@ -12,21 +12,12 @@ gone() {
 	[ ! -e "/sys/bus/pci/devices/$dev" ] && [ ! -e "/dev/$disk" ]
 }
 
-# I/O is on its way
-busy() {
-	[ "$(awk '{ print $1 + $2 }' "/sys/block/$disk/inflight")" -gt 0 ]
-}
-
 need_disk nvme "NVMe disk"
 wait_for 20 test -b "/dev/$disk" || fail "no /dev/$disk"
 idle=
 for round in 1 2 3; do
 	fio_verify "/dev/$disk" --size=4M
-	fio --name=load --filename="/dev/$disk" --ioengine=libaio --direct=1 \
-		--rw=randrw --bsrange=4k-128k --iodepth=16 --time_based \
-		--runtime=600 >/tmp/fio-load 2>&1 &
-	fio=$!
-	wait_for 20 busy || fail "no load"
+	load_endless "$disk"
 	sleep 1
 	host unplug nvme0 || {
 		# Who waits for what

@@ -19,8 +19,7 @@ skip() {
 	exit 4
 }
 
-# How much longer than expected anything may take here
-FACTOR=$(sed -n 's/.*pvtest.factor=\([0-9]*\).*/\1/p' /proc/cmdline)
+# How much longer than expected anything may take here: the runner says it
 FACTOR=${FACTOR:-1}
 
 # wait_for SECONDS COMMAND...
@@ -241,6 +240,21 @@ fio_verify() {
 	}
 	grep -E 'err= *[1-9]' "$log" && fail "fio on $file has errors"
 	return 0
+}
+
+# busy DISK: I/O is on its way
+busy() {
+	grep -q '[1-9]' "/sys/block/$1/inflight"
+}
+
+# load_endless DISK: sets $fio to the process that reads and writes it until it is
+# ended or meets an error, and waits until it does
+load_endless() {
+	fio --name=load --filename="/dev/$1" --ioengine=libaio --direct=1 \
+		--rw=randrw --bsrange=4k-128k --iodepth=16 --time_based \
+		--runtime=600 >/tmp/fio-load 2>&1 &
+	fio=$!
+	wait_for 20 busy "$1" || fail "no load"
 }
 
 # load_start DISK...: fio writes and verifies them, one round after the other,

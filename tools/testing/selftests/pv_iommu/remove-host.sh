@@ -44,11 +44,7 @@ back() {
 
 need_disk nvme "NVMe disk"
 devices=$(attached)
-fio --name=load --filename="/dev/$disk" --ioengine=libaio --direct=1 \
-	--rw=randrw --bsrange=4k-128k --iodepth=16 --time_based \
-	--runtime=600 >/tmp/fio-load 2>&1 &
-fio=$!
-wait_for 20 grep -q '[1-9]' "/sys/block/$disk/inflight" || fail "no load"
+load_endless "$disk"
 remove_host
 ! wait $fio || fail "fio had no error"
 back
