@@ -282,6 +282,8 @@ def tools(name, which):
         if int(report[tool] or 0) < 16:
             raise Failed(f"{tool} saw {report[tool]} maps of 16 and more:\n" +
                          report["said"])
+    if report["udev"] != report["mode"]:
+        raise Failed(f"udev's rule found the mode {report['udev']!r}")
 
 
 def version():

@@ -105,19 +105,12 @@ fio_verify virtio-blk /dev/vda 32 512-256k
 wire_up "$card_a" "$card_b"
 wait_for 60 wire_works || wrong "the network cards do not reach each other"
 
-# An input that never ends: at the end of its input nc hangs up
-mkfifo /run/silent
-
 # transfer FROM TO ADDRESS CARD: a file over the wire
 transfer() {
 	local count sum_a sum_b
 	say "network: $NET_MIB MiB from $4"
 	dd if=/dev/urandom of=/tmp/sent bs=1M count=$NET_MIB 2>/dev/null
-	rm -f /tmp/got
-	ip netns exec "$2" timeout $((240 * FACTOR)) nc -l -p 5000 <>/run/silent >/tmp/got &
-	sleep 1
-	ip netns exec "$1" timeout $((240 * FACTOR)) nc "$3" 5000 </tmp/sent >/dev/null
-	wait $!
+	wire_send "$1" "$2" "$3" 240
 	sum_a=$(sha256sum </tmp/sent)
 	sum_b=$(sha256sum </tmp/got)
 	count=$(wrong_bytes /tmp/sent /tmp/got)

@@ -2,7 +2,7 @@
 # shellcheck shell=sh
 #
 # Two network cards on one wire, each in a namespace of its own (a, b), so that
-# what they send each other goes over the wire. Sourced.
+# what they send each other goes over the wire. Sourced; wire_send wants lib.sh.
 
 WIRE_A=10.9.8.1
 WIRE_B=10.9.8.2
@@ -32,6 +32,23 @@ wire_up() {
 # wire_works: one end reaches the other
 wire_works() {
 	ip netns exec a ping -c 1 -W 1 $WIRE_B >/dev/null 2>&1
+}
+
+# wire_listens NAMESPACE: somebody waits for what comes to port 5000 (hex 1388)
+wire_listens() {
+	ip netns exec "$1" grep -qs ':1388 .* 0A ' /proc/net/tcp /proc/net/tcp6
+}
+
+# wire_send FROM TO ADDRESS SECONDS: /tmp/sent goes over the wire to TO, which has
+# that address, and arrives as /tmp/got; if it does, in that time
+wire_send() {
+	rm -f /tmp/got /tmp/silent
+	# An input that never ends: at the end of its input nc hangs up
+	mkfifo /tmp/silent
+	ip netns exec "$2" timeout $(($4 * FACTOR)) nc -l -p 5000 <>/tmp/silent >/tmp/got &
+	wait_for 20 wire_listens "$2"
+	ip netns exec "$1" timeout $(($4 * FACTOR)) nc "$3" 5000 </tmp/sent >/dev/null
+	wait $!
 }
 
 # wire_down: gives the interfaces back

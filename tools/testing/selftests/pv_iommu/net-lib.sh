@@ -23,12 +23,7 @@ pci_of() {
 # goes into messages
 # shellcheck disable=SC2154
 transfer() {
-	rm -f /tmp/got
-	# an input that never ends: at the end of its input nc hangs up
-	ip netns exec "$2" timeout $((90 * FACTOR)) nc -l -p 5000 <>/tmp/silent >/tmp/got &
-	sleep 1
-	ip netns exec "$1" timeout $((90 * FACTOR)) nc "$3" 5000 </tmp/sent >/dev/null
-	wait $!
+	wire_send "$1" "$2" "$3" 90
 	[ "$(sha256sum </tmp/got)" = "$(sha256sum </tmp/sent)" ] ||
 		fail "$pair, $how: $(wc -c </tmp/got) bytes of $(wc -c </tmp/sent) arrived, or wrong ones"
 }
@@ -44,7 +39,6 @@ wire_cards() {
 	need_attached "$left_pci" "$right_pci"
 	pair="$left and $right"
 	wire_up "$left" "$right"
-	[ -e /tmp/silent ] || mkfifo /tmp/silent
 	dd if=/dev/urandom of=/tmp/sent bs=1M count=4 2>/dev/null
 }
 

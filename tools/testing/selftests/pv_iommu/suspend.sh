@@ -26,7 +26,7 @@ sleep_by() {
 			host wake "$1" $seconds >/dev/null &&
 			echo "$1" >/sys/power/state && break
 		seconds=$((seconds * 2))
-		[ $seconds -le 64 ] || fail "$how: not suspended"
+		[ $seconds -le $((64 * FACTOR)) ] || fail "$how: not suspended"
 	done
 }
 
