@@ -283,7 +283,7 @@ def tools(name, which):
             raise Failed(f"{tool} saw {report[tool]} maps of 16 and more:\n" +
                          report["said"])
     if report["udev"] != report["mode"]:
-        raise Failed(f"udev's rule found the mode {report['udev']!r}")
+        raise Failed(f"by udev's rule the mode is {report['udev']!r}")
 
 
 def version():
