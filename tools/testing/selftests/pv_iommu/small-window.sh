@@ -5,7 +5,6 @@
 # Timeout: 240
 . ./lib.sh
 
-need_disk nvme "NVMe disk"
 # throttle OPERATIONS: a second, by the disk; 0: as many as there are
 throttle() {
 	host qmp block_set_io_throttle '{"device":"nvme0-disk","bps":0,"bps_rd":0,' \
@@ -13,6 +12,7 @@ throttle() {
 		fail "throttle $1"
 }
 
+need_disk nvme "NVMe disk"
 before=$(stat_of "$dev" failures)
 # Some kernels map more slowly than the disk takes it, and the window stays empty
 throttle 50
