@@ -316,6 +316,13 @@ class VM:
         text = (self.directory / "qemu.log").read_text(errors="replace")
         return " ".join(text.split()) or "it said nothing"
 
+    def how_ended(self):
+        """What is known about a QEMU that is gone, or seems so."""
+        status = self.wait_end()
+        how = "runs still" if status is None else \
+            f"got signal {-status}" if status < 0 else f"exited with {status}"
+        return f"QEMU {how}; {self.qemu_log()}"
+
     def stop(self):
         """Ends QEMU, whatever it is doing."""
         if self.results:
@@ -359,7 +366,7 @@ class VM:
             except OSError:
                 data = b""
             if not data:
-                raise GuestDied("the guest ended too early")
+                raise GuestDied("the guest ended too early: " + self.how_ended())
             self.pending += data
         line, self.pending = self.pending.split(b"\n", 1)
         return line.decode(errors="replace").replace("\r", "").split(" ")
