@@ -31,9 +31,15 @@
  */
 #define PVIOMMU_MAX_ORDER	14
 
-/* Blocks up to this order (1 MiB) are cached per CPU */
+/*
+ * Blocks up to this order (1 MiB) are cached per CPU, and so many of each at
+ * most; of pairs of pages twice as many, and of single ones four times: a request
+ * to memory that is not contiguous takes one for each piece, and they come back
+ * all at once.
+ */
 #define PVIOMMU_CACHE_ORDERS	9
 #define PVIOMMU_CACHE_DEPTH	64
+#define PVIOMMU_CACHE_BLOCKS	((PVIOMMU_CACHE_ORDERS + 1 + 3) * PVIOMMU_CACHE_DEPTH)
 
 enum pviommu_mode {
 	PVIOMMU_MODE_AUTO,
@@ -128,14 +134,15 @@ struct pviommu_tree {
  * @hits: allocations served from here
  * @misses: allocations that had to go to the shared layer
  * @nr: how many blocks of each order are here
- * @block: their first pages, as DMA address >> PAGE_SHIFT less space.first
+ * @block: their first pages, as DMA address >> PAGE_SHIFT less space.first; those
+ *	of an order begin at the window's @begin
  */
 struct pviommu_cache {
 	unsigned long lock;
 	u64 hits;
 	u64 misses;
 	u16 nr[PVIOMMU_CACHE_ORDERS];
-	u32 block[PVIOMMU_CACHE_ORDERS][PVIOMMU_CACHE_DEPTH];
+	u32 block[PVIOMMU_CACHE_BLOCKS];
 };
 
 /**
@@ -148,6 +155,7 @@ struct pviommu_cache {
  * @pgmap: its struct pages
  * @cache: per-CPU layer
  * @depth: how many blocks of each order a CPU may hold
+ * @begin: where they are in its cache
  * @lock: shared layer: @free, @used, @high_water
  * @free: free blocks of each order
  * @used: pages handed out by the shared layer
@@ -163,6 +171,7 @@ struct pviommu_window {
 	struct dev_pagemap pgmap;
 	struct pviommu_cache __percpu *cache;
 	u16 depth[PVIOMMU_CACHE_ORDERS];
+	u16 begin[PVIOMMU_CACHE_ORDERS];
 
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 	struct pviommu_tree free[PVIOMMU_MAX_ORDER + 1];

@@ -234,7 +234,7 @@ static void pviommu_reclaim(struct pviommu_window *w)
 		for (o = 0; o < PVIOMMU_CACHE_ORDERS; o++)
 			while (c->nr[o])
 				pviommu_shared_put(w, w->space.first +
-						   c->block[o][--c->nr[o]], o);
+						   c->block[w->begin[o] + --c->nr[o]], o);
 		raw_spin_unlock(&w->lock);
 		pviommu_cache_unlock(c);
 		local_irq_restore(flags);
@@ -337,7 +337,8 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_window *w,
 		if (page < 0)
 			break;
 		if (slot)
-			c->block[order][c->nr[order]++] = slot - w->space.slots;
+			c->block[w->begin[order] + c->nr[order]++] =
+				slot - w->space.slots;
 		slot = pviommu_fresh(w, page, order);
 	}
 	raw_spin_unlock(&w->lock);
@@ -372,7 +373,7 @@ void pviommu_window_free_slow(struct pviommu_window *w, struct pviommu_slot *slo
 	if (slot->npages) {
 		pviommu_shared_put_range(w, page, slot->npages);
 	} else {
-		block = c->block[order];
+		block = &c->block[w->begin[order]];
 		n = (c->nr[order] + 1) / 2;
 		for (i = 0; i < n; i++)
 			pviommu_shared_put(w, w->space.first + block[i], order);
@@ -547,8 +548,11 @@ int pviommu_window_init(struct pviommu_window *w)
 	 * sixteenth of it: they are called back in need, but that costs.
 	 */
 	share = (w->space.end - w->space.first) / 16 / num_present_cpus();
-	for (o = 0; o < PVIOMMU_CACHE_ORDERS; o++)
-		w->depth[o] = min_t(unsigned long, share >> o, PVIOMMU_CACHE_DEPTH);
+	for (o = 0; o < PVIOMMU_CACHE_ORDERS; o++) {
+		w->begin[o] = o ? w->begin[o - 1] + w->depth[o - 1] : 0;
+		w->depth[o] = min_t(unsigned long, share >> o,
+				    PVIOMMU_CACHE_DEPTH << (2 - min(o, 2U)));
+	}
 
 	w->cache = alloc_percpu(struct pviommu_cache);
 	if (!w->cache)

@@ -51,7 +51,7 @@ pviommu_window_alloc(struct pviommu_window *w, unsigned int order)
 	nr = c->nr[order];
 	if (likely(nr)) {
 		nr--;
-		slot = &w->space.slots[c->block[order][nr]];
+		slot = &w->space.slots[c->block[w->begin[order] + nr]];
 		c->nr[order] = nr;
 		c->hits++;
 	}
@@ -86,7 +86,7 @@ static __always_inline void pviommu_window_free(struct pviommu_window *w,
 	pviommu_cache_lock(c);
 	nr = c->nr[order];
 	if (likely(nr < w->depth[order])) {
-		c->block[order][nr] = slot - w->space.slots;
+		c->block[w->begin[order] + nr] = slot - w->space.slots;
 		c->nr[order] = nr + 1;
 		slot = NULL;
 	}
