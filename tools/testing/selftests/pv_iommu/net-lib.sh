@@ -10,8 +10,9 @@
 card() {
 	local dir
 	for dir in /sys/class/net/*; do
-		[ "$(cat "$dir/address")" = "$1" ] && basename "$dir"
+		[ "$(cat "$dir/address")" = "$1" ] && basename "$dir" && return
 	done
+	return 1
 }
 
 # pci_of INTERFACE: the PCI device under it
@@ -45,5 +46,5 @@ wire_cards() {
 # wire_gone MAC: gives the cards back
 wire_gone() {
 	wire_down
-	wait_for 10 card "$1" >/dev/null
+	wait_for 10 card "$1" >/dev/null || fail "the card $1 did not come back"
 }
