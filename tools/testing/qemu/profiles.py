@@ -63,8 +63,8 @@ OVMF = "/usr/share/ovmf/OVMF.fd"
 
 def host(iommu, append, swap=""):
     """A guest that is a host: an IOMMU, and devices to assign to guests of its
-    own. Its own disks are past the IOMMU: QEMU, and swap space, which
-    has the properties SWAP in addition."""
+    own. Its own disks are past the IOMMU: QEMU, and swap space, which has the
+    properties SWAP in addition."""
     return Profile(
         about=f"a host with KVM and VFIO, behind {iommu.split(',')[0]}",
         nested=True,

@@ -200,8 +200,6 @@ class Group:
                 try:
                     status, reason = self.run_test(vm, test)
                 except GuestDied as death:
-                    if self.emulator_crashed(vm, test):
-                        return
                     self.tests.pop(0)
                     self.done(test, "failed", time.monotonic() - start,
                               str(death), vm.tail(40, since))
@@ -223,13 +221,6 @@ class Group:
                         verdict, reason = "failed", f"at the end: {death}"
                         tail = vm.tail(20)
                 self.done(test, verdict, time.monotonic() - start, reason, tail)
-
-    def emulator_crashed(self, vm, test):
-        """Whether to run the test again, in a new guest: QEMU got SIGSEGV, as it
-        did once before tools/qemu/patches/0005."""
-        status = vm.wait_end()
-        return status == -signal.SIGSEGV and \
-            self.once_more(vm, test, f"QEMU got signal {-status}")
 
     def once_more(self, vm, test, why):
         """Whether a test has a second attempt, where TCG runs guests of guests.
