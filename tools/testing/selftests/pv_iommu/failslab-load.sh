@@ -47,3 +47,7 @@ need_disk nvme "NVMe disk"
 need_attached "$dev"
 fio_verify "/dev/$disk" --size=4M
 allocator_whole
+
+# leaves things as they were
+rmmod nvme
+rmmod pv_iommu || fail "rmmod"
