@@ -32,16 +32,14 @@
 #define PVIOMMU_MAX_ORDER	14
 
 /*
- * Blocks below this order (up to 1 MiB) are cached per CPU, and so many of each
- * at most; of pairs of pages twice as many, and of single ones four times: a
- * request to memory that is not contiguous takes one for each piece, and they
- * come back all at once.
+ * Blocks up to this order (1 MiB) are cached per CPU, and so many of each at
+ * most; of pairs of pages twice as many, and of single ones four times: a request
+ * to memory that is not contiguous takes one for each piece, and they come back
+ * all at once.
  */
 #define PVIOMMU_CACHE_ORDERS	9
-#define PVIOMMU_CACHE_DEPTH(order)	((order) < 2 ? 256 >> (order) : 64)
-#define PVIOMMU_CACHE_BLOCKS						\
-	(PVIOMMU_CACHE_DEPTH(0) + PVIOMMU_CACHE_DEPTH(1) +		\
-	 (PVIOMMU_CACHE_ORDERS - 2) * PVIOMMU_CACHE_DEPTH(2))
+#define PVIOMMU_CACHE_DEPTH	64
+#define PVIOMMU_CACHE_BLOCKS	((PVIOMMU_CACHE_ORDERS + 1 + 3) * PVIOMMU_CACHE_DEPTH)
 
 enum pviommu_mode {
 	PVIOMMU_MODE_AUTO,

@@ -231,13 +231,10 @@ static void pviommu_reclaim(struct pviommu_window *w)
 		local_irq_save(flags);
 		pviommu_cache_lock(c);
 		raw_spin_lock(&w->lock);
-		for (o = 0; o < PVIOMMU_CACHE_ORDERS; o++) {
-			u32 *block = &c->block[w->begin[o]];
-
+		for (o = 0; o < PVIOMMU_CACHE_ORDERS; o++)
 			while (c->nr[o])
 				pviommu_shared_put(w, w->space.first +
-						   block[--c->nr[o]], o);
-		}
+						   c->block[w->begin[o] + --c->nr[o]], o);
 		raw_spin_unlock(&w->lock);
 		pviommu_cache_unlock(c);
 		local_irq_restore(flags);
@@ -325,7 +322,6 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_window *w,
 	unsigned int want = w->depth[order] / 2;
 	struct pviommu_cache *c;
 	unsigned long flags;
-	u32 *block;
 	long page;
 
 	if (!want)
@@ -334,7 +330,6 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_window *w,
 	local_irq_save(flags);
 	c = this_cpu_ptr(w->cache);
 	pviommu_cache_lock(c);
-	block = &c->block[w->begin[order]];
 	c->misses++;
 	raw_spin_lock(&w->lock);
 	while (want-- && c->nr[order] < w->depth[order]) {
@@ -342,7 +337,8 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_window *w,
 		if (page < 0)
 			break;
 		if (slot)
-			block[c->nr[order]++] = slot - w->space.slots;
+			c->block[w->begin[order] + c->nr[order]++] =
+				slot - w->space.slots;
 		slot = pviommu_fresh(w, page, order);
 	}
 	raw_spin_unlock(&w->lock);
@@ -539,8 +535,8 @@ void pviommu_space_exit(struct pviommu_space *sp)
  */
 int pviommu_window_init(struct pviommu_window *w)
 {
-	unsigned int o, begin = 0;
 	unsigned long share;
+	unsigned int o;
 	int ret;
 
 	raw_spin_lock_init(&w->lock);
@@ -553,10 +549,9 @@ int pviommu_window_init(struct pviommu_window *w)
 	 */
 	share = (w->space.end - w->space.first) / 16 / num_present_cpus();
 	for (o = 0; o < PVIOMMU_CACHE_ORDERS; o++) {
-		w->begin[o] = begin;
+		w->begin[o] = o ? w->begin[o - 1] + w->depth[o - 1] : 0;
 		w->depth[o] = min_t(unsigned long, share >> o,
-				    PVIOMMU_CACHE_DEPTH(o));
-		begin += w->depth[o];
+				    PVIOMMU_CACHE_DEPTH << (2 - min(o, 2U)));
 	}
 
 	w->cache = alloc_percpu(struct pviommu_cache);
