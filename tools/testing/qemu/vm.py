@@ -254,7 +254,7 @@ class VM:
 
     def start(self, *more):
         if self.profile.firmware:
-            # A PE file, by its first bytes; tinyconfig makes none
+            # A PE file, by its first bytes
             with open(self.machine.vmlinuz, "rb") as kernel:
                 if kernel.read(2) != b"MZ":
                     raise Skipped("this kernel has no EFI stub for OVMF to start")
