@@ -224,19 +224,23 @@ run_stress() {
 }
 
 # fio_verify FILE NAME=VALUE...: write and verify with fio; fails the test on
-# any error. Defaults: 4 KiB blocks, random, 16 at a time, 16 MiB
+# any error. Defaults: 4 KiB blocks, random, 16 at a time, 16 MiB. What is
+# written is where it belongs (%o) and a number that no other call has: with
+# checksums, a block whose write was lost would verify too, when an earlier call
+# has left its own there
 fio_verify() {
-	local file log
+	local file log pattern
 	file=$1
+	pattern=%o0x$(cut -c 1-8 /proc/sys/kernel/random/uuid)
 	log=/tmp/fio-${file##*/}.log
 	shift
-	set -- --filename="$file" --name=verify --ioengine=libaio --direct=1 \
+	set -- --filename="$file" --name=job --ioengine=libaio --direct=1 \
 		--rw=randwrite --bs=4k --iodepth=16 --size=16M --randrepeat=1 \
-		--verify=crc32c --do_verify=1 --verify_fatal=1 \
-		--group_reporting "$@"
+		--verify=pattern --verify_pattern="$pattern" --do_verify=1 \
+		--verify_fatal=1 --group_reporting "$@"
 	fio "$@" >"$log" 2>&1 || {
 		tail -n 25 "$log"
-		fail "fio on $file: $(grep -m 1 -E 'err=|error|verify' "$log")"
+		fail "fio on $file: $(grep -m 1 -E 'verify failed|err=' "$log")"
 	}
 	grep -E 'err= *[1-9]' "$log" && fail "fio on $file has errors"
 	return 0
@@ -273,6 +277,12 @@ load_start() {
 	done
 }
 
+# load_failed FILE: fails the test with what fio printed there
+load_failed() {
+	grep -v verified "$1"
+	fail "${1#/tmp/load-}: $(tail -n 1 "$1")"
+}
+
 # load_goes_on: each has had a round that began before now, and has ended well
 load_goes_on() {
 	local file before pid
@@ -281,8 +291,7 @@ load_goes_on() {
 		pid=$(cat "/tmp/load-pid-${file#/tmp/load-}")
 		before=$(grep -c verified "$file")
 		until [ "$(grep -c verified "$file")" -gt "$before" ]; do
-			kill -0 "$pid" 2>/dev/null ||
-				fail "${file#/tmp/load-}: $(tail -n 1 "$file")"
+			kill -0 "$pid" 2>/dev/null || load_failed "$file"
 			sleep 0.2
 		done
 	done
@@ -293,7 +302,7 @@ load_stop() {
 	local file
 	touch /tmp/load-stop
 	for file in /tmp/load-pid-*; do
-		wait "$(cat "$file")" || fail "$(tail -n 1 \
-			"/tmp/load-${file#/tmp/load-pid-}")"
+		wait "$(cat "$file")" ||
+			load_failed "/tmp/load-${file#/tmp/load-pid-}"
 	done
 }
