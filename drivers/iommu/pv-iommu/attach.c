@@ -223,8 +223,7 @@ static void pviommu_detach(void *data)
 		((u64 *)&host->retired)[i] += ((u64 *)&sum)[i];
 	mutex_unlock(&host->lock);
 
-	if (pd->link)
-		device_link_del(pd->link);
+	device_link_del(pd->link);
 	free_percpu(pd->stats);
 
 	spin_lock_irqsave(&pviommu_gone_lock, flags);
@@ -298,6 +297,10 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 
 	/* Resumes the host device first: it forgets its devices in a suspend */
 	pd->link = device_link_add(dev, &host->pdev->dev, DL_FLAG_STATELESS);
+	if (!pd->link) {
+		ret = -ENOMEM;
+		goto err_group;
+	}
 
 	mutex_lock(&host->lock);
 	list_add_tail(&pd->node, &host->devices);
@@ -314,6 +317,8 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 	pci_info(pdev, "pv_iommu: attached (%s)\n", pviommu_mode_name(host->mode));
 	return;
 
+err_group:
+	sysfs_remove_group(&dev->kobj, &pviommu_dev_group);
 err_detach:
 	pviommu_request(host, PV_IOMMU_OP_DETACH, pd->rid, 0, 0, 0, 0);
 err_free:
