@@ -160,18 +160,16 @@ class Group:
         while self.tests:
             boots += 1
             if boots > MAX_BOOTS:
-                self.end_rest("failed", "the guest has died too often to go on")
+                self.end_rest("the guest has died too often to go on")
                 return
             try:
                 self.boot()
-            except Skipped as skip:
-                self.end_rest("skipped", str(skip))
             except (Failed, OSError) as error:
-                self.end_rest("failed", str(error))
+                self.end_rest(str(error))
 
-    def end_rest(self, verdict, reason, tail=()):
+    def end_rest(self, reason, tail=()):
         for test in self.tests:
-            self.done(test, verdict, 0, reason, tail)
+            self.done(test, "failed", 0, reason, tail)
         self.tests = []
 
     def done(self, test, verdict, seconds, reason="", tail=()):
@@ -187,7 +185,7 @@ class Group:
                 vm.start()
                 vm.wait_ready()
             except GuestDied as death:
-                self.end_rest("failed", f"no boot: {death}", vm.tail(40))
+                self.end_rest(f"no boot: {death}", vm.tail(40))
                 return
             self.report.note(
                 f"{first.profile}, {first.mode}, Linux {self.machine.kernel}: "

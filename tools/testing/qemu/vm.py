@@ -253,11 +253,6 @@ class VM:
             self.disk(name).unlink(missing_ok=True)
 
     def start(self, *more):
-        if self.profile.firmware:
-            # A PE file, by its first bytes
-            with open(self.machine.vmlinuz, "rb") as kernel:
-                if kernel.read(2) != b"MZ":
-                    raise Skipped("this kernel has no EFI stub for OVMF to start")
         command = [*self.command(), *more]
         (self.directory / "command").write_text(" \\\n\t".join(
             f"'{word}'" if re.search(r"[^\w=,./:-]", word) else word
