@@ -150,9 +150,9 @@ static __always_inline int pviommu_check_page(struct page *page)
  * device reaches: @high, which goes back. No struct pviommu_map, which would then have
  * to be in memory.
  */
-static noinline unsigned long pviommu_get_window_slow(struct pviommu_domain *d,
-						      size_t len, unsigned int order,
-						      u64 dma_limit, unsigned long high)
+static noinline struct pviommu_slot *
+pviommu_get_window_slow(struct pviommu_domain *d, size_t len, unsigned int order,
+			u64 dma_limit, struct pviommu_slot *high)
 {
 	const struct pviommu_want want = {
 		.npages = PFN_UP(len),
@@ -160,28 +160,28 @@ static noinline unsigned long pviommu_get_window_slow(struct pviommu_domain *d,
 		.dma_limit = dma_limit,
 	};
 
-	if (high != PVIOMMU_NO_PAGE)
-		pviommu_window_free(d, pviommu_slot_of(&d->host->window.space, high), high);
+	if (high)
+		pviommu_window_free(d, high, high->page);
 	return pviommu_window_alloc_exact(d, &want);
 }
 
 /* A block of the device's domain, for all of @m */
-static __always_inline unsigned long
-pviommu_get_window(struct pviommu_map *m)
+static __always_inline struct pviommu_slot *
+pviommu_get_window(const struct pviommu_map *m)
 {
+	struct pviommu_space *sp = &m->pd->host->window.space;
 	struct pviommu_domain *d = m->pd->domain;
-	struct pviommu_space *sp = &d->host->window.space;
-	unsigned long page = PVIOMMU_NO_PAGE;
+	struct pviommu_slot *slot = NULL;
 	/* Keeping bits above a page takes a block that is aligned to them */
 	unsigned int order = fls64(max_t(u64, m->len - 1, m->lim.align_mask) >> PAGE_SHIFT);
 
 	if (likely(order < PVIOMMU_CACHE_ORDERS)) {
-		page = pviommu_window_alloc(d, order);
-		if (likely(page == PVIOMMU_NO_PAGE ||
-			   pviommu_page_dma(sp, page + BIT(order)) - 1 <= m->lim.dma_limit))
-			return page;
+		slot = pviommu_window_alloc(d, order);
+		if (likely(!slot || pviommu_page_dma(sp, slot->page) + m->len - 1 <=
+				    m->lim.dma_limit))
+			return slot;
 	}
-	return pviommu_get_window_slow(d, m->len, order, m->lim.dma_limit, page);
+	return pviommu_get_window_slow(d, m->len, order, m->lim.dma_limit, slot);
 }
 
 /* On success @m->slot and @m->page are set, else @m->error */
@@ -193,12 +193,12 @@ static __always_inline bool pviommu_get(struct pviommu_map *m, bool host_copies)
 		if (unlikely(!pviommu_arena_map(m)))
 			return false;
 	} else {
-		m->page = pviommu_get_window(m);
-		if (unlikely(m->page == PVIOMMU_NO_PAGE)) {
+		m->slot = pviommu_get_window(m);
+		if (unlikely(!m->slot)) {
 			m->error = -ENOMEM;
 			return false;
 		}
-		m->slot = pviommu_slot_of(&w->space, m->page);
+		m->page = m->slot->page;
 		pviommu_pad(pviommu_page_virt(w, m->page), m->slot, m->off, m->len);
 	}
 
@@ -264,29 +264,36 @@ static struct pviommu_slot *pviommu_find(struct pviommu_host *host,
 /* A block whose data starts in a later page than its first, or none */
 static noinline struct pviommu_slot *
 pviommu_lookup_slow(struct pviommu_space *sp, struct pviommu_dev *pd,
-		    dma_addr_t dma, enum pviommu_slot_state state, unsigned long *page)
+		    dma_addr_t dma, enum pviommu_slot_state state)
 {
-	struct pviommu_slot *slot = pviommu_find(pd->host, sp, dma, page);
+	unsigned long page;
+	struct pviommu_slot *slot = pviommu_find(pd->host, sp, dma, &page);
 
 	if (!slot || slot->state != state || slot->rid != pd->rid ||
-	    pviommu_page_dma(sp, *page) + slot->off != dma)
+	    pviommu_page_dma(sp, page) + slot->off != dma)
 		return NULL;
 	return slot;
 }
 
-/* The device's block whose data starts at an address, and its first page */
+/* The device's block whose data starts at an address */
 static __always_inline struct pviommu_slot *
 pviommu_lookup(struct pviommu_space *sp, struct pviommu_dev *pd, dma_addr_t dma,
-	       enum pviommu_slot_state state, unsigned long *page)
+	       enum pviommu_slot_state state)
 {
 	struct pviommu_slot *slot = pviommu_slot_at(sp, dma);
 
 	if (likely(slot && slot->state == state && slot->rid == pd->rid &&
-		   slot->off == offset_in_page(dma))) {
-		*page = pviommu_page_at(sp, dma);
+		   slot->off == offset_in_page(dma)))
 		return slot;
-	}
-	return pviommu_lookup_slow(sp, pd, dma, state, page);
+	return pviommu_lookup_slow(sp, pd, dma, state);
+}
+
+/* The first page of a block whose data starts at an address */
+static __always_inline unsigned long pviommu_head(struct pviommu_space *sp,
+						  struct pviommu_slot *slot,
+						  dma_addr_t dma)
+{
+	return pviommu_page_at(sp, dma - slot->off);
 }
 
 /* ---- single mappings ---- */
@@ -357,14 +364,13 @@ pviommu_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
 	struct pviommu_space *sp;
 	struct pviommu_slot *slot;
-	unsigned long page;
 	u32 len;
 
 	if (WARN_ON_ONCE(!pd))
 		return;
 
 	sp = pviommu_space(pd->host, host_copies);
-	slot = pviommu_lookup(sp, pd, dma, PVIOMMU_SLOT_SINGLE, &page);
+	slot = pviommu_lookup(sp, pd, dma, PVIOMMU_SLOT_SINGLE);
 	if (unlikely(!slot)) {
 		pviommu_bad_handle(dev, "unmap", dma);
 		return;
@@ -377,7 +383,8 @@ pviommu_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 				     slot->phys, len, false);
 		this_cpu_add(pd->stats->bytes_from_device, len);
 	}
-	pviommu_put(pd, slot, page, pviommu_copies_back(dir, attrs), host_copies);
+	pviommu_put(pd, slot, pviommu_head(sp, slot, dma),
+		    pviommu_copies_back(dir, attrs), host_copies);
 	this_cpu_inc(pd->stats->unmaps);
 	trace_pviommu_unmap(pd->rid, dma, len, 0, dir);
 }
@@ -471,10 +478,11 @@ static struct pviommu_slot *pviommu_run(struct pviommu_dev *pd, struct pviommu_s
 	struct pviommu_slot *slot = NULL;
 
 	if (c->sg && c->seg)
-		slot = pviommu_lookup(sp, pd, sg_dma_address(c->seg),
-				      PVIOMMU_SLOT_SG, page);
+		slot = pviommu_lookup(sp, pd, sg_dma_address(c->seg), PVIOMMU_SLOT_SG);
 	if (unlikely(!slot))
 		pviommu_bad_handle(pd->dev, what, c->seg ? sg_dma_address(c->seg) : 0);
+	else
+		*page = pviommu_head(sp, slot, sg_dma_address(c->seg));
 	return slot;
 }
 

@@ -208,6 +208,7 @@ static int pviommu_init_spaces(struct pviommu_host *host)
 		return ret;
 
 	/* Room for a few of the largest at once, also in a share of the window */
+	size = w->size / 2;
 	if (host->mode == PVIOMMU_MODE_BOUNCE) {
 		dma = pviommu_read64(host, PV_IOMMU_REG_ARENA_DMA);
 		size = pviommu_read64(host, PV_IOMMU_REG_ARENA_SIZE);
