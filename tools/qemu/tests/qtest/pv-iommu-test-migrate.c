@@ -293,8 +293,8 @@ static void test_migrate_bad_stream(void)
  * which the guest has written to before they were ever granted.
  */
 
-#define DOM_A           0x5eed0001
-#define DOM_B           0x5eed0002
+#define DOM_A           0x5eed0011
+#define DOM_B           0x5eed0012
 #define CHUNK(n)        (WINDOW_ADDR + (n) * CHUNK_SIZE)
 #define CHUNK_DMA(n)    (WINDOW_DMA + (n) * CHUNK_SIZE)
 
@@ -408,11 +408,11 @@ static void test_migrate_chunks_refused(void)
         const char *message;
     } lies[] = {
         /* a chunk's state and domain; their number, before the first domain */
-        { 5, { 2, 0x5e, 0xed, 0, 1 }, { 3, 0x5e, 0xed, 0, 1 },
+        { 5, { 2, 0x5e, 0xed, 0, 0x11 }, { 3, 0x5e, 0xed, 0, 0x11 },
           "bad chunk 2: state 3" },
-        { 5, { 2, 0x5e, 0xed, 0, 1 }, { 2, 0x5e, 0xed, 0, 9 },
+        { 5, { 2, 0x5e, 0xed, 0, 0x11 }, { 2, 0x5e, 0xed, 0, 9 },
           "bad chunk 2: state 2" },
-        { 5, { 2, 0x5e, 0xed, 0, 2 }, { 2, 0, 0, 0, 0 },
+        { 5, { 2, 0x5e, 0xed, 0, 0x12 }, { 2, 0, 0, 0, 0 },
           "bad chunk 3: state 2" },
         { 6, { 0, 0, 0, 32, 0x5e, 0xed }, { 0, 0, 0, 33, 0x5e, 0xed },
           "Input validation failed" },
