@@ -192,9 +192,7 @@ static void pviommu_detach(void *data)
 	struct pviommu_dev *pd = data;
 	struct pci_dev *pdev = to_pci_dev(pd->dev);
 	struct pviommu_host *host = pd->host;
-	struct pviommu_stats sum;
 	unsigned long flags;
-	unsigned int i;
 	bool last;
 	int ret;
 
@@ -218,9 +216,7 @@ static void pviommu_detach(void *data)
 	pviommu_release(pd, &host->window.space, true);
 	pviommu_release(pd, &host->arena, false);
 	host->bus[pdev->bus->number][pdev->devfn] = NULL;
-	pviommu_stats_sum(pd, &sum);
-	for (i = 0; i < sizeof(sum) / sizeof(u64); i++)
-		((u64 *)&host->retired)[i] += ((u64 *)&sum)[i];
+	pviommu_stats_sum(pd, &host->retired);
 	mutex_unlock(&host->lock);
 
 	device_link_del(pd->link);
