@@ -194,6 +194,12 @@ static __always_inline void pviommu_put(struct pviommu_dev *pd,
 		pviommu_window_free(&pd->host->window, slot);
 }
 
+/* Is a block what somebody has mapped, and not coherent memory? */
+static __always_inline bool pviommu_is_streaming(struct pviommu_slot *slot)
+{
+	return slot->state == PVIOMMU_SLOT_SINGLE || slot->state == PVIOMMU_SLOT_SG;
+}
+
 /* The live block in which an address lies: its start, or anywhere inside it */
 static struct pviommu_slot *pviommu_find(struct pviommu_space *sp, dma_addr_t dma)
 {
@@ -632,6 +638,58 @@ static void pviommu_sync_in_list(struct device *dev, struct pviommu_dev *pd,
 	}
 }
 
+/* Copy what of a range lies in a block. Returns where the block's data ends. */
+static __always_inline dma_addr_t
+pviommu_sync_block(struct device *dev, struct pviommu_dev *pd,
+		   struct pviommu_space *sp, struct pviommu_slot *slot,
+		   dma_addr_t dma, size_t size, enum dma_data_direction dir,
+		   bool to_device, bool host_copies)
+{
+	size_t start, end, off;
+
+	off = dma - pviommu_slot_dma(sp, slot);
+	start = max_t(size_t, off, slot->off);
+	end = off + min_t(size_t, size, slot->len);
+	end = min_t(size_t, end, slot->len);
+	if (unlikely(start >= end))
+		return dma - off + slot->len;
+
+	if (host_copies)
+		pviommu_arena_sync(pd, slot, start, end, to_device);
+	else if (likely(slot->state == PVIOMMU_SLOT_SINGLE))
+		pviommu_copy(pviommu_slot_virt(&pd->host->window, slot) + start,
+			     slot->phys + start - slot->off, end - start, to_device);
+	else
+		pviommu_sync_in_list(dev, pd, slot, start, end, to_device);
+	pviommu_count_sync(pd, end - start, to_device);
+	trace_pviommu_sync(pd->rid, dma, end - start, 0, dir);
+	return dma - off + slot->len;
+}
+
+/*
+ * Mappings that follow one another without a gap can be one to their driver:
+ * AF_XDP treats pages so. What goes on past the last of them is nobody's.
+ */
+static noinline void
+pviommu_sync_neighbours(struct device *dev, struct pviommu_dev *pd,
+			struct pviommu_space *sp, dma_addr_t dma, size_t size,
+			enum dma_data_direction dir, bool to_device, bool host_copies)
+{
+	while (size) {
+		struct pviommu_slot *slot = pviommu_find(sp, dma);
+		dma_addr_t end;
+
+		/* It has to begin here, which data behind an offset does not */
+		if (!slot || slot->rid != pd->rid || !pviommu_is_streaming(slot) ||
+		    slot->off || pviommu_slot_dma(sp, slot) != dma)
+			return;
+		end = pviommu_sync_block(dev, pd, sp, slot, dma, size, dir,
+					 to_device, host_copies);
+		size -= min_t(size_t, size, end - dma);
+		dma = end;
+	}
+}
+
 static __always_inline void
 pviommu_sync_single(struct device *dev, dma_addr_t dma, size_t size,
 		    enum dma_data_direction dir, bool to_device, bool host_copies)
@@ -639,7 +697,7 @@ pviommu_sync_single(struct device *dev, dma_addr_t dma, size_t size,
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
 	struct pviommu_slot *slot;
 	struct pviommu_space *sp;
-	size_t start, end, off;
+	dma_addr_t end;
 
 	if (!pviommu_sync_copies(dir, to_device))
 		return;
@@ -655,25 +713,15 @@ pviommu_sync_single(struct device *dev, dma_addr_t dma, size_t size,
 		pviommu_bad_handle(dev, "sync", dma);
 		return;
 	}
-	if (slot->state == PVIOMMU_SLOT_COHERENT)
+	/* Coherent memory, also that of a driver before this one */
+	if (!pviommu_is_streaming(slot))
 		return;
 
-	off = dma - pviommu_slot_dma(sp, slot);
-	start = max_t(size_t, off, slot->off);
-	end = off + min_t(size_t, size, slot->len);
-	end = min_t(size_t, end, slot->len);
-	if (unlikely(start >= end))
-		return;
-
-	if (host_copies)
-		pviommu_arena_sync(pd, slot, start, end, to_device);
-	else if (likely(slot->state == PVIOMMU_SLOT_SINGLE))
-		pviommu_copy(pviommu_slot_virt(&pd->host->window, slot) + start,
-			     slot->phys + start - slot->off, end - start, to_device);
-	else
-		pviommu_sync_in_list(dev, pd, slot, start, end, to_device);
-	pviommu_count_sync(pd, end - start, to_device);
-	trace_pviommu_sync(pd->rid, dma, end - start, 0, dir);
+	end = pviommu_sync_block(dev, pd, sp, slot, dma, size, dir, to_device,
+				 host_copies);
+	if (unlikely(size > end - dma))
+		pviommu_sync_neighbours(dev, pd, sp, end, size - (end - dma), dir,
+					to_device, host_copies);
 }
 
 static __always_inline void
@@ -692,7 +740,8 @@ pviommu_sync_sg(struct device *dev, struct scatterlist *sgl, int nents,
 
 	/* dma_alloc_noncontiguous() memory: a list of one, and the window */
 	slot = pviommu_slot_at(&pd->host->window.space, sg_dma_address(sgl));
-	if (slot && slot->state == PVIOMMU_SLOT_COHERENT && slot->rid == pd->rid)
+	if (slot && slot->rid == pd->rid &&
+	    (slot->state == PVIOMMU_SLOT_COHERENT || slot->state == PVIOMMU_SLOT_ORPHAN))
 		return;
 
 	while (nents > 0) {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Test: the totals of devices that are gone are what the devices had counted
-# VM: stress
+# VM: edu
 # Timeout: 60
 . ./lib.sh
 
@@ -12,7 +12,7 @@ row() {
 
 # Nothing but what the first edu device does changes the figures from here on
 load_cases
-run_cases single sg sync
+run_cases sync
 dev=$(devices_of pviommu_test | head -n 1)
 have=$(row "$dev")
 before=$(row total)
