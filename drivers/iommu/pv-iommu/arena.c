@@ -43,8 +43,8 @@ pviommu_arena_try(struct pviommu_dev *pd, const struct pviommu_limits *lim,
 	struct pviommu_channel *ch;
 	struct pv_iommu_req *req;
 	struct scatterlist *sg;
+	unsigned int i, n = 0;
 	unsigned long flags;
-	unsigned int i;
 	u64 dma;
 
 	ch = pviommu_req_begin(host, PV_IOMMU_OP_MAP, pd->rid, &flags);
@@ -54,20 +54,24 @@ pviommu_arena_try(struct pviommu_dev *pd, const struct pviommu_limits *lim,
 	req->dma_limit = cpu_to_le64(lim->dma_limit);
 	req->align_mask = cpu_to_le64(align);
 	req->boundary_mask = cpu_to_le64(lim->boundary_mask);
-	req->nr_segs = cpu_to_le16(nents);
 	if (sgl) {
 		for_each_sg(sgl, sg, nents, i) {
-			pviommu_place(&l, lim, sg_phys(sg), sg->length, !i);
-			req->segs[i].addr = cpu_to_le64(sg_phys(sg));
-			req->segs[i].len = cpu_to_le32(sg->length);
-			req->segs[i].pos = cpu_to_le32(l.pos);
+			if (unlikely(!sg->length))
+				continue;
+			pviommu_place(&l, lim, sg_phys(sg), sg->length, !n);
+			req->segs[n].addr = cpu_to_le64(sg_phys(sg));
+			req->segs[n].len = cpu_to_le32(sg->length);
+			req->segs[n].pos = cpu_to_le32(l.pos);
 			l.pos += sg->length;
+			n++;
 		}
 	} else {
-		req->segs[0].addr = cpu_to_le64(phys);
-		req->segs[0].len = cpu_to_le32(len - off);
-		req->segs[0].pos = cpu_to_le32(off);
+		req->segs[n].addr = cpu_to_le64(phys);
+		req->segs[n].len = cpu_to_le32(len - off);
+		req->segs[n].pos = cpu_to_le32(off);
+		n++;
 	}
+	req->nr_segs = cpu_to_le16(n);
 
 	this_cpu_inc(pd->stats->hypercalls);
 	this_cpu_inc(pd->stats->hypercalls_map);
@@ -95,7 +99,7 @@ pviommu_arena_try(struct pviommu_dev *pd, const struct pviommu_limits *lim,
  * @pd: the device
  * @lim: its limits
  * @sgl: the entries, or NULL for the one buffer at @phys
- * @nents: how many; at most PV_IOMMU_MAX_SEGS
+ * @nents: how many; of those that are not empty, at most PV_IOMMU_MAX_SEGS
  * @phys: the buffer, where @sgl is NULL
  * @off: where the data starts in the block
  * @len: bytes from the start of the block to the end of the data

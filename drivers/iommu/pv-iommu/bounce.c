@@ -135,12 +135,30 @@ static void pviommu_bad_handle(struct device *dev, const char *what, dma_addr_t 
 		      what, &dma);
 }
 
-/* Memory that is no RAM cannot be bounced */
-static __always_inline int pviommu_check_page(struct page *page)
+/*
+ * Memory that is no RAM cannot be bounced. The window's own can: a driver may map
+ * what it got from dma_alloc_pages(). That has to be known from its address. If
+ * the driver has it on a list by page->lru, that is where pgmap was.
+ */
+static __always_inline int pviommu_check_page(struct pviommu_host *host,
+					      struct page *page)
 {
-	if (unlikely(is_zone_device_page(page)) && is_pci_p2pdma_page(page))
+	if (unlikely(is_zone_device_page(page)) &&
+	    page_to_phys(page) - host->window.phys >= host->window.size &&
+	    is_pci_p2pdma_page(page))
 		return -EREMOTEIO;
 	return 0;
+}
+
+/* Older kernels' DMA API is given a page, so there is one */
+static __always_inline int pviommu_check_phys(struct pviommu_host *host,
+					      phys_addr_t phys)
+{
+#ifndef PVIOMMU_NO_MAP_PHYS
+	if (unlikely(!pfn_valid(PHYS_PFN(phys))))
+		return -EINVAL;
+#endif
+	return pviommu_check_page(host, pfn_to_page(PHYS_PFN(phys)));
 }
 
 /* ---- one block: taken, filled, given back ---- */
@@ -275,7 +293,7 @@ pviommu_map_phys(struct device *dev, phys_addr_t phys, size_t size,
 		error = -E2BIG;
 		goto fail;
 	}
-	error = pviommu_check_page(pfn_to_page(PHYS_PFN(phys)));
+	error = pviommu_check_phys(pd->host, phys);
 	if (unlikely(error))
 		goto fail;
 
@@ -342,34 +360,46 @@ pviommu_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 /* ---- scatterlists ---- */
 
 /*
- * How many entries fit into a block of at most @cap bytes, and how long it
- * then has to be. The first entry counts in any case.
+ * How many entries fit into a block of at most @cap bytes, how long it then has
+ * to be, and how many segments there will be. The first entry counts in any case,
+ * and empty ones do not.
  */
-static unsigned int pviommu_measure(struct scatterlist *sgl, unsigned int nents,
-				    const struct pviommu_limits *lim, size_t cap,
-				    size_t *len, int *error)
+static __always_inline unsigned int
+pviommu_measure(struct pviommu_host *host, struct scatterlist *sgl,
+		unsigned int nents, const struct pviommu_limits *lim, size_t cap,
+		size_t *len, unsigned int *nsegs, int *error, bool host_copies)
 {
+	const unsigned int max_nents = host_copies ? PV_IOMMU_MAX_SEGS :
+						     PVIOMMU_RUN_NENTS;
+	unsigned int i, n = 0, segs = 0;
 	struct pviommu_layout l;
 	struct scatterlist *sg;
-	unsigned int i;
+	size_t end = 0;
 
 	*error = 0;
-	*len = 0;
-	for_each_sg(sgl, sg, nents, i) {
-		*error = sg->length ? pviommu_check_page(sg_page(sg)) : -EINVAL;
+	for_each_sg(sgl, sg, min_t(unsigned int, nents, U16_MAX), i) {
+		if (unlikely(!sg->length))
+			continue;
+		*error = pviommu_check_page(host, sg_page(sg));
 		if (unlikely(*error))
 			return 0;
 
-		pviommu_place(&l, lim, sg_phys(sg), sg->length, !i);
-		if (i && l.pos + sg->length > cap)
-			break;
+		segs += pviommu_place(&l, lim, sg_phys(sg), sg->length, !n);
 		l.pos += sg->length;
-		*len = l.pos;
-		if (unlikely(*len > PVIOMMU_MAX_BLOCK)) {
+		if (n && (n == max_nents || l.pos > cap))
+			break;
+		n++;
+		end = l.pos;
+		if (unlikely(end > PVIOMMU_MAX_BLOCK)) {
+			*len = end;
 			*error = -E2BIG;
 			return 0;
 		}
 	}
+	if (unlikely(!n))
+		*error = -EINVAL;
+	*nsegs = segs;
+	*len = end;
 	return i;
 }
 
@@ -377,15 +407,32 @@ static unsigned int pviommu_measure(struct scatterlist *sgl, unsigned int nents,
  * struct pviommu_cursor - a place in a scatterlist
  * @sg: the entry, as the caller filled it in
  * @seg: the entry whose DMA members hold the segment that it belongs to
+ * @note: the entry whose DMA members are to say where the next entry lies that
+ *	begins no segment; or NULL
  */
 struct pviommu_cursor {
 	struct scatterlist *sg;
 	struct scatterlist *seg;
+	struct scatterlist *note;
 };
+
+static __always_inline void pviommu_note(struct pviommu_cursor *c, dma_addr_t dma)
+{
+	if (c->note) {
+		sg_dma_address(c->note) = dma;
+		sg_dma_len(c->note) = 0;
+		c->note = sg_next(c->note);
+	}
+}
 
 /*
  * Write down the DMA segments of a run, and copy its data into the window.
  * @c->seg is the last segment written so far, or NULL.
+ *
+ * The DMA members that no segment needs say where the entries lie that begin
+ * none, in their order: what the caller's own members say may have changed when
+ * the list is synced or unmapped. A driver may cut an entry short, which must not
+ * move those behind it.
  */
 static __always_inline size_t
 pviommu_fill(struct pviommu_dev *pd, struct pviommu_slot *slot,
@@ -402,13 +449,19 @@ pviommu_fill(struct pviommu_dev *pd, struct pviommu_slot *slot,
 		phys_addr_t phys = sg_phys(c->sg);
 		unsigned int len = c->sg->length;
 
-		if (pviommu_place(&l, lim, phys, len, !i)) {
+		if (unlikely(!len)) {
+			pviommu_note(c, base + l.pos);
+			continue;
+		}
+		if (pviommu_place(&l, lim, phys, len, !nsegs)) {
 			c->seg = c->seg ? sg_next(c->seg) : slot->sgl;
 			sg_dma_address(c->seg) = base + l.pos;
 			sg_dma_len(c->seg) = 0;
 			nsegs++;
 			if (!host_copies && l.pos > end)
 				memset(virt + end, 0, l.pos - end);
+		} else if (!host_copies) {
+			pviommu_note(c, base + l.pos);
 		}
 		sg_dma_len(c->seg) += len;
 		if (!host_copies)
@@ -419,6 +472,57 @@ pviommu_fill(struct pviommu_dev *pd, struct pviommu_slot *slot,
 	}
 	slot->nsegs = nsegs;
 	return total;
+}
+
+static struct scatterlist *pviommu_skip(struct scatterlist *sg, unsigned int n)
+{
+	while (n-- && sg)
+		sg = sg_next(sg);
+	return sg;
+}
+
+/**
+ * struct pviommu_places - where a run's entries lie, in their order
+ * @seg: the next segment; an entry begins there
+ * @note: the next place of an entry that begins none
+ * @seg_pos: where @seg begins, bytes from the start of the block
+ * @note_pos: the same of @note
+ * @nsegs: segments left
+ * @nnotes: places left
+ */
+struct pviommu_places {
+	struct scatterlist *seg;
+	struct scatterlist *note;
+	size_t seg_pos;
+	size_t note_pos;
+	unsigned int nsegs;
+	unsigned int nnotes;
+};
+
+static __always_inline size_t pviommu_place_of(struct scatterlist *sg,
+					       unsigned int left, dma_addr_t base)
+{
+	return left && sg ? sg_dma_address(sg) - base : SIZE_MAX;
+}
+
+/* Both kinds ascend, so the next is the lower one; SIZE_MAX if there is none */
+static __always_inline size_t pviommu_next_place(struct pviommu_places *p,
+						 dma_addr_t base)
+{
+	size_t pos;
+
+	if (p->note_pos < p->seg_pos) {
+		pos = p->note_pos;
+		p->note = sg_next(p->note);
+		p->note_pos = pviommu_place_of(p->note, --p->nnotes, base);
+	} else {
+		pos = p->seg_pos;
+		if (pos != SIZE_MAX) {
+			p->seg = sg_next(p->seg);
+			p->seg_pos = pviommu_place_of(p->seg, --p->nsegs, base);
+		}
+	}
+	return pos;
 }
 
 /* The run that begins at a cursor; NULL, and said, if there is none */
@@ -448,7 +552,8 @@ static void pviommu_next_run(struct pviommu_cursor *c, struct pviommu_slot *slot
 /*
  * Copy the part of a run that lies in @start..@end (bytes from the start of the
  * block) between window and caller. The list's DMA members say where each entry
- * lies, so this holds whatever became of the device's limits since the map.
+ * lies, so this holds whatever became of the device's limits and of the entries'
+ * lengths since the map. Members that make no sense end it.
  *
  * Return: the bytes copied.
  */
@@ -457,28 +562,35 @@ static size_t pviommu_copy_run(struct pviommu_window *w, struct pviommu_slot *sl
 			       bool to_device)
 {
 	dma_addr_t base = pviommu_slot_dma(&w->space, slot);
+	struct pviommu_places places = {
+		.seg = c.seg,
+		.nsegs = slot->nsegs,
+		.nnotes = slot->nents - slot->nsegs,
+	};
 	void *virt = pviommu_slot_virt(w, slot);
-	size_t copied = 0, done = 0;
+	size_t copied = 0, pos, next;
 	unsigned int i;
 
-	for (i = 0; i < slot->nents && c.sg && c.seg; i++, c.sg = sg_next(c.sg)) {
-		size_t pos, from, to;
+	/* The whole list is one run, if it has places noted down */
+	if (places.nnotes)
+		places.note = pviommu_skip(c.sg, slot->nsegs);
+	places.seg_pos = pviommu_place_of(places.seg, places.nsegs, base);
+	places.note_pos = pviommu_place_of(places.note, places.nnotes, base);
 
-		pos = sg_dma_address(c.seg) - base + done;
-		if (pos < slot->off || pos + c.sg->length > slot->len)
+	pos = pviommu_next_place(&places, base);
+	for (i = 0; i < slot->nents && c.sg; i++, c.sg = sg_next(c.sg), pos = next) {
+		size_t from, to;
+
+		next = i + 1 < slot->nents ? pviommu_next_place(&places, base) :
+					     slot->len;
+		if (pos < slot->off || pos > next || next > slot->len)
 			break;
 		from = max(pos, start);
-		to = min(pos + c.sg->length, end);
+		to = min3(pos + c.sg->length, next, end);
 		if (from < to) {
 			pviommu_copy(virt + from, sg_phys(c.sg) + from - pos,
 				     to - from, to_device);
 			copied += to - from;
-		}
-
-		done += c.sg->length;
-		if (done >= sg_dma_len(c.seg)) {
-			c.seg = sg_next(c.seg);
-			done = 0;
 		}
 	}
 	return copied;
@@ -524,11 +636,36 @@ pviommu_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	this_cpu_inc(pd->stats->unmaps);
 }
 
+/* The first entry that is not empty: there is one */
+static __always_inline struct scatterlist *pviommu_first(struct scatterlist *sg)
+{
+	while (unlikely(!sg->length))
+		sg = sg_next(sg);
+	return sg;
+}
+
+/*
+ * Have every entry of a list become a segment. An empty one cannot, and is
+ * refused in such a list.
+ */
+static noinline int pviommu_no_merging(struct scatterlist *sgl, unsigned int nents,
+				       struct pviommu_limits *lim)
+{
+	struct scatterlist *sg;
+	unsigned int i;
+
+	lim->max_seg = 0;
+	for_each_sg(sgl, sg, nents, i) {
+		if (!sg->length)
+			return -EINVAL;
+	}
+	return 0;
+}
+
 static __always_inline int
 pviommu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	       enum dma_data_direction dir, unsigned long attrs, bool host_copies)
 {
-	unsigned int max_nents = host_copies ? PV_IOMMU_MAX_SEGS : PVIOMMU_RUN_NENTS;
 	struct pviommu_cursor c = { .sg = sgl, .seg = NULL };
 	struct pviommu_limits lim = pviommu_get_limits(dev);
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
@@ -543,18 +680,25 @@ pviommu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 
 	cap = pd->host->max_mapping;
 	while (left) {
+		unsigned int n, run_segs;
 		struct pviommu_slot *slot;
 		unsigned long offset;
-		unsigned int n;
 
-		n = pviommu_measure(c.sg, min_t(unsigned int, left, max_nents),
-				    &lim, cap, &len, &error);
+		n = pviommu_measure(pd->host, c.sg, left, &lim, cap, &len,
+				    &run_segs, &error, host_copies);
 		if (unlikely(error))
 			goto unwind;
+		/* Places are noted for lists of one run, so that others need none */
+		if (unlikely(n < nents && lim.max_seg && !host_copies)) {
+			error = pviommu_no_merging(sgl, nents, &lim);
+			if (error)
+				goto unwind;
+			continue;
+		}
 
 		slot = pviommu_get(pd, &lim, c.sg, n, 0,
-				   sg_phys(c.sg) & lim.align_mask, len, dir,
-				   &offset, &error, host_copies);
+				   sg_phys(pviommu_first(c.sg)) & lim.align_mask,
+				   len, dir, &offset, &error, host_copies);
 		if (unlikely(!slot)) {
 			/* Two pieces may be free where one of the size is not */
 			if (error == -ENOMEM && n > 1) {
@@ -564,6 +708,8 @@ pviommu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			goto unwind;
 		}
 
+		if (!host_copies && run_segs < n)
+			c.note = pviommu_skip(sgl, run_segs);
 		slot->sgl = sgl;
 		slot->nents = n;
 		slot->state = PVIOMMU_SLOT_SG;
