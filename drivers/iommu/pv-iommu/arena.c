@@ -77,20 +77,20 @@ pviommu_arena_try(struct pviommu_dev *pd, const struct pviommu_limits *lim,
 	this_cpu_inc(pd->stats->hypercalls_map);
 	*error = pviommu_req_ring(host, ch);
 	dma = le64_to_cpu(READ_ONCE(req->dma_addr));
-	pviommu_req_end(ch, flags);
+	pviommu_req_end(host, ch, flags);
 	if (*error)
 		return NULL;
 
 	if (!(dma & align) && dma + len - 1 <= lim->dma_limit &&
 	    pviommu_slot_at(&host->arena, dma + len - 1))
 		slot = pviommu_slot_at(&host->arena, dma);
-	if (!slot || slot->state != PVIOMMU_SLOT_FREE) {
+	if (!slot || READ_ONCE(slot->state) != PVIOMMU_SLOT_FREE) {
 		dev_err_ratelimited(&host->pdev->dev, "host mapped %zu bytes at %#llx, where they cannot be\n",
 				    len, dma);
 		*error = -EIO;
 		return NULL;
 	}
-	slot->order = order_base_2(PFN_UP(len));
+	WRITE_ONCE(slot->order, order_base_2(PFN_UP(len)));
 	return slot;
 }
 
@@ -115,12 +115,21 @@ pviommu_arena_map(struct pviommu_dev *pd, const struct pviommu_limits *lim,
 		  size_t off, size_t len, enum dma_data_direction dir, int *error)
 {
 	struct pviommu_slot *slot;
+	unsigned int tries;
 
 	slot = pviommu_arena_try(pd, lim, sgl, nents, phys, off, len, dir, error);
 	if (slot || *error != -ENOMEM)
 		return slot;
-	pviommu_flush(pd->host);
-	return pviommu_arena_try(pd, lim, sgl, nents, phys, off, len, dir, error);
+	/* Requests are done one after another, so a second one is behind others' */
+	for (tries = 0; tries < 3 && *error == -ENOMEM; tries++) {
+		bool all = pviommu_try_flush_all(pd->host);
+
+		slot = pviommu_arena_try(pd, lim, sgl, nents, phys, off, len, dir,
+					 error);
+		if (all)
+			break;
+	}
+	return slot;
 }
 
 /* The host did not do what it was asked to: the data of that buffer is lost */
@@ -148,7 +157,7 @@ void pviommu_arena_unmap(struct pviommu_dev *pd, struct pviommu_slot *slot,
 	int ret;
 
 	/* Before the host is told: it may give the block to another CPU at once */
-	slot->state = PVIOMMU_SLOT_FREE;
+	WRITE_ONCE(slot->state, PVIOMMU_SLOT_FREE);
 
 	if (!copy_back) {
 		if (pviommu_queue_unmap(pd->host, pd->rid, dma)) {

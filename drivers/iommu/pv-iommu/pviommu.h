@@ -153,6 +153,7 @@ struct pviommu_cache {
  * @size: bytes
  * @virt: kernel virtual address, write-back
  * @pgmap: its struct pages
+ * @claimed: it is in the resource tree
  * @cache: per-CPU layer
  * @depth: how many blocks of each order a CPU may hold
  * @begin: where they are in its cache
@@ -169,6 +170,7 @@ struct pviommu_window {
 	u64 size;
 	void *virt;
 	struct dev_pagemap pgmap;
+	bool claimed;
 	struct pviommu_cache __percpu *cache;
 	u16 depth[PVIOMMU_CACHE_ORDERS];
 	u16 begin[PVIOMMU_CACHE_ORDERS];
@@ -185,12 +187,14 @@ struct pviommu_window {
  * @lock: serialises @req; IRQs off. Another CPU takes it only to flush
  * @req: request block, shared with the host
  * @nr_unmaps: unmaps queued in @req
+ * @lost: unmaps that the host has refused, to be said when @lock is free
  * @requests: how often the doorbell was rung
  */
 struct pviommu_channel {
 	raw_spinlock_t lock;
 	struct pv_iommu_req *req;
 	unsigned int nr_unmaps;
+	u32 lost;
 	u64 requests;
 };
 
@@ -295,11 +299,13 @@ struct pviommu_channel *pviommu_req_begin(struct pviommu_host *host, u16 opcode,
 					  u16 rid, unsigned long *flags)
 	__acquires(pviommu_channel);
 int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch);
-void pviommu_req_end(struct pviommu_channel *ch, unsigned long flags)
+void pviommu_req_end(struct pviommu_host *host, struct pviommu_channel *ch,
+		     unsigned long flags)
 	__releases(pviommu_channel);
 int pviommu_request(struct pviommu_host *host, u16 opcode, u16 rid,
 		    u32 req_flags, u64 dma_addr, u64 offset, u64 length);
 bool pviommu_queue_unmap(struct pviommu_host *host, u16 rid, u64 dma_addr);
+bool pviommu_try_flush_all(struct pviommu_host *host);
 void pviommu_flush(struct pviommu_host *host);
 u64 pviommu_hypercalls(struct pviommu_host *host);
 
