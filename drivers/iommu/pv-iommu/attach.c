@@ -146,11 +146,12 @@ static void pviommu_release(struct pviommu_dev *pd, struct pviommu_space *sp,
 
 	for (i = 0; i < sp->end - sp->first; i++) {
 		struct pviommu_slot *slot = &sp->slots[i];
+		u8 state = smp_load_acquire(&slot->state);
 
-		if (slot->state == PVIOMMU_SLOT_FREE ||
-		    slot->state == PVIOMMU_SLOT_ORPHAN || slot->rid != pd->rid)
+		if (state == PVIOMMU_SLOT_FREE || state == PVIOMMU_SLOT_ORPHAN ||
+		    READ_ONCE(slot->rid) != pd->rid)
 			continue;
-		if (slot->state == PVIOMMU_SLOT_COHERENT) {
+		if (state == PVIOMMU_SLOT_COHERENT) {
 			spin_lock_irqsave(&pviommu_gone_lock, flags);
 			if (cmpxchg(&slot->state, PVIOMMU_SLOT_COHERENT,
 				    PVIOMMU_SLOT_ORPHAN) == PVIOMMU_SLOT_COHERENT) {
@@ -170,7 +171,7 @@ static void pviommu_release(struct pviommu_dev *pd, struct pviommu_space *sp,
 		if (is_window)
 			pviommu_window_free(&host->window, slot);
 		else
-			slot->state = PVIOMMU_SLOT_FREE;
+			WRITE_ONCE(slot->state, PVIOMMU_SLOT_FREE);
 	}
 	if (lost)
 		dev_warn(pd->dev, "pv_iommu: the driver left %lu mappings behind; released\n",

@@ -24,6 +24,7 @@
 #include "pviommu.h"
 #include "bounce.h"
 #include "window.h"
+#include "compat/dma-map-ops.h"
 #include "compat/dma-mapping.h"
 #include "trace.h"
 
@@ -150,14 +151,11 @@ static __always_inline int pviommu_check_page(struct pviommu_host *host,
 	return 0;
 }
 
-/* Older kernels' DMA API is given a page, so there is one */
 static __always_inline int pviommu_check_phys(struct pviommu_host *host,
 					      phys_addr_t phys)
 {
-#ifndef PVIOMMU_NO_MAP_PHYS
-	if (unlikely(!pfn_valid(PHYS_PFN(phys))))
+	if (unlikely(!pviommu_has_page(phys)))
 		return -EINVAL;
-#endif
 	return pviommu_check_page(host, pfn_to_page(PHYS_PFN(phys)));
 }
 
@@ -198,8 +196,18 @@ pviommu_get(struct pviommu_dev *pd, const struct pviommu_limits *lim,
 
 	slot->len = len;
 	slot->off = off;
-	slot->rid = pd->rid;
+	WRITE_ONCE(slot->rid, pd->rid);
 	return slot;
+}
+
+/*
+ * From here on the block is found: by lookups of this device, and by who looks
+ * for what a device has left. They must see whose it is, not whose it was.
+ */
+static __always_inline void pviommu_publish(struct pviommu_slot *slot,
+					    enum pviommu_slot_state state)
+{
+	smp_store_release(&slot->state, state);
 }
 
 static __always_inline void pviommu_put(struct pviommu_dev *pd,
@@ -215,7 +223,9 @@ static __always_inline void pviommu_put(struct pviommu_dev *pd,
 /* Is a block what somebody has mapped, and not coherent memory? */
 static __always_inline bool pviommu_is_streaming(struct pviommu_slot *slot)
 {
-	return slot->state == PVIOMMU_SLOT_SINGLE || slot->state == PVIOMMU_SLOT_SG;
+	u8 state = READ_ONCE(slot->state);
+
+	return state == PVIOMMU_SLOT_SINGLE || state == PVIOMMU_SLOT_SG;
 }
 
 /* The live block in which an address lies: its start, or anywhere inside it */
@@ -234,7 +244,9 @@ static struct pviommu_slot *pviommu_find(struct pviommu_space *sp, dma_addr_t dm
 		if (head < sp->first)
 			break;
 		slot = &sp->slots[head - sp->first];
-		if (slot->state != PVIOMMU_SLOT_FREE && slot->order >= order)
+		/* Others' blocks, which may come and go, are looked at, too */
+		if (smp_load_acquire(&slot->state) != PVIOMMU_SLOT_FREE &&
+		    READ_ONCE(slot->order) >= order)
 			return slot;
 	}
 	return NULL;
@@ -247,7 +259,8 @@ pviommu_lookup_slow(struct pviommu_space *sp, struct pviommu_dev *pd,
 {
 	struct pviommu_slot *slot = pviommu_find(sp, dma);
 
-	if (!slot || slot->state != state || slot->rid != pd->rid ||
+	if (!slot || READ_ONCE(slot->state) != state ||
+	    READ_ONCE(slot->rid) != pd->rid ||
 	    pviommu_slot_dma(sp, slot) + slot->off != dma)
 		return NULL;
 	return slot;
@@ -304,7 +317,7 @@ pviommu_map_phys(struct device *dev, phys_addr_t phys, size_t size,
 		goto fail;
 
 	slot->phys = phys;
-	slot->state = PVIOMMU_SLOT_SINGLE;
+	pviommu_publish(slot, PVIOMMU_SLOT_SINGLE);
 	offset += off;
 	dma = pviommu_space(pd->host, host_copies)->dma + offset;
 	if (!host_copies)
@@ -712,7 +725,7 @@ pviommu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			c.note = pviommu_skip(sgl, run_segs);
 		slot->sgl = sgl;
 		slot->nents = n;
-		slot->state = PVIOMMU_SLOT_SG;
+		pviommu_publish(slot, PVIOMMU_SLOT_SG);
 		total += pviommu_fill(pd, slot, offset, &c, &lim, host_copies);
 		nsegs += slot->nsegs;
 		left -= n;
@@ -826,7 +839,8 @@ pviommu_sync_neighbours(struct device *dev, struct pviommu_dev *pd,
 		dma_addr_t end;
 
 		/* It has to begin here, which data behind an offset does not */
-		if (!slot || slot->rid != pd->rid || !pviommu_is_streaming(slot) ||
+		if (!slot || READ_ONCE(slot->rid) != pd->rid ||
+		    !pviommu_is_streaming(slot) ||
 		    slot->off || pviommu_slot_dma(sp, slot) != dma)
 			return;
 		end = pviommu_sync_block(dev, pd, sp, slot, dma, size, dir,
@@ -855,7 +869,7 @@ pviommu_sync_single(struct device *dev, dma_addr_t dma, size_t size,
 	/* dma_alloc_pages() memory is synced too, and is the window in any mode */
 	if (host_copies && !slot)
 		slot = pviommu_find(&pd->host->window.space, dma);
-	if (unlikely(!slot || slot->rid != pd->rid)) {
+	if (unlikely(!slot || READ_ONCE(slot->rid) != pd->rid)) {
 		pviommu_bad_handle(dev, "sync", dma);
 		return;
 	}

@@ -49,8 +49,9 @@ static struct pviommu_slot *pviommu_alloc_pages(struct device *dev, size_t size,
 	memset(pviommu_slot_virt(w, slot), 0, npages << PAGE_SHIFT);
 	slot->len = size;
 	slot->off = 0;
-	slot->rid = pd->rid;
-	slot->state = PVIOMMU_SLOT_COHERENT;
+	WRITE_ONCE(slot->rid, pd->rid);
+	/* Who sees the state sees whose it is: see pviommu_release() */
+	smp_store_release(&slot->state, PVIOMMU_SLOT_COHERENT);
 	*dma = pviommu_slot_dma(&w->space, slot);
 	return slot;
 }
@@ -62,7 +63,7 @@ static void pviommu_free_pages(struct device *dev, dma_addr_t dma)
 	struct pviommu_slot *slot = pviommu_slot_at(&w->space, dma);
 	u8 state = PVIOMMU_SLOT_FREE;
 
-	if (slot && slot->rid == pviommu_rid(to_pci_dev(dev))) {
+	if (slot && READ_ONCE(slot->rid) == pviommu_rid(to_pci_dev(dev))) {
 		state = cmpxchg(&slot->state, PVIOMMU_SLOT_COHERENT,
 				PVIOMMU_SLOT_FREE);
 		if (unlikely(state == PVIOMMU_SLOT_ORPHAN))

@@ -212,7 +212,7 @@ static struct pviommu_slot *pviommu_fresh(struct pviommu_window *w,
 {
 	struct pviommu_slot *slot = &w->space.slots[page - w->space.first];
 
-	slot->order = order;
+	WRITE_ONCE(slot->order, order);
 	slot->npages = 0;
 	slot->dirty_start = 0;
 	slot->dirty_end = PAGE_SIZE << order;

@@ -75,7 +75,7 @@ static __always_inline void pviommu_window_free(struct pviommu_window *w,
 	struct pviommu_cache *c;
 	unsigned long flags;
 
-	slot->state = PVIOMMU_SLOT_FREE;
+	WRITE_ONCE(slot->state, PVIOMMU_SLOT_FREE);
 	if (unlikely(slot->npages)) {
 		pviommu_window_free_slow(w, slot);
 		return;
