@@ -57,7 +57,7 @@ static void *pviommu_alloc_pages(struct device *dev, size_t size, dma_addr_t *dm
 	memset(virt, 0, want.npages << PAGE_SHIFT);
 	slot->len = min_t(size_t, size, U32_MAX);
 	slot->off = 0;
-	slot->rid = pd->rid;
+	WRITE_ONCE(slot->rid, pd->rid);
 	/* Pairs with the acquire of who looks for what a driver has left */
 	smp_store_release(&slot->state, PVIOMMU_SLOT_COHERENT);
 	*dma = pviommu_page_dma(&w->space, slot->page);
@@ -72,7 +72,7 @@ static void pviommu_free_pages(struct device *dev, dma_addr_t dma)
 	u8 state = PVIOMMU_SLOT_FREE;
 	unsigned long page;
 
-	if (slot && slot->rid == pviommu_rid(to_pci_dev(dev))) {
+	if (slot && READ_ONCE(slot->rid) == pviommu_rid(to_pci_dev(dev))) {
 		state = cmpxchg(&slot->state, PVIOMMU_SLOT_COHERENT,
 				PVIOMMU_SLOT_FREE);
 		if (unlikely(state == PVIOMMU_SLOT_ORPHAN))

@@ -246,6 +246,7 @@ struct pviommu_want {
  * @size: bytes
  * @virt: kernel virtual address, write-back
  * @pgmap: its struct pages
+ * @claimed: it is in the resource tree
  * @chunks: those that are granted; NULL for others
  * @owner: the domains that have them, by id. Who holds the domain's lock may rely on
  *	a chunk of its
@@ -266,6 +267,7 @@ struct pviommu_window {
 	u64 size;
 	void *virt;
 	struct dev_pagemap pgmap;
+	bool claimed;
 	struct pviommu_chunk **chunks;
 	u32 *owner;
 
@@ -286,12 +288,14 @@ struct pviommu_window {
  * @lock: serialises @req; IRQs off. Another CPU takes it only to flush
  * @req: request block, shared with the host
  * @nr_unmaps: unmaps queued in @req
+ * @lost: unmaps that the host has refused, to be said when @lock is free
  * @requests: how often the doorbell was rung
  */
 struct pviommu_channel {
 	raw_spinlock_t lock;
 	struct pv_iommu_req *req;
 	unsigned int nr_unmaps;
+	u32 lost;
 	u64 requests;
 };
 
@@ -428,11 +432,13 @@ struct pviommu_channel *pviommu_req_begin(struct pviommu_host *host, u16 opcode,
 					  u16 rid, unsigned long *flags)
 	__acquires(pviommu_channel);
 int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch);
-void pviommu_req_end(struct pviommu_channel *ch, unsigned long flags)
+void pviommu_req_end(struct pviommu_host *host, struct pviommu_channel *ch,
+		     unsigned long flags)
 	__releases(pviommu_channel);
 void pviommu_req_revoke(struct pviommu_channel *ch, u32 domain, u32 chunk);
 int pviommu_request(struct pviommu_host *host, struct pviommu_call *call);
 bool pviommu_queue_unmap(struct pviommu_host *host, u16 rid, u64 dma_addr);
+bool pviommu_try_flush_all(struct pviommu_host *host);
 void pviommu_flush(struct pviommu_host *host);
 u64 pviommu_hypercalls(struct pviommu_host *host);
 

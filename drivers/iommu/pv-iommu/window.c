@@ -332,7 +332,7 @@ static struct pviommu_slot *pviommu_fresh(struct pviommu_domain *d, unsigned lon
 	struct pviommu_slot *slot = pviommu_slot_of(&d->host->window.space, page);
 
 	slot->page = page;
-	slot->order = order;
+	WRITE_ONCE(slot->order, order);
 	slot->npages = npages;
 	slot->dirty_start = 0;
 	slot->dirty_end = PAGE_SIZE << order;

@@ -85,7 +85,7 @@ static __always_inline void pviommu_window_free(struct pviommu_domain *d,
 	struct pviommu_cache *c;
 	unsigned long flags;
 
-	slot->state = PVIOMMU_SLOT_FREE;
+	WRITE_ONCE(slot->state, PVIOMMU_SLOT_FREE);
 	if (unlikely(slot->npages)) {
 		pviommu_window_free_exact(d, page, slot->npages);
 		return;

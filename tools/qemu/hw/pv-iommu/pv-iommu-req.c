@@ -266,7 +266,8 @@ static uint32_t req_unmaps(PvIommuState *s, hwaddr addr, uint32_t nr)
         uint16_t rid = le16_to_cpu(wire[i].rid);
 
         if (!buffer_is_zero(wire[i].reserved, sizeof(wire[i].reserved)) ||
-            unmap(s, rid, dma_addr, false)) {
+            unmap(s, rid, dma_addr, false) ||
+            inject(s, PV_IOMMU_OP_NOP, PV_IOMMU_S_IO)) {
             qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: bad unmap of 0x%" PRIx64
                           " of device 0x%04x\n", dma_addr, rid);
             errors++;
