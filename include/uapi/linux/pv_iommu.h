@@ -62,6 +62,8 @@
 /* Features. At least one of the two must be accepted. */
 #define PV_IOMMU_F_WINDOW		(1ULL << 0)	/* streaming DMA may use the window */
 #define PV_IOMMU_F_BOUNCE		(1ULL << 1)	/* MAP, UNMAP and SYNC requests */
+/* Bits 2 and 3 are taken. For information, and need not be accepted: */
+#define PV_IOMMU_F_HOST_PHYS		(1ULL << 4)	/* DMA addresses are the host's own */
 
 /*
  * PV_IOMMU_CTL_RESET detaches every device, drops every mapping, restores

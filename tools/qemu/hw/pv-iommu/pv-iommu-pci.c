@@ -81,17 +81,6 @@ static void md_fill_device_info(const MemoryDeviceState *md,
  * Realize
  */
 
-static bool host_has_iommu(void)
-{
-    GDir *dir = g_dir_open("/sys/kernel/iommu_groups", 0, NULL);
-    bool found = dir && g_dir_read_name(dir);
-
-    if (dir) {
-        g_dir_close(dir);
-    }
-    return found;
-}
-
 static bool hits_msi(uint64_t base, uint64_t size)
 {
     return ranges_overlap(base, size, PV_IOMMU_MSI_BASE, PV_IOMMU_MSI_SIZE);
@@ -195,6 +184,9 @@ static bool check_window(PvIommuState *s, Error **errp)
                           "multiple.\n");
         return false;
     }
+    if (!pv_iommu_phys_window(s, errp)) {
+        return false;
+    }
     if (!QEMU_IS_ALIGNED(s->dma_base, PV_IOMMU_GRANULE) ||
         s->dma_base + s->window_size - 1 < s->dma_base) {
         error_setg(errp, "dma-base=0x%" PRIx64 " is not a multiple of 4 KiB "
@@ -216,6 +208,9 @@ static bool check_arena(PvIommuState *s, Error **errp)
 {
     ERRP_GUARD();
 
+    if (!pv_iommu_phys_arena(s, errp)) {
+        return false;
+    }
     if (!s->arena_size) {
         s->arena_base = 0;
         return true;
@@ -254,18 +249,21 @@ static bool check_arena(PvIommuState *s, Error **errp)
 static bool decide_features(PvIommuState *s, Error **errp)
 {
     ERRP_GUARD();
-    bool window = s->hw_iommu == ON_OFF_AUTO_ON ||
-                  (s->hw_iommu == ON_OFF_AUTO_AUTO && host_has_iommu());
+    /*
+     * An emulated device needs no IOMMU of the host, and an assigned one has
+     * one, or VFIO wants host-phys=on for it.
+     */
+    bool window = s->hw_iommu != ON_OFF_AUTO_OFF;
 
     if (!window && !s->arena_size) {
-        error_setg(errp, "with hw-iommu=%s and arena-size=0 there is no way "
-                   "for streaming DMA",
-                   s->hw_iommu == ON_OFF_AUTO_OFF ? "off" : "auto");
+        error_setg(errp, "with hw-iommu=off and arena-size=0 there is no way "
+                   "for streaming DMA");
         error_append_hint(errp, "Set arena-size=, or hw-iommu=on.\n");
         return false;
     }
     s->host_features = (window ? PV_IOMMU_F_WINDOW : 0) |
-                       (s->arena_size ? PV_IOMMU_F_BOUNCE : 0);
+                       (s->arena_size ? PV_IOMMU_F_BOUNCE : 0) |
+                       (s->host_phys ? PV_IOMMU_F_HOST_PHYS : 0);
     return true;
 }
 
@@ -356,7 +354,9 @@ static void pv_iommu_realize(PCIDevice *pdev, Error **errp)
 
     if (!check_bus(s, errp) || !check_window(s, errp) ||
         !check_arena(s, errp) || !decide_features(s, errp) ||
-        !find_place(s, errp) || !pv_iommu_arena_init(s, errp)) {
+        !find_place(s, errp) || !pv_iommu_phys_block_migration(s, errp) ||
+        !pv_iommu_arena_init(s, errp)) {
+        pv_iommu_phys_cleanup(s);
         return;
     }
 
@@ -395,6 +395,7 @@ static void pv_iommu_exit(PCIDevice *pdev)
                            DEVICE(s));
     host_memory_backend_set_mapped(s->memdev, false);
     pv_iommu_arena_cleanup(s);
+    pv_iommu_phys_cleanup(s);
 }
 
 static void pv_iommu_reset(DeviceState *dev)
@@ -413,7 +414,11 @@ static PvIommuProperty pv_iommu_properties[] = {
     DEFINE_PROP_LINK("memdev", PvIommuState, memdev, TYPE_MEMORY_BACKEND,
                      HostMemoryBackend *),
     DEFINE_PROP_UINT64("memaddr", PvIommuState, memaddr, 0),
-    DEFINE_PROP_UINT64("dma-base", PvIommuState, dma_base, PV_IOMMU_DMA_BASE),
+    DEFINE_PROP_UINT64("dma-base", PvIommuState, dma_base,
+                       PV_IOMMU_DMA_BASE_AUTO),
+    DEFINE_PROP_BOOL("host-phys", PvIommuState, host_phys, false),
+    DEFINE_PROP_LINK("arena-memdev", PvIommuState, arena_memdev,
+                     TYPE_MEMORY_BACKEND, HostMemoryBackend *),
     DEFINE_PROP_SIZE("arena-size", PvIommuState, arena_size,
                      PV_IOMMU_ARENA_SIZE),
     DEFINE_PROP_UINT64("arena-base", PvIommuState, arena_base, 0),
@@ -456,6 +461,7 @@ static void pv_iommu_init(Object *obj)
 {
     PvIommuState *s = PV_IOMMU_PCI(obj);
 
+    s->phys_ring[0] = s->phys_ring[1] = -1;
     add_debug_properties(obj);
     object_property_add_uint32_ptr(obj, "x-live-mappings", &s->nr_mappings,
                                    OBJ_PROP_FLAG_READ);

@@ -89,9 +89,9 @@ static void space_switch(PvIommuSpace *sp)
     memory_region_set_enabled(&sp->window,
                               !s->withhold && (shared || sp->users));
     if (s->arena_size) {
-        memory_region_set_enabled(&sp->arena,
-                                  !s->withhold && !shared && sp->users &&
-                                  sp->mode == PV_IOMMU_ATTACH_BOUNCE);
+        memory_region_set_enabled(&sp->arena, !s->withhold &&
+                                  (shared ? !!s->arena_memdev : sp->users &&
+                                   sp->mode == PV_IOMMU_ATTACH_BOUNCE));
     }
     memory_region_transaction_commit();
 }
@@ -145,6 +145,7 @@ static PvIommuSpace *space_new(PvIommuState *s, PCIBus *bus, int devfn)
         /* VFIO pins what is in there: the window, now and later */
         ram_block_set_undiscardable(
             host_memory_backend_get_memory(s->memdev)->ram_block);
+        sp->as.host_phys = s->host_phys;
     }
     trace_pv_iommu_space_new(name, !bus);
     return sp;
@@ -222,11 +223,12 @@ static uint32_t attach(PvIommuState *s, uint16_t rid, uint32_t mode)
     }
 
     sp = space_of(s, pdev);
-    if (!sp->bus && mode == PV_IOMMU_ATTACH_BOUNCE) {
+    if (!sp->bus && mode == PV_IOMMU_ATTACH_BOUNCE && !s->arena_memdev) {
         /* to show it the arena would pin the arena */
         return PV_IOMMU_S_UNSUPP;
     }
-    if (sp->users && sp->mode != mode) {
+    /* what vfio-pci devices share is the same for both modes */
+    if (sp->bus && sp->users && sp->mode != mode) {
         return PV_IOMMU_S_UNSUPP;
     }
 
