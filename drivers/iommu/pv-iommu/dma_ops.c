@@ -86,7 +86,12 @@ static void *pviommu_alloc(struct device *dev, size_t size, dma_addr_t *dma,
 	struct pviommu_slot *slot = pviommu_alloc_pages(dev, size, dma);
 
 	if (!slot) {
-		if (!(attrs & DMA_ATTR_NO_WARN) && !(gfp & __GFP_NOWARN))
+		u64 reach = min_not_zero(dev->coherent_dma_mask, dev->bus_dma_limit);
+
+		if (reach < pviommu_host->window.space.dma)
+			dev_warn_ratelimited(dev, "pv_iommu: its coherent mask, %#llx, does not reach the window at %#llx, where coherent memory is\n",
+					     reach, pviommu_host->window.space.dma);
+		else if (!(attrs & DMA_ATTR_NO_WARN) && !(gfp & __GFP_NOWARN))
 			dev_warn_ratelimited(dev, "pv_iommu: no room for %zu bytes of coherent memory; give the host device a larger memdev=\n",
 					     size);
 		return NULL;
@@ -140,14 +145,11 @@ static int pviommu_get_sgtable(struct device *dev, struct sg_table *sgt,
 	return ret;
 }
 
-/* A device that does not reach the first page of the window is not served */
 static int pviommu_dma_supported(struct device *dev, u64 mask)
 {
-	u64 first = (u64)(pviommu_host->window.space.first + 1) << PAGE_SHIFT;
+	struct pviommu_dev *pd = to_pviommu_dev(dev);
 
-	if (pviommu_host->mode == PVIOMMU_MODE_BOUNCE)
-		first = max(first, (u64)(pviommu_host->arena.first + 1) << PAGE_SHIFT);
-	return mask >= first - 1;
+	return !WARN_ON_ONCE(!pd) && pviommu_serves_mask(pd, mask);
 }
 
 static u64 pviommu_get_required_mask(struct device *dev)

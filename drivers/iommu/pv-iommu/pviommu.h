@@ -226,7 +226,8 @@ struct pviommu_stats {
  * @regs: BAR 0
  * @doorbell: where a request's frame number goes
  * @features: PV_IOMMU_F_* agreed on
- * @mode: how streaming DMA is served: PVIOMMU_MODE_WINDOW or _BOUNCE
+ * @mode: how streaming DMA is served: PVIOMMU_MODE_WINDOW or _BOUNCE; with
+ *	PV_IOMMU_F_HOST_PHYS, window where a device's mask reaches it
  * @window: the window
  * @arena: DMA addresses of the host's arena
  * @channel: per-CPU requests
@@ -261,6 +262,7 @@ struct pviommu_host {
  * @host: the host device that serves it
  * @dev: the device
  * @rid: its PCI requester ID
+ * @mode: how its streaming DMA is served
  * @node: in pviommu_host.devices, later in pviommu_gone
  * @stats: per-CPU counters
  * @link: makes the host device resume first
@@ -270,6 +272,7 @@ struct pviommu_dev {
 	struct pviommu_host *host;
 	struct device *dev;
 	u16 rid;
+	enum pviommu_mode mode;
 	struct list_head node;
 	struct pviommu_stats __percpu *stats;
 	struct device_link *link;
@@ -329,6 +332,7 @@ extern const struct dma_map_ops pviommu_gone_ops;
 int pviommu_attach_init(struct pviommu_host *host);
 void pviommu_attach_exit(struct pviommu_host *host);
 int pviommu_reattach_all(struct pviommu_host *host);
+bool pviommu_serves_mask(struct pviommu_dev *pd, u64 mask);
 void pviommu_orphan_freed(struct device *dev);
 bool pviommu_has_orphans(void);
 
