@@ -38,6 +38,7 @@ help:
 	@echo 'make run      real I/O through pv-iommu in a virtual machine, and a table of it'
 	@echo 'make shell    the same guest with a prompt'
 	@echo 'make demo-vfio  a disk assigned on real KVM: what is locked, swapped and asked of the host'
+	@echo 'make demo-noiommu  the same on a host without an IOMMU: an NVMe disk and another'
 	@echo 'make test     all tests; TESTS="GLOB..." some of them (make list: which)'
 	@echo 'make test-short  some of them, in minutes: does another kernel do?'
 	@echo 'make bench    what mappings cost, with this and with other schemes'
@@ -96,6 +97,10 @@ prepare-host: prepare
 .PHONY: demo-vfio
 demo-vfio: prepare-host
 	@$(runner) demo-vfio
+
+.PHONY: demo-noiommu
+demo-noiommu: prepare-host
+	@$(runner) demo-noiommu
 
 .PHONY: shell
 shell: prepare

@@ -36,10 +36,36 @@ static LIST_HEAD(pviommu_gone);
 /* Protects pviommu_gone, and the dma_map_ops of all devices */
 static DEFINE_SPINLOCK(pviommu_gone_lock);
 
-static u32 pviommu_attach_flags(struct pviommu_host *host)
+static const struct dma_map_ops *pviommu_ops(enum pviommu_mode mode)
 {
-	return host->mode == PVIOMMU_MODE_BOUNCE ? PV_IOMMU_ATTACH_BOUNCE :
-						   PV_IOMMU_ATTACH_WINDOW;
+	return mode == PVIOMMU_MODE_BOUNCE ? &pviommu_bounce_ops : &pviommu_window_ops;
+}
+
+/* Does the mask reach the first so many pages of the space? */
+static bool pviommu_reaches(struct pviommu_space *sp, u64 mask, unsigned long npages)
+{
+	return sp->slots && mask >= pviommu_page_dma(sp, npages) - 1;
+}
+
+/*
+ * The mode for a device with that mask; PVIOMMU_MODE_OFF: none. It has to reach the
+ * first chunk of the window, or the first page of the arena. Where addresses are the
+ * host's own, the window may lie where only some devices reach it.
+ */
+static enum pviommu_mode pviommu_mode_for(struct pviommu_host *host, u64 mask)
+{
+	struct pviommu_space *sp = &host->window.space;
+	bool window = pviommu_reaches(sp, mask, BIT(sp->shift));
+	bool arena = pviommu_reaches(&host->arena, mask, 1);
+
+	if (host->features & PV_IOMMU_F_HOST_PHYS) {
+		if (window && host->mode == PVIOMMU_MODE_WINDOW)
+			return PVIOMMU_MODE_WINDOW;
+		return arena ? PVIOMMU_MODE_BOUNCE : PVIOMMU_MODE_OFF;
+	}
+	if (!window || (host->mode == PVIOMMU_MODE_BOUNCE && !arena))
+		return PVIOMMU_MODE_OFF;
+	return host->mode;
 }
 
 /* Is the device one that this host device could serve and the user wants? */
@@ -200,12 +226,13 @@ static void pviommu_release(struct pviommu_dev *pd)
 			 orphans);
 }
 
-static int pviommu_tell_attach(struct pviommu_dev *pd)
+static int pviommu_tell_attach(struct pviommu_dev *pd, enum pviommu_mode mode)
 {
 	struct pviommu_call call = {
 		.opcode = PV_IOMMU_OP_ATTACH,
 		.rid = pd->rid,
-		.flags = pviommu_attach_flags(pd->host),
+		.flags = mode == PVIOMMU_MODE_BOUNCE ? PV_IOMMU_ATTACH_BOUNCE :
+						       PV_IOMMU_ATTACH_WINDOW,
 	};
 
 	if (pd->host->features & PV_IOMMU_F_CHUNKS)
@@ -345,8 +372,17 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 	if (!pd->domain)
 		goto err_free;
 
+	/* By the mask that every device has at first; most drivers set theirs */
+	pd->mode = pviommu_mode_for(host, dma_get_mask(dev));
+	if (pd->mode == PVIOMMU_MODE_OFF)
+		pd->mode = host->mode;
+
 	why = "the host refused";
-	ret = pviommu_tell_attach(pd);
+	ret = pviommu_tell_attach(pd, pd->mode);
+	if (ret == -EOPNOTSUPP && pd->mode != host->mode) {
+		pd->mode = host->mode;
+		ret = pviommu_tell_attach(pd, pd->mode);
+	}
 	if (ret)
 		goto err_domain;
 
@@ -367,14 +403,13 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 	(*bus)[pdev->devfn] = pd;
 	mutex_unlock(&host->lock);
 
-	pviommu_set_ops(dev, host->mode == PVIOMMU_MODE_BOUNCE ?
-			&pviommu_bounce_ops : &pviommu_window_ops);
+	pviommu_set_ops(dev, pviommu_ops(pd->mode));
 	pviommu_no_skip_sync(dev);
 	__module_get(THIS_MODULE);
 	ret = devm_add_action_or_reset(dev, pviommu_detach, pd);
 	if (ret)
 		goto err;
-	pci_info(pdev, "pv_iommu: attached (%s)\n", pviommu_mode_name(host->mode));
+	pci_info(pdev, "pv_iommu: attached (%s)\n", pviommu_mode_name(pd->mode));
 	return;
 
 err_group:
@@ -389,6 +424,99 @@ err_free:
 	pviommu_free_dev(pd);
 err:
 	pviommu_block(pdev, why, ret);
+}
+
+/* Is anything mapped for streaming DMA? Its driver does not map meanwhile. */
+static bool pviommu_has_mappings(struct pviommu_dev *pd)
+{
+	struct pviommu_stats sum = { };
+
+	pviommu_stats_sum(pd, &sum);
+	return sum.maps != sum.unmaps;
+}
+
+/*
+ * Have the host detach the device and attach it in the other mode, or as it was. If it
+ * is the only one of its domain, the domain ends in between, and the host keeps what
+ * its chunks hold: they are granted anew.
+ */
+static int pviommu_tell_mode(struct pviommu_dev *pd, enum pviommu_mode mode)
+{
+	bool only = pd->domain->nr_devices == 1;
+	int ret, again = 0;
+
+	ret = pviommu_tell_detach(pd);
+	if (ret)
+		return ret;
+
+	ret = pviommu_tell_attach(pd, mode);
+	if (ret)
+		again = pviommu_tell_attach(pd, pd->mode);
+	if (!again && only)
+		again = pviommu_domain_regrant(pd->domain);
+	if (again) {
+		dev_err(pd->dev, "pv_iommu: host refused to attach again: error %d; its DMA is blocked\n",
+			again);
+		pviommu_set_ops(pd->dev, &pviommu_blocked_ops);
+	}
+	return ret ?: again;
+}
+
+/* Serve an attached device in the other mode */
+static int pviommu_switch(struct pviommu_dev *pd, enum pviommu_mode mode)
+{
+	int ret;
+
+	lockdep_assert_held(&pd->host->lock);
+	if (pviommu_has_mappings(pd))
+		return -EBUSY;
+	pviommu_flush(pd->host);
+	pviommu_domain_hold(pd->domain);
+	ret = pviommu_tell_mode(pd, mode);
+	pviommu_domain_unhold(pd->domain);
+	if (ret)
+		return ret;
+
+	pviommu_set_ops(pd->dev, pviommu_ops(mode));
+	pd->mode = mode;
+	return 0;
+}
+
+/**
+ * pviommu_serves_mask - can a device with that DMA mask be served?
+ * @pd: the device
+ * @mask: what its driver is about to set, for streaming DMA or coherent memory
+ *
+ * Where the window is out of reach, the arena may not be: the device goes over
+ * to it. The DMA API does not say which of the two masks it is, so that a
+ * device comes back to the window only when its streaming mask reaches that
+ * already; most drivers set both, one after the other.
+ *
+ * Context: process.
+ * Return: whether it can; false also if it has mappings that are in the way.
+ */
+bool pviommu_serves_mask(struct pviommu_dev *pd, u64 mask)
+{
+	enum pviommu_mode mode = pviommu_mode_for(pd->host, mask);
+	int ret;
+
+	if (mode == PVIOMMU_MODE_OFF)
+		return false;
+	if (mode == pd->mode ||
+	    (mode == PVIOMMU_MODE_WINDOW &&
+	     pviommu_mode_for(pd->host, dma_get_mask(pd->dev)) != mode))
+		return true;
+
+	mutex_lock(&pd->host->lock);
+	ret = pviommu_switch(pd, mode);
+	mutex_unlock(&pd->host->lock);
+	if (!ret)
+		dev_info(pd->dev, "pv_iommu: attached (%s), by its mask of %#llx\n",
+			 pviommu_mode_name(mode), mask);
+	else
+		dev_warn(pd->dev, "pv_iommu: cannot be served by %s for its mask of %#llx: error %d\n",
+			 pviommu_mode_name(mode), mask, ret);
+	return !ret || mode == PVIOMMU_MODE_WINDOW;
 }
 
 static int pviommu_notify(struct notifier_block *nb, unsigned long action,
@@ -432,7 +560,7 @@ int pviommu_reattach_all(struct pviommu_host *host)
 
 	mutex_lock(&host->lock);
 	list_for_each_entry(pd, &host->devices, node) {
-		ret = pviommu_tell_attach(pd);
+		ret = pviommu_tell_attach(pd, pd->mode);
 		if (!ret)
 			continue;
 		dev_err(pd->dev, "pv_iommu: host refused to attach again: error %d\n",

@@ -117,7 +117,7 @@ static noinline void pviommu_map_failed(struct pviommu_dev *pd, size_t size,
 	switch (error) {
 	case -ENOMEM:
 		dev_warn_ratelimited(pd->dev, "pv_iommu: no room for %zu bytes; if this persists, give the host device a larger %s\n",
-				     size, pd->host->mode == PVIOMMU_MODE_BOUNCE ?
+				     size, pd->mode == PVIOMMU_MODE_BOUNCE ?
 				     "arena-size=" : "memdev= or limit=");
 		break;
 	case -E2BIG:

@@ -24,13 +24,18 @@
 /* Beyond this, coherent memory is aligned to chunks only, like that of others to CMA's */
 #define PVIOMMU_COHERENT_ALIGN	get_order(PVIOMMU_MAX_MAPPING)
 
+static u64 pviommu_coherent_limit(struct device *dev)
+{
+	return min_not_zero(dev->coherent_dma_mask, dev->bus_dma_limit);
+}
+
 /* The kernel's address of coherent memory, or NULL */
 static void *pviommu_alloc_pages(struct device *dev, size_t size, dma_addr_t *dma)
 {
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
 	struct pviommu_want want = {
 		.npages = PFN_UP(size),
-		.dma_limit = min_not_zero(dev->coherent_dma_mask, dev->bus_dma_limit),
+		.dma_limit = pviommu_coherent_limit(dev),
 	};
 	struct pviommu_slot *slot = NULL;
 	struct pviommu_window *w;
@@ -40,8 +45,11 @@ static void *pviommu_alloc_pages(struct device *dev, size_t size, dma_addr_t *dm
 		return NULL;
 
 	w = &pd->host->window;
-	/* Of a size near its type's limit, there would be 0 pages */
-	if (size <= w->size) {
+	/*
+	 * Of a size near its type's limit, there would be 0 pages. Who does not reach
+	 * the window at all need not have others give anything back.
+	 */
+	if (size <= w->size && want.dma_limit > w->space.dma) {
 		want.order = min_t(unsigned int, order_base_2(want.npages),
 				   PVIOMMU_COHERENT_ALIGN);
 		slot = pviommu_window_alloc_exact(pd->domain, &want);
@@ -97,9 +105,16 @@ static void *pviommu_alloc(struct device *dev, size_t size, dma_addr_t *dma,
 {
 	void *virt = pviommu_alloc_pages(dev, size, dma);
 
-	if (!virt && !(attrs & DMA_ATTR_NO_WARN) && !(gfp & __GFP_NOWARN))
-		dev_warn_ratelimited(dev, "pv_iommu: no room for %zu bytes of coherent memory; give the host device a larger memdev= or limit=\n",
-				     size);
+	if (!virt) {
+		u64 reach = pviommu_coherent_limit(dev);
+
+		if (reach < pviommu_host->window.space.dma)
+			dev_warn_ratelimited(dev, "pv_iommu: its coherent mask, %#llx, does not reach the window at %#llx, where coherent memory is\n",
+					     reach, pviommu_host->window.space.dma);
+		else if (!(attrs & DMA_ATTR_NO_WARN) && !(gfp & __GFP_NOWARN))
+			dev_warn_ratelimited(dev, "pv_iommu: no room for %zu bytes of coherent memory; give the host device a larger memdev= or limit=\n",
+					     size);
+	}
 	return virt;
 }
 
@@ -149,18 +164,11 @@ static int pviommu_get_sgtable(struct device *dev, struct sg_table *sgt,
 	return ret;
 }
 
-/*
- * A device that does not reach the first chunk of the window, or the first page of the
- * arena, is not served
- */
 static int pviommu_dma_supported(struct device *dev, u64 mask)
 {
-	struct pviommu_space *sp = &pviommu_host->window.space;
-	u64 last = pviommu_page_dma(sp, BIT(sp->shift)) - 1;
+	struct pviommu_dev *pd = to_pviommu_dev(dev);
 
-	if (pviommu_host->mode == PVIOMMU_MODE_BOUNCE)
-		last = max(last, pviommu_host->arena.dma + PAGE_SIZE - 1);
-	return mask >= last;
+	return !WARN_ON_ONCE(!pd) && pviommu_serves_mask(pd, mask);
 }
 
 static u64 pviommu_get_required_mask(struct device *dev)

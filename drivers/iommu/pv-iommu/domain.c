@@ -26,6 +26,7 @@
  * them are one domain, and a grant is a matter of bookkeeping alone.
  */
 #include <linux/bitmap.h>
+#include <linux/delay.h>
 #include <linux/jiffies.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
@@ -125,7 +126,7 @@ static bool pviommu_may_have(struct pviommu_domain *d, unsigned long n)
 	struct pviommu_domain *other;
 
 	lockdep_assert_held(&w->lock);
-	if (w->taken + n > w->limit)
+	if (d->held || w->taken + n > w->limit)
 		return false;
 	/* The one domain that there is need not think of others */
 	if (!d->group || d->nr_chunks + n <= share)
@@ -318,7 +319,7 @@ static unsigned int pviommu_chunks_pick(struct pviommu_domain *d, u32 *chunk,
 	for_each_set_bit(i, d->whole, w->space.nr_chunks) {
 		struct pviommu_chunk *c = w->chunks[i];
 
-		if (nr == most)
+		if (nr == most || d->held)
 			break;
 		if (idle && (time_before(jiffies, c->since + PVIOMMU_CHUNK_IDLE) ||
 			     !pviommu_dispensable(d, npages)))
@@ -618,38 +619,101 @@ unsigned long pviommu_domains_share(struct pviommu_host *host)
 	return share << (w->space.shift + PAGE_SHIFT);
 }
 
+/* Are all chunks that are counted there, so that none is on its way to or from it? */
+static bool pviommu_domain_settled(struct pviommu_domain *d)
+{
+	struct pviommu_window *w = &d->host->window;
+	bool settled;
+
+	raw_spin_lock_irq(&d->lock);
+	raw_spin_lock(&w->lock);
+	settled = d->free + d->used == (unsigned long)d->nr_chunks << w->space.shift;
+	raw_spin_unlock(&w->lock);
+	raw_spin_unlock_irq(&d->lock);
+	return settled;
+}
+
+static void pviommu_domain_set_held(struct pviommu_domain *d, bool held)
+{
+	struct pviommu_window *w = &d->host->window;
+
+	raw_spin_lock_irq(&d->lock);
+	raw_spin_lock(&w->lock);
+	d->held = held;
+	raw_spin_unlock(&w->lock);
+	raw_spin_unlock_irq(&d->lock);
+}
+
+/**
+ * pviommu_domain_hold - let a domain have the chunks that it has
+ * @d: the domain
+ *
+ * While its only device is attached anew, the host does not know the domain: none is
+ * granted to it then, and none is given back, whoever wants it. An allocation that
+ * finds nothing fails. Ends with pviommu_domain_unhold().
+ *
+ * Context: process; sleeps. host.lock is held.
+ */
+void pviommu_domain_hold(struct pviommu_domain *d)
+{
+	lockdep_assert_held(&d->host->lock);
+	pviommu_domain_set_held(d, true);
+	while (!pviommu_domain_settled(d))
+		usleep_range(20, 100);
+}
+
+void pviommu_domain_unhold(struct pviommu_domain *d)
+{
+	pviommu_domain_set_held(d, false);
+}
+
+/**
+ * pviommu_domain_regrant - have the host grant a domain's chunks anew
+ * @d: the domain, which the host had ended, and has devices again
+ *
+ * They hold what they held. If it fails, its devices do not reach all of them, and
+ * they will not get them back.
+ *
+ * Context: process; host.lock is held, and nobody has chunks granted or given back.
+ * Return: 0, or the first error.
+ */
+int pviommu_domain_regrant(struct pviommu_domain *d)
+{
+	struct pviommu_host *host = d->host;
+	unsigned long nr = host->window.space.nr_chunks, i, n;
+	int ret, first = 0;
+
+	lockdep_assert_held(&host->lock);
+	for (i = 0; i < nr; i += n + 1) {
+		for (n = 0; i + n < nr && pviommu_chunk_of(d, i + n); n++)
+			;
+		if (!n)
+			continue;
+		ret = pviommu_grant(d, i, n, PV_IOMMU_GRANT_KEEP);
+		if (ret)
+			pci_err(host->pdev, "host refused to grant chunk %lu to domain %u again: error %d\n",
+				i, d->id, ret);
+		first = first ?: ret;
+	}
+	return first;
+}
+
 /**
  * pviommu_domains_regrant - have the host grant all chunks anew, after a resume
  * @host: the host device
- *
- * They hold what they held. A domain whose grant fails has a device that reaches
- * nothing, and memory that it will not get back.
  *
  * Context: process, while devices are suspended. host.lock is held.
  * Return: 0, or the first error.
  */
 int pviommu_domains_regrant(struct pviommu_host *host)
 {
-	struct pviommu_window *w = &host->window;
 	struct pviommu_domain *d;
 	int ret, first = 0;
 
 	lockdep_assert_held(&host->lock);
-	list_for_each_entry(d, &w->domains, node) {
-		unsigned long i, n;
-
-		for (i = 0; i < w->space.nr_chunks; i += n + 1) {
-			for (n = 0; i + n < w->space.nr_chunks &&
-			     pviommu_chunk_of(d, i + n); n++)
-				;
-			if (!n)
-				continue;
-			ret = pviommu_grant(d, i, n, PV_IOMMU_GRANT_KEEP);
-			if (ret)
-				pci_err(host->pdev, "host refused to grant chunk %lu to domain %u again: error %d\n",
-					i, d->id, ret);
-			first = first ?: ret;
-		}
+	list_for_each_entry(d, &host->window.domains, node) {
+		ret = pviommu_domain_regrant(d);
+		first = first ?: ret;
 	}
 	return first;
 }

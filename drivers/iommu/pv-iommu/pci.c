@@ -93,6 +93,13 @@ static int pviommu_choose(struct pviommu_host *host)
 	host->features = host->mode == PVIOMMU_MODE_WINDOW ? PV_IOMMU_F_WINDOW :
 							     PV_IOMMU_F_BOUNCE;
 	host->features |= offered & PV_IOMMU_F_CHUNKS;
+	if (offered & PV_IOMMU_F_HOST_PHYS) {
+		host->features |= PV_IOMMU_F_HOST_PHYS;
+		/* For devices that do not reach the window */
+		if (pviommu_mode != PVIOMMU_MODE_WINDOW)
+			host->features |= offered & PV_IOMMU_F_BOUNCE;
+		pci_warn(host->pdev, "nothing confines the devices: their DMA addresses are the host's own, and whoever drives an assigned one reaches all of the host's memory\n");
+	}
 	return 0;
 }
 
@@ -217,17 +224,19 @@ static int pviommu_init_spaces(struct pviommu_host *host)
 
 	/* Room for a few of the largest at once, also in a share of the window */
 	size = w->size / 2;
-	if (host->mode == PVIOMMU_MODE_BOUNCE) {
+	if (host->features & PV_IOMMU_F_BOUNCE) {
+		u64 arena = pviommu_read64(host, PV_IOMMU_REG_ARENA_SIZE);
+
 		dma = pviommu_read64(host, PV_IOMMU_REG_ARENA_DMA);
-		size = pviommu_read64(host, PV_IOMMU_REG_ARENA_SIZE);
-		ret = pviommu_check_range(host, "arena", dma, size);
+		ret = pviommu_check_range(host, "arena", dma, arena);
 		if (!ret)
-			ret = pviommu_space_init(&host->arena, dma, size,
+			ret = pviommu_space_init(&host->arena, dma, arena,
 						 PVIOMMU_CHUNK_ORDER_MAX);
 		if (!ret)
 			ret = pviommu_space_populate(&host->arena);
 		if (ret)
 			return ret;
+		size = host->mode == PVIOMMU_MODE_BOUNCE ? arena : min(size, arena);
 	}
 	host->max_mapping = min_t(u64, PVIOMMU_MAX_MAPPING,
 				  rounddown_pow_of_two(max_t(u64, size / 8, PAGE_SIZE)));

@@ -179,6 +179,7 @@ struct pviommu_cache {
  * @high_chunks: the most that it ever had; window.lock
  * @asked: the worker was asked to have a chunk granted
  * @lost: the host may not have taken its chunks back; host.lock
+ * @held: it keeps the chunks that it has; domain.lock and window.lock to change it
  * @failed: allocations that failed
  * @lock: shared layer: all that follows
  * @avail: chunks by the order of their largest free block
@@ -205,6 +206,7 @@ struct pviommu_domain {
 	unsigned int high_chunks;
 	bool asked;
 	bool lost;
+	bool held;
 	atomic64_t failed;
 
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
@@ -361,7 +363,8 @@ struct pviommu_stats {
  * @regs: BAR 0
  * @doorbell: where a request's frame number goes
  * @features: PV_IOMMU_F_* agreed on
- * @mode: how streaming DMA is served: PVIOMMU_MODE_WINDOW or _BOUNCE
+ * @mode: how streaming DMA is served: PVIOMMU_MODE_WINDOW or _BOUNCE; with
+ *	PV_IOMMU_F_HOST_PHYS, window where a device's mask reaches it
  * @window: the window
  * @arena: DMA addresses of the host's arena
  * @channel: per-CPU requests
@@ -399,6 +402,7 @@ struct pviommu_host {
  * @domain: what it reaches
  * @dev: the device
  * @rid: its PCI requester ID
+ * @mode: how its streaming DMA is served
  * @node: in pviommu_host.devices, later in pviommu_gone
  * @stats: per-CPU counters
  * @link: makes the host device resume first
@@ -409,6 +413,7 @@ struct pviommu_dev {
 	struct pviommu_domain *domain;
 	struct device *dev;
 	u16 rid;
+	enum pviommu_mode mode;
 	struct list_head node;
 	struct pviommu_stats __percpu *stats;
 	struct device_link *link;
@@ -480,6 +485,9 @@ void pviommu_domain_busy(struct pviommu_domain *d);
 unsigned int pviommu_domain_collect(struct pviommu_domain *d, u16 rid, u32 *pages,
 				    unsigned int max, unsigned long *pos);
 unsigned long pviommu_domains_share(struct pviommu_host *host);
+void pviommu_domain_hold(struct pviommu_domain *d);
+void pviommu_domain_unhold(struct pviommu_domain *d);
+int pviommu_domain_regrant(struct pviommu_domain *d);
 int pviommu_domains_regrant(struct pviommu_host *host);
 size_t pviommu_domains_metadata(struct pviommu_host *host);
 
@@ -493,6 +501,7 @@ extern const struct dma_map_ops pviommu_gone_ops;
 int pviommu_attach_init(struct pviommu_host *host);
 void pviommu_attach_exit(struct pviommu_host *host);
 int pviommu_reattach_all(struct pviommu_host *host);
+bool pviommu_serves_mask(struct pviommu_dev *pd, u64 mask);
 void pviommu_orphan_freed(struct device *dev);
 bool pviommu_has_orphans(void);
 

@@ -110,9 +110,18 @@ static struct pviommu_totals pviommu_total(struct pviommu_host *host)
 
 /* ---- sysfs: the host device ---- */
 
+/* The host device's, and that of a device, which may have another one */
 static ssize_t mode_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%s\n", pviommu_mode_name(pviommu_host->mode));
+	enum pviommu_mode mode = pviommu_host->mode;
+	struct pviommu_dev *pd;
+
+	mutex_lock(&pviommu_host->lock);
+	pd = to_pviommu_dev(dev);
+	if (pd)
+		mode = pd->mode;
+	mutex_unlock(&pviommu_host->lock);
+	return sysfs_emit(buf, "%s\n", pviommu_mode_name(mode));
 }
 static DEVICE_ATTR_RO(mode);
 
@@ -137,6 +146,7 @@ PVIOMMU_HOST_ATTR(chunk_size, pviommu_chunks_bytes(&pviommu_host->window, 1));
 PVIOMMU_HOST_ATTR(hypercalls, pviommu_hypercalls(pviommu_host));
 PVIOMMU_HOST_ATTR(refused_dmas, pviommu_read64(pviommu_host, PV_IOMMU_REG_FAULT_COUNT));
 PVIOMMU_HOST_ATTR(features, pviommu_host->features);
+PVIOMMU_HOST_ATTR(confined, !(pviommu_host->features & PV_IOMMU_F_HOST_PHYS));
 
 static struct attribute *pviommu_host_attrs[] = {
 	&dev_attr_mode.attr,
@@ -149,6 +159,7 @@ static struct attribute *pviommu_host_attrs[] = {
 	&dev_attr_hypercalls.attr,
 	&dev_attr_refused_dmas.attr,
 	&dev_attr_features.attr,
+	&dev_attr_confined.attr,
 	NULL
 };
 

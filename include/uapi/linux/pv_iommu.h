@@ -72,6 +72,8 @@
 #define PV_IOMMU_F_BOUNCE		(1ULL << 1)	/* MAP, UNMAP and SYNC requests */
 #define PV_IOMMU_F_CHUNKS		(1ULL << 2)	/* PROBE, domains, GRANT and REVOKE */
 #define PV_IOMMU_F_DIRECT		(1ULL << 3)	/* reserved: grants of guest RAM */
+/* For information, and need not be accepted: */
+#define PV_IOMMU_F_HOST_PHYS		(1ULL << 4)	/* DMA addresses are the host's own */
 
 /*
  * PV_IOMMU_CTL_RESET detaches every device, drops every mapping, revokes every

@@ -89,6 +89,31 @@ def host(iommu, append, swap=""):
     )
 
 
+# A host that no IOMMU protects. Of its memory, it keeps a huge page and two
+# pieces for devices: one below 256 MiB, which edu's 28 address bits reach, and
+# one above. Its first edu can be reset, by the port that it is behind, and the
+# other cannot be.
+NO_IOMMU = Profile(
+    about="a host with KVM and VFIO, and no IOMMU at all",
+    nested=True,
+    cpus=1,
+    memory=4096,
+    window=0,
+    disks={"nvme0": 512, "swap0": 1024},
+    images={"host0": "guest/{kernel}/host.img"},
+    devices=(
+        nvme(more=",addr=10"),
+        "pcie-root-port,id=port0,slot=1,addr=11,hotplug=off",
+        "edu,id=edu0,bus=port0",
+        "edu,id=edu1,addr=12,dma_mask=0xffffffff",
+        "virtio-blk-pci,id=host0,drive=host0-disk,serial=host0,"
+        "disable-legacy=on",
+        "virtio-blk-pci,id=swap0,drive=swap0-disk,serial=swap0,"
+        "disable-legacy=on",
+    ),
+    append="hugepagesz=1G hugepages=1 memmap=64M!128M memmap=128M!256M",
+)
+
 # QEMU says that the I/O APIC is at 00:14.0, where it has nothing. Linux 7.3
 # remaps interrupts only if a south bridge is there: an SMBus, by its class.
 AT_SOUTHBRIDGE = ",addr=14.0,class=0x0c05"
@@ -290,6 +315,7 @@ PROFILES = {
     # The same again, for what can run beside
     "kvm-emulated": host("intel-iommu,intremap=on", "intel_iommu=on"),
     "kvm-amd": host("amd-iommu,intremap=on", "", AT_SOUTHBRIDGE),
+    "noiommu": NO_IOMMU,
     "bios-large": firmware("SeaBIOS", "", 5120, 1024),
     "uefi": firmware("OVMF", OVMF, 512, 64),
     "uefi-large": firmware("OVMF", OVMF, 5120, 1024),

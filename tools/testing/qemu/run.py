@@ -365,20 +365,34 @@ def command_run(machines, arguments):
         return 1 if status else 0
 
 
-def command_demo_vfio(machines, _):
-    """make demo-vfio: the test kvm-table, and what it has to say"""
-    test = next(test for test in guest_tests() if test.id == "none/kvm-table")
-    with VM(machines[0], test.profile, test.mode, name="demo-vfio") as vm:
+# What is shown of hosts in a virtual machine: a test, and what happens in it
+DEMOS = {
+    "demo-vfio": (
+        "none/kvm-table",
+        "a host with KVM, VFIO and an IOMMU is up; three guests, one after the "
+        "other, get its NVMe disk"),
+    "demo-noiommu": (
+        "none/noiommu-table",
+        "a host with KVM and VFIO, but without an IOMMU is up; two guests, one "
+        "after the other, get its NVMe disk and a device with 28 address bits"),
+}
+
+
+def command_demo(machines, arguments):
+    """make demo-...: a test, and what it has to say"""
+    name = arguments.command
+    test_id, what = DEMOS[name]
+    test = next(test for test in guest_tests() if test.id == test_id)
+    with VM(machines[0], test.profile, test.mode, name=name) as vm:
         try:
             vm.start()
             vm.wait_ready()
-            print("a host with KVM, VFIO and an IOMMU is up; three guests, "
-                  "one after the other, get its NVMe disk", flush=True)
+            print(what, flush=True)
             status, reason = Group.run_test(vm, test)
         except GuestDied as death:
             status, reason = 1, "\n".join([str(death), *vm.tail(30)])
         if status:
-            print(f"demo-vfio: {reason}; all of it: {vm.console}",
+            print(f"{name}: {reason}; all of it: {vm.console}",
                   file=sys.stderr)
         return 1 if status else 0
 
@@ -414,7 +428,8 @@ def main():
     test.add_argument("--list", action="store_true")
     test.add_argument("tests", nargs="*")
     commands.add_parser("run")
-    commands.add_parser("demo-vfio")
+    for demo in DEMOS:
+        commands.add_parser(demo)
     shell = commands.add_parser("shell")
     shell.add_argument("--vm", default="main", choices=PROFILES)
     arguments = parser.parse_args()
@@ -426,8 +441,8 @@ def main():
                         arguments.sanitize, arguments.qemu)
                 for kernel in arguments.kernel]
     command = {"test": command_test, "run": command_run,
-               "demo-vfio": command_demo_vfio,
-               "shell": command_shell}[arguments.command]
+               "shell": command_shell,
+               **dict.fromkeys(DEMOS, command_demo)}[arguments.command]
     sys.exit(command(machines, arguments))
 
 

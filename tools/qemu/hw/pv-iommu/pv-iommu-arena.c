@@ -75,8 +75,16 @@ bool pv_iommu_arena_init(PvIommuState *s, Error **errp)
         return true;
     }
 
-    memory_region_init_ram(&s->arena, OBJECT(s), "pv-iommu.arena",
-                           s->arena_size, &err);
+    if (s->arena_memdev) {
+        s->arena_ram = host_memory_backend_get_memory(s->arena_memdev);
+        host_memory_backend_set_mapped(s->arena_memdev, true);
+        memory_region_init_alias(&s->arena, OBJECT(s), "pv-iommu.arena",
+                                 s->arena_ram, 0, s->arena_size);
+    } else {
+        s->arena_ram = &s->arena;
+        memory_region_init_ram(&s->arena, OBJECT(s), "pv-iommu.arena",
+                               s->arena_size, &err);
+    }
     if (err) {
         error_propagate_prepend(errp, err, "arena-size=0x%" PRIx64 ": ",
                                 s->arena_size);
@@ -94,6 +102,9 @@ bool pv_iommu_arena_init(PvIommuState *s, Error **errp)
 void pv_iommu_arena_cleanup(PvIommuState *s)
 {
     /* the memory itself goes with its owner */
+    if (s->arena_memdev) {
+        host_memory_backend_set_mapped(s->arena_memdev, false);
+    }
     g_clear_pointer(&s->arena_used, g_free);
     g_clear_pointer(&s->arena_slots, g_free);
 }
@@ -225,7 +236,7 @@ void pv_iommu_mapping_fill(PvIommuState *s, PvIommuMapping *m)
         end = (uint64_t)seg->pos + seg->len;
     }
     memset(slot + end, 0, size - end);
-    memory_region_set_dirty(&s->arena, m->offset, size);
+    memory_region_set_dirty(s->arena_ram, m->offset, size);
 }
 
 PvIommuMapping *pv_iommu_mapping_find(PvIommuState *s, PvIommuDevice *dev,
@@ -289,7 +300,7 @@ uint32_t pv_iommu_mapping_copy(PvIommuState *s, PvIommuMapping *m,
         }
     }
     if (to_device) {
-        memory_region_set_dirty(&s->arena, m->offset + offset, length);
+        memory_region_set_dirty(s->arena_ram, m->offset + offset, length);
     }
     return status;
 }
@@ -303,7 +314,7 @@ void pv_iommu_mapping_free(PvIommuState *s, PvIommuMapping *m)
     trace_pv_iommu_unmap(mapping_rid(m), s->arena_base + m->offset, m->length);
 
     memset(slot_ptr(s, m->offset), 0, nr * PV_IOMMU_GRANULE);
-    memory_region_set_dirty(&s->arena, m->offset, nr * PV_IOMMU_GRANULE);
+    memory_region_set_dirty(s->arena_ram, m->offset, nr * PV_IOMMU_GRANULE);
     bitmap_clear(s->arena_used, first, nr);
     s->arena_slots[first] = NULL;
     QLIST_REMOVE(m, next);

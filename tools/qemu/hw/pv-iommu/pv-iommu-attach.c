@@ -42,9 +42,9 @@ static uint32_t modes_of(PvIommuState *s, PCIDevice *pdev)
     if (s->guest_features & PV_IOMMU_F_WINDOW) {
         modes |= PV_IOMMU_ATTACH_WINDOW;
     }
-    /* to show an assigned device the arena would pin the arena */
+    /* to show an assigned device an arena of ours would pin it */
     if (s->guest_features & PV_IOMMU_F_BOUNCE &&
-        (s->boot_bypass || !pv_iommu_is_assigned(pdev))) {
+        (s->boot_bypass || s->arena_memdev || !pv_iommu_is_assigned(pdev))) {
         modes |= PV_IOMMU_ATTACH_BOUNCE;
     }
     return modes;
@@ -112,6 +112,7 @@ static uint32_t attach(PvIommuState *s, uint16_t rid, uint32_t mode,
     PvIommuDevice *dev;
     PvIommuDomain *d;
     PvIommuSpace *sp;
+    bool other_mode;
 
     if (!pdev) {
         return PV_IOMMU_S_NODEV;
@@ -120,7 +121,10 @@ static uint32_t attach(PvIommuState *s, uint16_t rid, uint32_t mode,
         return PV_IOMMU_S_STATE;
     }
     sp = pv_iommu_space_of(s, pdev);
-    if (!(modes_of(s, pdev) & mode) || (sp->users && sp->mode != mode)) {
+    /* assigned devices that are given an arena have it in both modes */
+    other_mode = sp->users && sp->mode != mode &&
+                 !(s->arena_memdev && !sp->bus);
+    if (!(modes_of(s, pdev) & mode) || other_mode) {
         return PV_IOMMU_S_UNSUPP;
     }
     if (splits_group(s, sp, domain)) {

@@ -10,6 +10,8 @@
 #include "hw/mem/memory-device.h"
 #include "hw/pci/pci.h"
 #include "hw/pci/pci_bus.h"
+#include "migration/blocker.h"
+#include "qapi/error.h"
 
 /*
  * include/hw/pci: Split pci_device.h off pci.h (8.0)
@@ -91,6 +93,34 @@ static inline void pv_iommu_pre_plug(MemoryDeviceState *md, MachineState *ms,
     memory_device_pre_plug(md, ms, errp);
 #else
     memory_device_pre_plug(md, ms, NULL, errp);
+#endif
+}
+
+/* migration: simplify blockers (8.2) */
+static inline bool pv_iommu_add_blocker(Error **reason, Error **errp)
+{
+#if QEMU_VERSION_MAJOR >= 10
+    return !migrate_add_blocker(reason, errp);
+#else
+    if (!migrate_add_blocker(*reason, errp)) {
+        return true;
+    }
+    error_free(*reason);
+    *reason = NULL;
+    return false;
+#endif
+}
+
+static inline void pv_iommu_del_blocker(Error **reason)
+{
+#if QEMU_VERSION_MAJOR >= 10
+    migrate_del_blocker(reason);
+#else
+    if (*reason) {
+        migrate_del_blocker(*reason);
+        error_free(*reason);
+        *reason = NULL;
+    }
 #endif
 }
 

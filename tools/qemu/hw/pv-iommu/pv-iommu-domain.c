@@ -40,13 +40,15 @@ static RAMBlock *window_block(PvIommuState *s)
 /*
  * May memory be given back to the host, and does it read as zero then? Not if
  * it shall stay allocated, nor if a device has all of memory pinned, nor if
- * there is a file behind a private mapping.
+ * there is a file behind a private mapping; nor with host-phys=on, as what came
+ * in its place would be elsewhere.
  */
 static bool may_discard(PvIommuState *s)
 {
     RAMBlock *rb = window_block(s);
 
-    return !s->memdev->prealloc && !ram_block_discard_is_disabled() &&
+    return !s->host_phys && !s->memdev->prealloc &&
+           !ram_block_discard_is_disabled() &&
            (qemu_ram_get_fd(rb) < 0 || qemu_ram_is_shared(rb)) &&
            QEMU_IS_ALIGNED(s->chunk_size, qemu_ram_pagesize(rb));
 }

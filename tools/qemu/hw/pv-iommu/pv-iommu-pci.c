@@ -82,17 +82,6 @@ static void md_fill_device_info(const MemoryDeviceState *md,
  * Realize
  */
 
-static bool host_has_iommu(void)
-{
-    GDir *dir = g_dir_open("/sys/kernel/iommu_groups", 0, NULL);
-    bool found = dir && g_dir_read_name(dir);
-
-    if (dir) {
-        g_dir_close(dir);
-    }
-    return found;
-}
-
 static bool hits_msi(uint64_t base, uint64_t size)
 {
     return ranges_overlap(base, size, PV_IOMMU_MSI_BASE, PV_IOMMU_MSI_SIZE);
@@ -196,12 +185,18 @@ static bool check_window(PvIommuState *s, Error **errp)
                           "multiple.\n");
         return false;
     }
+    if (!pv_iommu_phys_window(s, errp)) {
+        return false;
+    }
     if (!QEMU_IS_ALIGNED(s->dma_base, PV_IOMMU_CHUNK_MIN) ||
         s->dma_base >= PV_IOMMU_DMA_END ||
         s->window_size > PV_IOMMU_DMA_END - s->dma_base) {
         error_setg(errp, "dma-base=0x%" PRIx64 " is not a multiple of 64 KiB "
                    "with room for the window behind it", s->dma_base);
-        error_append_hint(errp, "Set dma-base= to a multiple of 2 MiB that "
+        error_append_hint(errp, s->host_phys ?
+                          "The window's memory has to begin at a multiple of "
+                          "2 MiB in the host's.\n" :
+                          "Set dma-base= to a multiple of 2 MiB that "
                           "devices reach, or leave it out.\n");
         return false;
     }
@@ -220,6 +215,9 @@ static bool check_arena(PvIommuState *s, Error **errp)
 {
     ERRP_GUARD();
 
+    if (!pv_iommu_phys_arena(s, errp)) {
+        return false;
+    }
     if (!s->arena_size) {
         s->arena_base = 0;
         return true;
@@ -259,19 +257,22 @@ static bool check_arena(PvIommuState *s, Error **errp)
 static bool decide_features(PvIommuState *s, Error **errp)
 {
     ERRP_GUARD();
-    bool window = s->hw_iommu == ON_OFF_AUTO_ON ||
-                  (s->hw_iommu == ON_OFF_AUTO_AUTO && host_has_iommu());
+    /*
+     * An emulated device needs no IOMMU of the host, and an assigned one has
+     * one, or VFIO wants host-phys=on for it.
+     */
+    bool window = s->hw_iommu != ON_OFF_AUTO_OFF;
 
     if (!window && !s->arena_size) {
-        error_setg(errp, "with hw-iommu=%s and arena-size=0 there is no way "
-                   "for streaming DMA",
-                   s->hw_iommu == ON_OFF_AUTO_OFF ? "off" : "auto");
+        error_setg(errp, "with hw-iommu=off and arena-size=0 there is no way "
+                   "for streaming DMA");
         error_append_hint(errp, "Set arena-size=, or hw-iommu=on.\n");
         return false;
     }
     s->host_features = (window ? PV_IOMMU_F_WINDOW : 0) |
                        (s->arena_size ? PV_IOMMU_F_BOUNCE : 0) |
-                       PV_IOMMU_F_CHUNKS;
+                       PV_IOMMU_F_CHUNKS |
+                       (s->host_phys ? PV_IOMMU_F_HOST_PHYS : 0);
     return true;
 }
 
@@ -362,7 +363,9 @@ static void pv_iommu_realize(PCIDevice *pdev, Error **errp)
 
     if (!check_bus(s, errp) || !check_window(s, errp) ||
         !check_arena(s, errp) || !decide_features(s, errp) ||
-        !find_place(s, errp) || !pv_iommu_arena_init(s, errp)) {
+        !find_place(s, errp) || !pv_iommu_phys_block_migration(s, errp) ||
+        !pv_iommu_arena_init(s, errp)) {
+        pv_iommu_phys_cleanup(s);
         return;
     }
 
@@ -403,6 +406,7 @@ static void pv_iommu_exit(PCIDevice *pdev)
                            DEVICE(s));
     host_memory_backend_set_mapped(s->memdev, false);
     pv_iommu_arena_cleanup(s);
+    pv_iommu_phys_cleanup(s);
 }
 
 static void pv_iommu_reset(DeviceState *dev)
@@ -421,7 +425,11 @@ static PvIommuProperty pv_iommu_properties[] = {
     DEFINE_PROP_LINK("memdev", PvIommuState, memdev, TYPE_MEMORY_BACKEND,
                      HostMemoryBackend *),
     DEFINE_PROP_UINT64("memaddr", PvIommuState, memaddr, 0),
-    DEFINE_PROP_UINT64("dma-base", PvIommuState, dma_base, PV_IOMMU_DMA_BASE),
+    DEFINE_PROP_UINT64("dma-base", PvIommuState, dma_base,
+                       PV_IOMMU_DMA_BASE_AUTO),
+    DEFINE_PROP_BOOL("host-phys", PvIommuState, host_phys, false),
+    DEFINE_PROP_LINK("arena-memdev", PvIommuState, arena_memdev,
+                     TYPE_MEMORY_BACKEND, HostMemoryBackend *),
     DEFINE_PROP_SIZE("arena-size", PvIommuState, arena_size,
                      PV_IOMMU_ARENA_SIZE),
     DEFINE_PROP_UINT64("arena-base", PvIommuState, arena_base, 0),
@@ -481,6 +489,7 @@ static void pv_iommu_init(Object *obj)
 {
     PvIommuState *s = PV_IOMMU_PCI(obj);
 
+    s->phys_ring[0] = s->phys_ring[1] = -1;
     s->limit = UINT64_MAX;
     object_property_add(obj, "limit", "size", get_limit, set_limit, NULL,
                         NULL);

@@ -6,7 +6,8 @@
  * translates: there is a region that is asked and that tells of changes
  * (pv-iommu-reach.c), and what it shows are the chunks of the domain that its
  * devices are attached to. With boot-bypass=off it never bypasses, and no change
- * in it unmaps anything else, if only for a moment.
+ * in it unmaps anything else, if only for a moment. So the arena that assigned
+ * devices may be given with host-phys=on is there from the start.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -52,9 +53,10 @@ bool pv_iommu_space_switch(PvIommuSpace *sp)
     memory_region_set_enabled(MEMORY_REGION(&sp->reach), !bypass);
     if (s->arena_size) {
         memory_region_set_enabled(&sp->assigned_arena,
-                                  !sp->bus && s->boot_bypass && sp->users &&
-                                  sp->mode == PV_IOMMU_ATTACH_BOUNCE &&
-                                  !s->withhold);
+                                  !sp->bus && !s->withhold &&
+                                  (s->arena_memdev ||
+                                   (s->boot_bypass && sp->users &&
+                                    sp->mode == PV_IOMMU_ATTACH_BOUNCE)));
     }
     memory_region_transaction_commit();
 
@@ -104,8 +106,12 @@ static PvIommuSpace *space_new(PvIommuState *s, PCIBus *bus, int devfn)
     pv_iommu_space_switch(sp);
 
     address_space_init(&sp->as, &sp->root, name);
-    /* all that is ever in there is chunks, while they are granted */
+    /*
+     * all that is ever in there is chunks, while they are granted, and an arena
+     * that is never discarded
+     */
     sp->as.keeps_ram = !s->boot_bypass;
+    sp->as.host_phys = s->host_phys;
     trace_pv_iommu_space_new(name, sp->group);
     return sp;
 }

@@ -22,6 +22,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(PvIommuState, PV_IOMMU_PCI)
 /* The window's size and the automatic places of window and arena */
 #define PV_IOMMU_WINDOW_ALIGN   (2 * MiB)
 #define PV_IOMMU_DMA_BASE       (2 * MiB)
+#define PV_IOMMU_DMA_BASE_AUTO  UINT64_MAX
 
 /* DMA addresses are below this: x86 has 52 bits, and VFIO skips bit 63 */
 #define PV_IOMMU_DMA_END        (1ULL << 52)
@@ -133,7 +134,9 @@ struct PvIommuState {
     /* properties */
     HostMemoryBackend *memdev;
     uint64_t memaddr;           /* guest-physical address; 0: found by QEMU */
-    uint64_t dma_base;
+    uint64_t dma_base;          /* PV_IOMMU_DMA_BASE_AUTO until realized */
+    bool host_phys;
+    HostMemoryBackend *arena_memdev;    /* with host_phys; or else NULL */
     uint64_t arena_size;
     uint64_t arena_base;        /* 0: behind the window */
     OnOffAuto hw_iommu;
@@ -176,12 +179,17 @@ struct PvIommuState {
 
     /* the arena; index of all three is the granule */
     MemoryRegion arena;
+    MemoryRegion *arena_ram;        /* the same, or what it is an alias of */
     uint64_t arena_page;            /* pieces that it is translated in */
     unsigned long *arena_used;
     PvIommuMapping **arena_slots;   /* at a mapping's first granule */
     uint32_t nr_mappings;
     uint32_t nr_dropped;        /* by detach, reset or unplug */
     uint32_t nr_segs;           /* in all mappings */
+
+    /* for host_phys: what pins window and arena, or -1 */
+    int phys_ring[2];
+    Error *phys_blocker;
 
     /* filled for the duration of a save or a load */
     int32_t mig_nr_devices;
@@ -200,6 +208,12 @@ void pv_iommu_regs_init(PvIommuState *s);
 void pv_iommu_clear(PvIommuState *s, bool system);
 void pv_iommu_fault(PvIommuState *s, uint16_t rid, hwaddr addr, unsigned size,
                     bool write);
+
+/* pv-iommu-phys.c */
+bool pv_iommu_phys_window(PvIommuState *s, Error **errp);
+bool pv_iommu_phys_arena(PvIommuState *s, Error **errp);
+bool pv_iommu_phys_block_migration(PvIommuState *s, Error **errp);
+void pv_iommu_phys_cleanup(PvIommuState *s);
 
 /* pv-iommu-space.c */
 void pv_iommu_spaces_init(PvIommuState *s);

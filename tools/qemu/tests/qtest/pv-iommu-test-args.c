@@ -44,6 +44,32 @@ static const BadArgs bad_args[] = {
       "arena-base= out" },
     { "arena-base/msi", M WIN PV ",arena-base=0xfd000000",
       "arena-base=0xfd000000 is not", "arena-base= out" },
+    { "host-phys/anonymous", M WIN PV ",host-phys=on,boot-bypass=off",
+      "memdev=win0 cannot be used with host-phys=on: anonymous memory",
+      "mem-path=/dev/daxN.M" },
+    { "host-phys/memfd", M "-object memory-backend-memfd,id=win0,size=4M " PV
+      ",host-phys=on,boot-bypass=off",
+      "memdev=win0 cannot be used with host-phys=on: it is neither on "
+      "hugetlbfs nor devdax", "hugetlbfs whose pages are 1 GiB" },
+    { "host-phys/private", M "-object memory-backend-file,id=win0,size=4M,"
+      "mem-path=/tmp " PV ",host-phys=on,boot-bypass=off",
+      "host-phys=on: share=off makes private copies", "share=on" },
+    { "host-phys/file", M "-object memory-backend-file,id=win0,size=4M,"
+      "mem-path=/tmp,share=on " PV ",host-phys=on,boot-bypass=off",
+      "it is neither on hugetlbfs nor devdax", "mem-path=/dev/daxN.M" },
+    { "host-phys/discard-data", M "-object memory-backend-file,id=win0,size=4M,"
+      "mem-path=/tmp,share=on,discard-data=on " PV
+      ",host-phys=on,boot-bypass=off",
+      "discard-data=on gives its pages back", "mem-path=/dev/daxN.M" },
+    { "host-phys/dma-base", M WIN PV
+      ",host-phys=on,boot-bypass=off,dma-base=0x100000",
+      "dma-base=0x100000 and host-phys=on contradict each other",
+      "Leave dma-base= out" },
+    { "host-phys/bypass", M WIN PV ",host-phys=on",
+      "host-phys=on does not go with boot-bypass=on", "Set boot-bypass=off" },
+    { "arena-memdev/alone", M WIN "-object memory-backend-ram,id=a0,size=4M "
+      PV ",arena-memdev=a0",
+      "arena-memdev= is for host-phys=on", "arena-size=" },
     { "hw-iommu/no-way", M WIN PV ",hw-iommu=off,arena-size=0",
       "with hw-iommu=off and arena-size=0 there is no way for streaming DMA",
       "arena-size=" },

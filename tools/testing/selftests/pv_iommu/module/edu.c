@@ -49,6 +49,8 @@
  * @done: completed by the interrupt
  * @scratch: coherent memory, EDU_BUF_SIZE bytes
  * @scratch_dma: its DMA address
+ * @streaming: it is ordinary memory, mapped and synced: the device reaches none
+ *	that is coherent
  * @irq_fn: called by the interrupt handler when it was raised by hand
  * @irq_arg: its argument
  */
@@ -60,6 +62,7 @@ struct pvt_edu {
 	struct completion done;
 	void *scratch;
 	dma_addr_t scratch_dma;
+	bool streaming;
 	void (*irq_fn)(void *arg);
 	void *irq_arg;
 };
@@ -168,6 +171,20 @@ int pvt_edu_store(struct pvt_edu *edu, dma_addr_t dma, size_t pos, size_t len)
 	return pvt_edu_xfer(edu, EDU_BUF + pos, dma, len, EDU_DMA_TO_MEMORY);
 }
 
+static void pvt_edu_sync_scratch(struct pvt_edu *edu, bool for_device)
+{
+	struct device *dev = &edu->pdev->dev;
+
+	if (!edu->streaming)
+		return;
+	if (for_device)
+		dma_sync_single_for_device(dev, edu->scratch_dma, EDU_BUF_SIZE,
+					   DMA_BIDIRECTIONAL);
+	else
+		dma_sync_single_for_cpu(dev, edu->scratch_dma, EDU_BUF_SIZE,
+					DMA_BIDIRECTIONAL);
+}
+
 /*
  * Move @len bytes between @buf and the pieces of @sgl, as many pieces at a time
  * as the device's buffer holds. @load: the device reads memory.
@@ -185,6 +202,7 @@ static int pvt_edu_move(struct pvt_edu *edu, struct scatterlist *sgl, int nents,
 
 		if (!load) {
 			memcpy(edu->scratch, buf, room);
+			pvt_edu_sync_scratch(edu, true);
 			ret = pvt_edu_load(edu, edu->scratch_dma, 0, room);
 		}
 		while (pos < room && !ret) {
@@ -206,6 +224,7 @@ static int pvt_edu_move(struct pvt_edu *edu, struct scatterlist *sgl, int nents,
 		}
 		if (load && !ret) {
 			ret = pvt_edu_store(edu, edu->scratch_dma, 0, room);
+			pvt_edu_sync_scratch(edu, false);
 			memcpy(buf, edu->scratch, room);
 		}
 		buf += room;
@@ -274,6 +293,41 @@ static int pvt_edu_setup_irq(struct pvt_edu *edu)
 	return ret;
 }
 
+static int pvt_edu_alloc_scratch(struct pvt_edu *edu)
+{
+	struct device *dev = &edu->pdev->dev;
+
+	edu->scratch = dma_alloc_coherent(dev, EDU_BUF_SIZE, &edu->scratch_dma,
+					  GFP_KERNEL);
+	if (edu->scratch)
+		return 0;
+
+	edu->scratch = kmalloc(EDU_BUF_SIZE, GFP_KERNEL);
+	if (!edu->scratch)
+		return -ENOMEM;
+	edu->scratch_dma = dma_map_single(dev, edu->scratch, EDU_BUF_SIZE,
+					  DMA_BIDIRECTIONAL);
+	if (dma_mapping_error(dev, edu->scratch_dma)) {
+		kfree(edu->scratch);
+		return -ENOMEM;
+	}
+	edu->streaming = true;
+	return 0;
+}
+
+static void pvt_edu_free_scratch(struct pvt_edu *edu)
+{
+	struct device *dev = &edu->pdev->dev;
+
+	if (!edu->streaming) {
+		dma_free_coherent(dev, EDU_BUF_SIZE, edu->scratch,
+				  edu->scratch_dma);
+		return;
+	}
+	dma_unmap_single(dev, edu->scratch_dma, EDU_BUF_SIZE, DMA_BIDIRECTIONAL);
+	kfree(edu->scratch);
+}
+
 static int pvt_edu_start(struct pvt_edu *edu)
 {
 	struct pci_dev *pdev = edu->pdev;
@@ -286,10 +340,8 @@ static int pvt_edu_start(struct pvt_edu *edu)
 	edu->regs = pci_iomap(pdev, 0, 0);
 	if (!edu->regs)
 		return -ENOMEM;
-	ret = -ENOMEM;
-	edu->scratch = dma_alloc_coherent(&pdev->dev, EDU_BUF_SIZE,
-					  &edu->scratch_dma, GFP_KERNEL);
-	if (!edu->scratch)
+	ret = pvt_edu_alloc_scratch(edu);
+	if (ret)
 		goto err_unmap;
 	pci_set_master(pdev);
 	ret = pvt_edu_setup_irq(edu);
@@ -299,8 +351,7 @@ static int pvt_edu_start(struct pvt_edu *edu)
 
 err_free:
 	pci_clear_master(pdev);
-	dma_free_coherent(&pdev->dev, EDU_BUF_SIZE, edu->scratch,
-			  edu->scratch_dma);
+	pvt_edu_free_scratch(edu);
 err_unmap:
 	pci_iounmap(pdev, edu->regs);
 	return ret;
@@ -351,8 +402,7 @@ static void pvt_edu_remove(struct pci_dev *pdev)
 	free_irq(pci_irq_vector(pdev, 0), edu);
 	pci_free_irq_vectors(pdev);
 	pci_clear_master(pdev);
-	dma_free_coherent(&pdev->dev, EDU_BUF_SIZE, edu->scratch,
-			  edu->scratch_dma);
+	pvt_edu_free_scratch(edu);
 	pci_iounmap(pdev, edu->regs);
 	pci_release_regions(pdev);
 	pci_disable_device(pdev);
