@@ -64,11 +64,13 @@
 #define PV_IOMMU_F_BOUNCE		(1ULL << 1)	/* MAP, UNMAP and SYNC requests */
 
 /*
- * PV_IOMMU_CTL_RESET detaches every device, drops every mapping, restores
- * what devices may reach before they are attached (boot-bypass=) and clears
+ * PV_IOMMU_CTL_RESET detaches every device, drops every mapping and clears
  * GUEST_FEATURES and PV_IOMMU_CTL_ENABLE; it reads as zero.
  * PV_IOMMU_CTL_ENABLE reads back as set when the host accepts the features in
- * GUEST_FEATURES; until then every request is refused.
+ * GUEST_FEATURES; until then every request is refused. The first one after the
+ * machine's reset ends what devices reach without being attached
+ * (boot-bypass=); nothing but the next reset of the machine brings that back,
+ * see PV_IOMMU_ATTACH_BYPASS for who keeps it.
  */
 #define PV_IOMMU_CTL_RESET		(1U << 0)
 #define PV_IOMMU_CTL_ENABLE		(1U << 1)
@@ -101,9 +103,15 @@
 #define PV_IOMMU_OP_UNMAP		4	/* [flags, dma_addr] */
 #define PV_IOMMU_OP_SYNC		5	/* [flags, dma_addr, offset, length] */
 
-/* ATTACH: how the device's streaming DMA will be served: exactly one */
+/*
+ * ATTACH: how the device's streaming DMA will be served: exactly one. BYPASS: it
+ * will not be, and the device keeps, or gets, what it reached before the first
+ * PV_IOMMU_CTL_ENABLE. It is not attached by that, and no other opcode follows.
+ * The one request that is taken before PV_IOMMU_CTL_ENABLE, too.
+ */
 #define PV_IOMMU_ATTACH_WINDOW		(1U << 0)
 #define PV_IOMMU_ATTACH_BOUNCE		(1U << 1)
+#define PV_IOMMU_ATTACH_BYPASS		(1U << 2)
 
 /*
  * MAP: the directions in which the mapping may be copied later. (The map

@@ -51,8 +51,12 @@ static bool inject(PvIommuState *s, uint32_t opcode, uint32_t status)
 
 static uint32_t req_attach(PvIommuState *s, uint16_t rid, uint32_t flags)
 {
-    if (flags != PV_IOMMU_ATTACH_WINDOW && flags != PV_IOMMU_ATTACH_BOUNCE) {
+    if (flags != PV_IOMMU_ATTACH_WINDOW && flags != PV_IOMMU_ATTACH_BOUNCE &&
+        flags != PV_IOMMU_ATTACH_BYPASS) {
         return PV_IOMMU_S_INVAL;
+    }
+    if (flags == PV_IOMMU_ATTACH_BYPASS) {
+        return pv_iommu_exempt(s, rid);
     }
     if (s->withhold || inject(s, PV_IOMMU_OP_ATTACH, PV_IOMMU_S_IO)) {
         return PV_IOMMU_S_IO;
@@ -290,7 +294,8 @@ void pv_iommu_request(PvIommuState *s, uint32_t pfn)
                        le32_to_cpu(req.flags), le16_to_cpu(req.nr_unmaps));
 
     unmap_errors = le16_to_cpu(req.nr_unmaps);
-    if (!s->enabled) {
+    if (!s->enabled && !(le16_to_cpu(req.opcode) == PV_IOMMU_OP_ATTACH &&
+                         le32_to_cpu(req.flags) == PV_IOMMU_ATTACH_BYPASS)) {
         status = PV_IOMMU_S_STATE;
     } else if (!head_is_good(&req)) {
         status = PV_IOMMU_S_INVAL;

@@ -79,7 +79,8 @@ static void space_switch(PvIommuSpace *sp)
 {
     PvIommuState *s = sp->iommu;
     bool shared = !sp->bus;
-    bool bypass = !shared && !sp->users && s->boot_bypass;
+    bool bypass = !shared && !sp->users && s->boot_bypass &&
+                  (!s->confined || sp->exempt);
 
     trace_pv_iommu_space_switch(memory_region_name(&sp->root),
                                 sp->users ? sp->mode : 0, bypass);
@@ -237,6 +238,8 @@ static uint32_t attach(PvIommuState *s, uint16_t rid, uint32_t mode)
     QLIST_INIT(&dev->mappings);
     g_hash_table_insert(s->devices, pdev, dev);
 
+    sp->exempt = false;
+    sp->served = true;
     sp->mode = mode;
     if (sp->users++ == 0) {
         space_switch(sp);
@@ -295,10 +298,16 @@ uint32_t pv_iommu_detach(PvIommuState *s, uint16_t rid)
 void pv_iommu_detach_device(PvIommuState *s, PCIDevice *pdev)
 {
     PvIommuDevice *dev = g_hash_table_lookup(s->devices, pdev);
+    PvIommuSpace *sp = pv_iommu_serves(s, pdev) ? space_of(s, pdev) : NULL;
 
     if (dev) {
         g_hash_table_remove(s->devices, pdev);
         release(s, dev);
+    }
+    /* the next one in that slot is another */
+    if (sp && sp->exempt) {
+        sp->exempt = false;
+        space_switch(sp);
     }
 }
 
@@ -315,16 +324,34 @@ void pv_iommu_detach_all(PvIommuState *s)
     memory_region_transaction_commit();
 }
 
-/* x-withhold=on: what was granted is taken away, and given back with off */
-void pv_iommu_withhold(PvIommuState *s, bool withhold)
+/*
+ * ATTACH_BYPASS: a device that the guest does not want to be served. What was
+ * confined once stays so: its driver may be gone, and the device at work still.
+ */
+uint32_t pv_iommu_exempt(PvIommuState *s, uint16_t rid)
+{
+    PCIDevice *pdev = find_pdev(s, rid);
+    PvIommuSpace *sp;
+
+    if (!pdev || !pv_iommu_serves(s, pdev)) {
+        return PV_IOMMU_S_NODEV;
+    }
+    if (g_hash_table_lookup(s->devices, pdev)) {
+        return PV_IOMMU_S_STATE;
+    }
+    sp = space_of(s, pdev);
+    if (!s->boot_bypass || !sp->bus || sp->served) {
+        return PV_IOMMU_S_UNSUPP;
+    }
+    sp->exempt = true;
+    space_switch(sp);
+    return PV_IOMMU_S_OK;
+}
+
+static void switch_all(PvIommuState *s)
 {
     PvIommuSpace *sp;
     GHashTableIter iter;
-
-    s->withhold = withhold;
-    if (!s->spaces) {
-        return;     /* not realized yet */
-    }
 
     memory_region_transaction_begin();
     g_hash_table_iter_init(&iter, s->spaces);
@@ -335,6 +362,39 @@ void pv_iommu_withhold(PvIommuState *s, bool withhold)
         space_switch(s->vfio_space);
     }
     memory_region_transaction_commit();
+}
+
+/* The guest serves devices from now on: no more bypass for who is not exempt */
+void pv_iommu_confine(PvIommuState *s)
+{
+    if (!s->confined) {
+        s->confined = true;
+        switch_all(s);
+    }
+}
+
+/* The machine is reset, and all devices with it */
+void pv_iommu_unconfine(PvIommuState *s)
+{
+    PvIommuSpace *sp;
+    GHashTableIter iter;
+
+    g_hash_table_iter_init(&iter, s->spaces);
+    while (g_hash_table_iter_next(&iter, (gpointer *)&sp, NULL)) {
+        sp->exempt = false;
+        sp->served = false;
+    }
+    s->confined = false;
+    switch_all(s);
+}
+
+/* x-withhold=on: what was granted is taken away, and given back with off */
+void pv_iommu_withhold(PvIommuState *s, bool withhold)
+{
+    s->withhold = withhold;
+    if (s->spaces) {
+        switch_all(s);
+    }
 }
 
 void pv_iommu_spaces_init(PvIommuState *s)

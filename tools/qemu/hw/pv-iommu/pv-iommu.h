@@ -55,6 +55,10 @@ typedef struct PvIommuSpace {
     MemoryRegion arena;
     MemoryRegion msi;
 
+    /* since the machine was reset */
+    bool exempt;                /* ATTACH_BYPASS was the last attach */
+    bool served;                /* a device was attached in another mode */
+
     uint32_t users;             /* devices attached */
     uint32_t mode;              /* theirs: one PV_IOMMU_ATTACH_* */
 } PvIommuSpace;
@@ -86,6 +90,13 @@ typedef struct PvIommuDeviceRecord {
     uint32_t mode;
 } PvIommuDeviceRecord;
 
+/* What a space has behind it since the machine was reset, if it has anything */
+typedef struct PvIommuMarkRecord {
+    uint16_t rid;
+    bool exempt;
+    bool served;
+} PvIommuMarkRecord;
+
 typedef struct PvIommuMappingRecord {
     uint64_t dma_addr;
     uint64_t length;
@@ -116,6 +127,7 @@ struct PvIommuState {
     uint64_t guest_features;
     uint64_t window_size;
     bool enabled;
+    bool confined;              /* enabled at least once since machine reset */
     uint32_t errors;
     uint64_t fault_count;
     uint64_t fault_addr;
@@ -140,6 +152,8 @@ struct PvIommuState {
     uint32_t nr_segs;           /* in all mappings */
 
     /* filled for the duration of a save or a load */
+    int32_t mig_nr_marks;
+    PvIommuMarkRecord *mig_marks;
     int32_t mig_nr_devices;
     int32_t mig_nr_mappings;
     int32_t mig_nr_segs;
@@ -163,6 +177,9 @@ uint32_t pv_iommu_attach(PvIommuState *s, uint16_t rid, uint32_t mode);
 uint32_t pv_iommu_detach(PvIommuState *s, uint16_t rid);
 void pv_iommu_detach_device(PvIommuState *s, PCIDevice *pdev);
 void pv_iommu_detach_all(PvIommuState *s);
+uint32_t pv_iommu_exempt(PvIommuState *s, uint16_t rid);
+void pv_iommu_confine(PvIommuState *s);
+void pv_iommu_unconfine(PvIommuState *s);
 void pv_iommu_withhold(PvIommuState *s, bool withhold);
 
 /* pv-iommu-req.c */
