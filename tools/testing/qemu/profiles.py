@@ -243,6 +243,19 @@ PROFILES = {
         # uses it all the same is found out with any kernel
         append="slub_debug=FZP",
     ),
+    "late": Profile(
+        about="the same, for what has to come before pv_iommu is ever loaded",
+        disks={"nvme0": 256},
+        devices=(nvme(),),
+        iommu="boot-bypass=on",
+        append="slub_debug=FZP",
+    ),
+    "confined": Profile(
+        about="devices that write where they are told to, and a page to see it",
+        devices=("edu,id=edu0", "edu,id=edu1", "edu,id=edu2"),
+        iommu="boot-bypass=on",
+        append="memmap=64K$0x3f00000",
+    ),
     "no-window": Profile(
         about="a host that lets no streaming DMA into the window",
         disks={"nvme0": 256},
