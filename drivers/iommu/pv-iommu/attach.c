@@ -221,6 +221,7 @@ static void pviommu_release_arena(struct pviommu_dev *pd)
 	for (i = 0; i < arena->size >> PAGE_SHIFT; i++) {
 		struct pviommu_slot *slot = pviommu_slot_of(arena, i);
 
+		/* Pairs with pviommu_publish() */
 		if (smp_load_acquire(&slot->state) != PVIOMMU_SLOT_FREE &&
 		    READ_ONCE(slot->rid) == pd->rid) {
 			WRITE_ONCE(slot->state, PVIOMMU_SLOT_FREE);
