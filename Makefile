@@ -40,6 +40,7 @@ help:
 	@echo 'make demo-vfio  a disk assigned on real KVM: what is locked, swapped and asked of the host'
 	@echo 'make test     all tests; TESTS="GLOB..." some of them (make list: which)'
 	@echo 'make test-short  some of them, in minutes: does another kernel do?'
+	@echo 'make test-native  the module in user space: properties, threads, fuzzing'
 	@echo 'make bench    what mappings cost, with this and with other schemes'
 	@echo 'make check    what can be seen without running it: style, types, shell, docs'
 	@echo 'make module   the guest module alone, in build/module/'
@@ -112,6 +113,11 @@ SHORT = edu-* nvme-fio counters rebind load-late unload
 .PHONY: test-short
 test-short: prepare
 	@$(runner) test --jobs $(JOBS) -- $(SHORT:%='%')
+
+# The module's code in user space: no guest, no QEMU
+.PHONY: test-native
+test-native:
+	@$(runner) test --jobs 1 -- 'native/*'
 
 .PHONY: list
 list: prepare

@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A model of the host device. Its judgement is as strict as the
+ * specification's, so that a request that the module gets wrong is seen.
+ */
+#include <pthread.h>
+
+#include "host.h"
+
+#define HOST_MAX_MAPPINGS	(1U << 16)
+
+/**
+ * struct host_mapping - a block of the arena
+ * @dma: where it begins; 0: none
+ * @len: bytes
+ * @rid: whose it is
+ * @flags: the directions in which it may be copied
+ * @nr_segs: pieces of guest memory
+ * @segs: they
+ */
+struct host_mapping {
+	u64 dma;
+	u64 len;
+	u16 rid;
+	u32 flags;
+	unsigned int nr_segs;
+	struct pv_iommu_seg *segs;
+};
+
+static struct {
+	struct host_config config;
+	u32 regs[PV_IOMMU_REGS_SIZE / 4];
+	u64 features;
+	bool enabled;
+	u8 attached[65536];
+	unsigned char *arena;
+	/* by the arena's page in which they begin */
+	struct host_mapping *mappings;
+	unsigned long *busy;
+	unsigned long next;
+	unsigned int nr_mappings;
+	u32 errors;
+	struct pci_dev *pdev;
+} host;
+
+/* BAR 0 and BAR 2: what the guest maps, and only gives back to us */
+static char host_bar0[PV_IOMMU_REGS_SIZE];
+static char host_bar2[PV_IOMMU_DOORBELL_SIZE];
+static pthread_mutex_t host_lock = PTHREAD_MUTEX_INITIALIZER;
+
+struct host_counters host_counters;
+void (*host_tamper)(struct pv_iommu_req *req);
+u32 (*host_tamper_reg)(unsigned int reg, u32 value);
+
+static unsigned long host_arena_pages(void)
+{
+	return host.config.arena_size >> PAGE_SHIFT;
+}
+
+static struct host_mapping *host_find(u16 rid, u64 dma)
+{
+	u64 offset = dma - host.config.arena_dma;
+	struct host_mapping *m;
+
+	if (!host.mappings || offset >= host.config.arena_size || offset & ~PAGE_MASK)
+		return NULL;
+	m = &host.mappings[offset >> PAGE_SHIFT];
+	return m->dma == dma && m->len && m->rid == rid ? m : NULL;
+}
+
+static bool host_is_ram(u64 addr, u64 len)
+{
+	u64 end;
+
+	return !__builtin_add_overflow(addr, len, &end) && len && end <= shim_ram_size;
+}
+
+static unsigned char *host_block(struct host_mapping *m)
+{
+	return host.arena + (m->dma - host.config.arena_dma);
+}
+
+/* Copies what of a mapping lies in @from..@to */
+static void host_copy(struct host_mapping *m, u64 from, u64 to, bool to_device)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->nr_segs; i++) {
+		struct pv_iommu_seg *s = &m->segs[i];
+		u64 start = max_t(u64, from, s->pos);
+		u64 end = min_t(u64, to, (u64)s->pos + s->len);
+		unsigned char *mine = host_block(m) + start;
+		unsigned char *guest = phys_to_virt(s->addr + (start - s->pos));
+
+		if (start >= end)
+			continue;
+		if (to_device)
+			memcpy(mine, guest, end - start);
+		else
+			memcpy(guest, mine, end - start);
+	}
+}
+
+static void host_drop(struct host_mapping *m)
+{
+	unsigned long page = (m->dma - host.config.arena_dma) >> PAGE_SHIFT;
+
+	memset(host_block(m), 0, PAGE_ALIGN(m->len));
+	bitmap_clear(host.busy, page, PFN_UP(m->len));
+	free(m->segs);
+	memset(m, 0, sizeof(*m));
+	host.nr_mappings--;
+}
+
+static void host_drop_all(int rid)
+{
+	unsigned long i;
+
+	for (i = 0; i < host_arena_pages(); i++)
+		if (host.mappings[i].len && (rid < 0 || host.mappings[i].rid == rid))
+			host_drop(&host.mappings[i]);
+}
+
+static bool host_fits(const struct pv_iommu_req *req, unsigned long page)
+{
+	unsigned long n = PFN_UP(req->length);
+	u64 dma = host.config.arena_dma + ((u64)page << PAGE_SHIFT);
+	u64 last = dma + req->length - 1;
+
+	if (dma & req->align_mask || last > req->dma_limit ||
+	    page + n > host_arena_pages())
+		return false;
+	if (req->length - 1 <= req->boundary_mask && (dma ^ last) & ~req->boundary_mask)
+		return false;
+	return find_next_bit(host.busy, page + n, page) >= page + n;
+}
+
+/* Not always the same place: where the last one was given goes on */
+static bool host_place(const struct pv_iommu_req *req, unsigned long *page)
+{
+	unsigned long npages = host_arena_pages(), i;
+
+	for (i = 0; i < npages; i++) {
+		*page = (host.next + i) % npages;
+		if (host_fits(req, *page)) {
+			host.next = *page + PFN_UP(req->length);
+			return true;
+		}
+	}
+	return false;
+}
+
+static u32 host_map(struct pv_iommu_req *req)
+{
+	u64 end = 0, align = req->align_mask;
+	struct host_mapping *m;
+	unsigned long page;
+	unsigned int i;
+
+	if (host.attached[req->rid] != PV_IOMMU_ATTACH_BOUNCE)
+		return PV_IOMMU_S_STATE;
+	if (req->flags & ~(PV_IOMMU_DIR_TO_DEVICE | PV_IOMMU_DIR_FROM_DEVICE) ||
+	    !req->flags || !req->nr_segs || req->nr_segs > PV_IOMMU_MAX_SEGS ||
+	    !req->length || req->offset || req->dma_addr || align & (align + 1) ||
+	    align < PV_IOMMU_GRANULE - 1 ||
+	    req->boundary_mask & (req->boundary_mask + 1))
+		return PV_IOMMU_S_INVAL;
+	for (i = 0; i < req->nr_segs; i++) {
+		struct pv_iommu_seg *s = &req->segs[i];
+
+		if (!s->len || s->pos < end || (u64)s->pos + s->len > req->length)
+			return PV_IOMMU_S_INVAL;
+		if (!host_is_ram(s->addr, s->len))
+			return PV_IOMMU_S_RANGE;
+		end = (u64)s->pos + s->len;
+	}
+	if (!host_place(req, &page))
+		return PV_IOMMU_S_NOSPC;
+
+	m = &host.mappings[page];
+	m->dma = host.config.arena_dma + ((u64)page << PAGE_SHIFT);
+	m->len = req->length;
+	m->rid = req->rid;
+	m->flags = req->flags;
+	m->nr_segs = req->nr_segs;
+	m->segs = malloc(m->nr_segs * sizeof(*m->segs));
+	memcpy(m->segs, req->segs, m->nr_segs * sizeof(*m->segs));
+	bitmap_set(host.busy, page, PFN_UP(m->len));
+	host.nr_mappings++;
+	host_copy(m, 0, m->len, true);
+	req->dma_addr = m->dma;
+	return PV_IOMMU_S_OK;
+}
+
+static u32 host_unmap(struct pv_iommu_req *req)
+{
+	struct host_mapping *m = host_find(req->rid, req->dma_addr);
+
+	if (req->flags & ~PV_IOMMU_DIR_FROM_DEVICE)
+		return PV_IOMMU_S_INVAL;
+	if (!m)
+		return PV_IOMMU_S_HANDLE;
+	if (req->flags && !(m->flags & PV_IOMMU_DIR_FROM_DEVICE))
+		return PV_IOMMU_S_INVAL;
+	if (req->flags)
+		host_copy(m, 0, m->len, false);
+	host_drop(m);
+	return PV_IOMMU_S_OK;
+}
+
+static u32 host_sync(struct pv_iommu_req *req)
+{
+	struct host_mapping *m = host_find(req->rid, req->dma_addr);
+
+	if (req->flags != PV_IOMMU_DIR_TO_DEVICE && req->flags != PV_IOMMU_DIR_FROM_DEVICE)
+		return PV_IOMMU_S_INVAL;
+	if (!m)
+		return PV_IOMMU_S_HANDLE;
+	if (!(m->flags & req->flags) || req->offset > m->len ||
+	    req->length > m->len - req->offset)
+		return PV_IOMMU_S_INVAL;
+	host_copy(m, req->offset, req->offset + req->length,
+		  req->flags == PV_IOMMU_DIR_TO_DEVICE);
+	return PV_IOMMU_S_OK;
+}
+
+static u32 host_attach(struct pv_iommu_req *req)
+{
+	bool bounce = req->flags == PV_IOMMU_ATTACH_BOUNCE;
+
+	if (!bounce && req->flags != PV_IOMMU_ATTACH_WINDOW)
+		return PV_IOMMU_S_INVAL;
+	if (!(host.features & (bounce ? PV_IOMMU_F_BOUNCE : PV_IOMMU_F_WINDOW)))
+		return PV_IOMMU_S_UNSUPP;
+	if (host.attached[req->rid])
+		return PV_IOMMU_S_STATE;
+	host.attached[req->rid] = req->flags;
+	return PV_IOMMU_S_OK;
+}
+
+static u32 host_detach(struct pv_iommu_req *req)
+{
+	if (!host.attached[req->rid])
+		return PV_IOMMU_S_STATE;
+	host_drop_all(req->rid);
+	host.attached[req->rid] = 0;
+	return PV_IOMMU_S_OK;
+}
+
+static void host_unmaps(struct pv_iommu_req *req)
+{
+	unsigned int i;
+
+	for (i = 0; i < min_t(unsigned int, req->nr_unmaps, PV_IOMMU_MAX_UNMAPS); i++) {
+		struct host_mapping *m = host_find(req->unmaps[i].rid,
+						   req->unmaps[i].dma_addr);
+
+		host_counters.unmaps++;
+		if (m)
+			host_drop(m);
+		else
+			req->unmap_errors++;
+	}
+	host_counters.refused += req->unmap_errors;
+}
+
+static u32 host_answer(struct pv_iommu_req *req)
+{
+	unsigned int i;
+
+	if (!host.enabled)
+		return PV_IOMMU_S_STATE;
+	if (req->nr_unmaps > PV_IOMMU_MAX_UNMAPS)
+		return PV_IOMMU_S_INVAL;
+	for (i = 0; i < ARRAY_SIZE(req->reserved); i++)
+		if (req->reserved[i])
+			return PV_IOMMU_S_INVAL;
+	host_unmaps(req);
+
+	switch (req->opcode) {
+	case PV_IOMMU_OP_NOP:
+		return PV_IOMMU_S_OK;
+	case PV_IOMMU_OP_ATTACH:
+		return host_attach(req);
+	case PV_IOMMU_OP_DETACH:
+		return host_detach(req);
+	case PV_IOMMU_OP_MAP:
+		return host_map(req);
+	case PV_IOMMU_OP_UNMAP:
+		return host_unmap(req);
+	case PV_IOMMU_OP_SYNC:
+		return host_sync(req);
+	default:
+		return PV_IOMMU_S_OPCODE;
+	}
+}
+
+static void host_ring(u32 frame)
+{
+	u64 addr = (u64)frame << PV_IOMMU_REQ_SHIFT;
+	struct pv_iommu_req *req = phys_to_virt(addr);
+	u32 status;
+
+	pthread_mutex_lock(&host_lock);
+	if (!host_is_ram(addr, PV_IOMMU_REQ_SIZE)) {
+		host.errors++;
+		pthread_mutex_unlock(&host_lock);
+		return;
+	}
+	host_counters.requests[min_t(u16, req->opcode, 15)]++;
+	status = host_answer(req);
+	if (status != PV_IOMMU_S_OK && status != PV_IOMMU_S_NOSPC) {
+		host_counters.refused++;
+		host.errors++;
+	}
+	req->status = status;
+	if (host_tamper)
+		host_tamper(req);
+	pthread_mutex_unlock(&host_lock);
+}
+
+static void host_reset(void)
+{
+	if (host.mappings)
+		host_drop_all(-1);
+	memset(host.attached, 0, sizeof(host.attached));
+	host.enabled = false;
+	host.features = 0;
+}
+
+static void host_control(u32 value)
+{
+	if (value & PV_IOMMU_CTL_RESET)
+		host_reset();
+	if (value & PV_IOMMU_CTL_ENABLE && host.features &&
+	    !(host.features & ~host.config.features))
+		host.enabled = true;
+}
+
+static u64 host_reg(unsigned int reg)
+{
+	switch (reg) {
+	case PV_IOMMU_REG_MAGIC:
+		return PV_IOMMU_MAGIC | (u64)PV_IOMMU_VERSION << 32;
+	case PV_IOMMU_REG_HOST_FEATURES:
+		return host.config.features;
+	case PV_IOMMU_REG_GUEST_FEATURES:
+		return host.features;
+	case PV_IOMMU_REG_CONTROL:
+		return (host.enabled ? PV_IOMMU_CTL_ENABLE : 0) | (u64)host.errors << 32;
+	case PV_IOMMU_REG_WINDOW_ADDR:
+		return host.config.window_phys;
+	case PV_IOMMU_REG_WINDOW_SIZE:
+		return host.config.window_size;
+	case PV_IOMMU_REG_WINDOW_DMA:
+		return host.config.window_dma;
+	case PV_IOMMU_REG_ARENA_DMA:
+		return host.config.arena_dma;
+	case PV_IOMMU_REG_ARENA_SIZE:
+		return host.config.arena_size;
+	case PV_IOMMU_REG_FAULT_COUNT:
+		return host_counters.faults;
+	default:
+		return 0;
+	}
+}
+
+u32 ioread32(const void __iomem *addr)
+{
+	unsigned int reg = (const char *)addr - host_bar0;
+	u32 value;
+
+	if (reg >= PV_IOMMU_REGS_SIZE || reg % 4)
+		shim_panic("read of register %#x", reg);
+	value = host_reg(reg & ~7u) >> (reg & 4 ? 32 : 0);
+	return host_tamper_reg ? host_tamper_reg(reg, value) : value;
+}
+
+void iowrite32(u32 value, void __iomem *addr)
+{
+	unsigned int reg = (char *)addr - host_bar0;
+
+	if (addr == host_bar2)
+		reg = PV_IOMMU_REG_DOORBELL;
+	if (reg >= PV_IOMMU_REGS_SIZE || reg % 4)
+		shim_panic("write of register %#x", reg);
+	switch (reg) {
+	case PV_IOMMU_REG_DOORBELL:
+		host_ring(value);
+		break;
+	case PV_IOMMU_REG_CONTROL:
+		host_control(value);
+		break;
+	case PV_IOMMU_REG_GUEST_FEATURES:
+		host.features = (host.features & ~0xffffffffULL) | value;
+		break;
+	case PV_IOMMU_REG_GUEST_FEATURES + 4:
+		host.features = (u32)host.features | (u64)value << 32;
+		break;
+	}
+}
+
+void __iomem *pcim_iomap(struct pci_dev *pdev, int bar, unsigned long max)
+{
+	return bar == PV_IOMMU_BAR_REGS ? host_bar0 : host_bar2;
+}
+
+u64 pci_resource_len(struct pci_dev *pdev, int bar)
+{
+	return bar == PV_IOMMU_BAR_REGS ? PV_IOMMU_REGS_SIZE : PV_IOMMU_DOORBELL_SIZE;
+}
+
+unsigned long pci_resource_flags(struct pci_dev *pdev, int bar)
+{
+	return IORESOURCE_MEM;
+}
+
+/**
+ * host_create - plug the host device in
+ * @config: what it offers; window and arena are filled with what a device must
+ *	never see
+ *
+ * Return: its PCI function.
+ */
+struct pci_dev *host_create(const struct host_config *config)
+{
+	memset(&host, 0, sizeof(host));
+	memset(&host_counters, 0, sizeof(host_counters));
+	host.config = *config;
+	if (config->arena_size) {
+		host.arena = malloc(config->arena_size);
+		memset(host.arena, 0, config->arena_size);
+		host.mappings = calloc(host_arena_pages(), sizeof(*host.mappings));
+		host.busy = calloc(BITS_TO_LONGS(host_arena_pages()), sizeof(long));
+	}
+	host.pdev = shim_device_add(0, PCI_DEVFN(31, 7), 0x088000);
+	host.pdev->vendor = PV_IOMMU_PCI_VENDOR_ID;
+	host.pdev->device = PV_IOMMU_PCI_DEVICE_ID;
+	return host.pdev;
+}
+
+void host_destroy(void)
+{
+	if (host.mappings)
+		host_drop_all(-1);
+	free(host.arena);
+	free(host.mappings);
+	free(host.busy);
+	memset(&host, 0, sizeof(host));
+}
+
+static void *host_translate(u16 rid, u64 dma, size_t len)
+{
+	u64 offset = dma - host.config.window_dma;
+
+	if (!host.attached[rid] || !len)
+		return NULL;
+	if (offset < host.config.window_size && len <= host.config.window_size - offset)
+		return phys_to_virt(host.config.window_phys + offset);
+	offset = dma - host.config.arena_dma;
+	if (host.attached[rid] == PV_IOMMU_ATTACH_BOUNCE &&
+	    offset < host.config.arena_size && len <= host.config.arena_size - offset)
+		return host.arena + offset;
+	return NULL;
+}
+
+void *host_dma(u16 rid, u64 dma, size_t len)
+{
+	void *p = host_translate(rid, dma, len);
+
+	if (!p)
+		host_counters.faults++;
+	return p;
+}
+
+bool host_reaches(u16 rid, u64 dma, size_t len)
+{
+	return host_translate(rid, dma, len) != NULL;
+}
+
+unsigned int host_mappings(void)
+{
+	return host.nr_mappings;
+}
+
+bool host_attached(u16 rid)
+{
+	return host.attached[rid];
+}
