@@ -18,6 +18,8 @@ def native(machine, program, *arguments, timeout=600):
     build = machine.build.resolve()
     target = build / "user" / program
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C",
+                   "TSAN_OPTIONS": "history_size=4:suppressions="
+                                   f"{USER}/tsan.supp",
                    "UBSAN_OPTIONS": os.environ["UBSAN_OPTIONS"]}
     made = subprocess.run(
         ["make", "--no-print-directory", "-s", "-C", USER, f"BUILD={build}",
@@ -45,3 +47,15 @@ def properties(machine, _):
     """10^7 random steps of drivers keep to a model of the DMA API's contract"""
     native(machine, "properties", f"--steps={STEPS}",
            f"--jobs={os.cpu_count() or 1}")
+
+
+@hosttest("threads", modes=("native",))
+def threads(machine, _):
+    """Six CPUs that are threads: no race, no page twice, no byte of another's"""
+    native(machine, "threads", "--rounds=3000")
+
+
+@hosttest("fibers", modes=("native",))
+def fibers(machine, _):
+    """The same on CPUs that take turns at every lock, by 20 seeds"""
+    native(machine, "fibers", "--fibers")

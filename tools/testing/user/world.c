@@ -389,6 +389,11 @@ static bool get_buffer(struct map_model *m, u64 *r, u32 offset)
 
 /* ---- what a mapping has to be ---- */
 
+static bool zeroes(const u8 *p, size_t n)
+{
+	return !n || (!p[0] && !memcmp(p, p + 1, n - 1));
+}
+
 /* No bytes but the mapping's and zeroes in the pages that its data is in */
 static void check_padding(struct map_model *m)
 {
@@ -397,21 +402,19 @@ static void check_padding(struct map_model *m)
 	for (i = 0; i < m->nr_segs; i++) {
 		struct segment *s = &m->segs[i];
 		struct segment *before = i ? s - 1 : NULL;
-		u64 start = s->dma & PAGE_MASK, end = s->dma + s->len, p;
+		u64 start = s->dma & PAGE_MASK, end = s->dma + s->len;
+		u64 stop = PAGE_ALIGN(end);
 
 		if (s->dma - world.config.window_dma >= world.config.window_size)
 			continue;
 		if (before && before->dma < s->dma && before->dma + before->len > start)
 			start = before->dma + before->len;
-		for (p = start; p < s->dma; p++)
-			require(!s->mem[(s64)(p - s->dma)],
-				"%#llx, before the data at %#llx, is not zero", p, s->dma);
-		for (p = end; p & ~PAGE_MASK; p++) {
-			if (i + 1 < m->nr_segs && m->segs[i + 1].dma == p)
-				break;
-			require(!s->mem[p - s->dma],
-				"%#llx, after the data at %#llx, is not zero", p, s->dma);
-		}
+		if (i + 1 < m->nr_segs && m->segs[i + 1].dma >= end)
+			stop = min(stop, m->segs[i + 1].dma);
+		require(zeroes(s->mem - (s->dma - start), s->dma - start),
+			"from %#llx to the data at %#llx not all is zero", start, s->dma);
+		require(zeroes(s->mem + s->len, stop - end),
+			"from the end of the data, %#llx, not all is zero", end);
 	}
 }
 
@@ -770,7 +773,6 @@ static void op_alloc(struct step *s, struct device_model *d)
 	u64 r = s->b, limit;
 	dma_addr_t dma = 0;
 	unsigned int order;
-	size_t i;
 
 	if (!m)
 		return;
@@ -795,8 +797,7 @@ static void op_alloc(struct step *s, struct device_model *d)
 	m->nr_pieces = m->nr_segs = 1;
 	m->pieces[0] = (struct piece){ m->vaddr, m->total };
 	m->segs[0] = (struct segment){ dma, m->total };
-	for (i = 0; i < PAGE_ALIGN(m->total); i++)
-		require(!((u8 *)m->vaddr)[i], "byte %#zx of coherent memory is not zero", i);
+	require(zeroes(m->vaddr, PAGE_ALIGN(m->total)), "coherent memory is not zeroed");
 	require(IS_ALIGNED(dma, PAGE_SIZE << order), "%#zx bytes at %#llx", m->total, dma);
 	require(dma + m->total - 1 <= limit, "%#llx, the mask is %#llx", dma, limit);
 	require(host_dma(d->rid, dma, PAGE_ALIGN(m->total)) == m->vaddr,

@@ -435,7 +435,7 @@ bool shim_trylock(raw_spinlock_t *lock)
 noinline void shim_unlock(raw_spinlock_t *lock)
 {
 #ifdef SHIM_CHECK
-	if (lock->held != shim_cpu.id + 1)
+	if (READ_ONCE(lock->held) != shim_cpu.id + 1)
 		shim_panic("CPU %u gives up a lock that it does not hold", shim_cpu.id);
 #endif
 	__atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE);
@@ -478,7 +478,7 @@ void mutex_unlock(struct mutex *m)
 
 /* ---- time and work ---- */
 
-unsigned long jiffies = 1000;
+unsigned long shim_jiffies = 1000;
 static struct workqueue_struct shim_wq = { "events" };
 struct workqueue_struct *system_wq = &shim_wq, *system_percpu_wq = &shim_wq,
 	*system_long_wq = &shim_wq, *system_dfl_wq = &shim_wq,
@@ -501,7 +501,7 @@ void udelay(unsigned long us)
 void msleep(unsigned int ms)
 {
 	might_sleep();
-	__atomic_fetch_add(&jiffies, msecs_to_jiffies(ms), __ATOMIC_RELAXED);
+	__atomic_fetch_add(&shim_jiffies, msecs_to_jiffies(ms), __ATOMIC_RELAXED);
 }
 
 static void shim_work_unlink(struct work_struct *w)
@@ -527,7 +527,7 @@ bool shim_queue(struct work_struct *w, unsigned long delay, bool again)
 		if (w->pending)
 			shim_work_unlink(w);
 		WRITE_ONCE(w->pending, true);
-		w->due = READ_ONCE(jiffies) + delay;
+		w->due = jiffies + delay;
 		w->next = shim_work;
 		shim_work = w;
 	}
@@ -563,7 +563,7 @@ bool shim_flush(struct work_struct *w)
 	was = w->pending;
 	if (was) {
 		shim_work_unlink(w);
-		w->running = true;
+		WRITE_ONCE(w->running, true);
 	}
 	pthread_mutex_unlock(&shim_work_mutex);
 	if (was)
@@ -571,7 +571,7 @@ bool shim_flush(struct work_struct *w)
 	return was;
 }
 
-/* The earliest that is due, and not later than @end */
+/* The earliest that is due, and not later than @end; then it is that time */
 static struct work_struct *shim_work_next(unsigned long end)
 {
 	struct work_struct *w, *first = NULL;
@@ -582,7 +582,9 @@ static struct work_struct *shim_work_next(unsigned long end)
 			first = w;
 	if (first) {
 		shim_work_unlink(first);
-		first->running = true;
+		WRITE_ONCE(first->running, true);
+		if (time_after(first->due, jiffies))
+			WRITE_ONCE(shim_jiffies, first->due);
 	}
 	pthread_mutex_unlock(&shim_work_mutex);
 	return first;
@@ -591,17 +593,15 @@ static struct work_struct *shim_work_next(unsigned long end)
 /* Time goes on, and what falls due in it is done; returns how many that were */
 unsigned int shim_run_work(unsigned long ticks)
 {
-	unsigned long end = READ_ONCE(jiffies) + ticks;
+	unsigned long end = jiffies + ticks;
 	unsigned int n = 0, limit = 1000;
 	struct work_struct *w;
 
 	while (limit-- && (w = shim_work_next(end))) {
-		if (time_after(w->due, READ_ONCE(jiffies)))
-			WRITE_ONCE(jiffies, w->due);
 		shim_work_do(w);
 		n++;
 	}
-	WRITE_ONCE(jiffies, end);
+	WRITE_ONCE(shim_jiffies, end);
 	return n;
 }
 

@@ -278,7 +278,7 @@ static __always_inline bool bit_spin_trylock(int bit, unsigned long *word)
 /* Not atomic, as in the kernel: nobody else writes the word */
 static __always_inline void __bit_spin_unlock(int bit, unsigned long *word)
 {
-	__atomic_store_n(word, *word & ~BIT(bit), __ATOMIC_RELEASE);
+	__atomic_store_n(word, READ_ONCE(*word) & ~BIT(bit), __ATOMIC_RELEASE);
 	preempt_enable();
 	shim_point();
 }
@@ -493,7 +493,8 @@ static inline void list_splice_init(struct list_head *from, struct list_head *to
 /* ---- time, and work that is put off: shim_run_work() ---- */
 
 #define HZ			250
-extern unsigned long jiffies;
+extern unsigned long shim_jiffies;
+#define jiffies			READ_ONCE(shim_jiffies)
 #define msecs_to_jiffies(ms)	DIV_ROUND_UP((unsigned long)(ms) * HZ, 1000UL)
 #define jiffies_to_msecs(j)	((unsigned int)((j) * 1000UL / HZ))
 #define time_after(a, b)	((long)((b) - (a)) < 0)
