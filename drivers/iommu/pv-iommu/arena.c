@@ -26,19 +26,15 @@ static u32 pviommu_dir_flags(enum dma_data_direction dir)
 }
 
 /*
- * Ask the host for a block of @len bytes. @nents entries of @sgl, or the one at
- * @phys where that is NULL. The answer is checked: what the host says may cost
- * it its own data, but not the guest its memory.
+ * Ask the host for a block. The answer is checked: what the host says may cost it its
+ * own data, but not the guest its memory.
  */
-static struct pviommu_slot *
-pviommu_arena_try(struct pviommu_dev *pd, const struct pviommu_limits *lim,
-		  struct scatterlist *sgl, unsigned int nents, phys_addr_t phys,
-		  size_t off, size_t len, enum dma_data_direction dir, int *error)
+static bool pviommu_arena_try(struct pviommu_map *m)
 {
-	struct pviommu_host *host = pd->host;
-	struct pviommu_layout l = { .pos = off, .seg = off };
-	u64 align = max_t(u64, roundup_pow_of_two(len) - 1,
-			  max_t(u64, lim->align_mask, PV_IOMMU_GRANULE - 1));
+	struct pviommu_host *host = m->pd->host;
+	struct pviommu_layout l = { .pos = m->off, .seg = m->off };
+	u64 align = max_t(u64, roundup_pow_of_two(m->len) - 1,
+			  max_t(u64, m->lim.align_mask, PV_IOMMU_GRANULE - 1));
 	struct pviommu_slot *slot = NULL;
 	struct pviommu_channel *ch;
 	struct pv_iommu_req *req;
@@ -47,76 +43,66 @@ pviommu_arena_try(struct pviommu_dev *pd, const struct pviommu_limits *lim,
 	unsigned int i;
 	u64 dma;
 
-	ch = pviommu_req_begin(host, PV_IOMMU_OP_MAP, pd->rid, &flags);
+	ch = pviommu_req_begin(host, PV_IOMMU_OP_MAP, m->pd->rid, &flags);
 	req = ch->req;
-	req->flags = cpu_to_le32(pviommu_dir_flags(dir));
-	req->length = cpu_to_le64(len);
-	req->dma_limit = cpu_to_le64(lim->dma_limit);
+	req->flags = cpu_to_le32(pviommu_dir_flags(m->dir));
+	req->length = cpu_to_le64(m->len);
+	req->dma_limit = cpu_to_le64(m->lim.dma_limit);
 	req->align_mask = cpu_to_le64(align);
-	req->boundary_mask = cpu_to_le64(lim->boundary_mask);
-	req->nr_segs = cpu_to_le16(nents);
-	if (sgl) {
-		for_each_sg(sgl, sg, nents, i) {
-			pviommu_place(&l, lim, sg_phys(sg), sg->length, !i);
+	req->boundary_mask = cpu_to_le64(m->lim.boundary_mask);
+	req->nr_segs = cpu_to_le16(m->nents);
+	if (m->sgl) {
+		for_each_sg(m->sgl, sg, m->nents, i) {
+			pviommu_place(&l, &m->lim, sg_phys(sg), sg->length, !i);
 			req->segs[i].addr = cpu_to_le64(sg_phys(sg));
 			req->segs[i].len = cpu_to_le32(sg->length);
 			req->segs[i].pos = cpu_to_le32(l.pos);
 			l.pos += sg->length;
 		}
 	} else {
-		req->segs[0].addr = cpu_to_le64(phys);
-		req->segs[0].len = cpu_to_le32(len - off);
-		req->segs[0].pos = cpu_to_le32(off);
+		req->segs[0].addr = cpu_to_le64(m->phys);
+		req->segs[0].len = cpu_to_le32(m->len - m->off);
+		req->segs[0].pos = cpu_to_le32(m->off);
 	}
 
-	this_cpu_inc(pd->stats->hypercalls);
-	this_cpu_inc(pd->stats->hypercalls_map);
-	*error = pviommu_req_ring(host, ch);
+	this_cpu_inc(m->pd->stats->hypercalls);
+	this_cpu_inc(m->pd->stats->hypercalls_map);
+	m->error = pviommu_req_ring(host, ch);
 	dma = le64_to_cpu(READ_ONCE(req->dma_addr));
 	pviommu_req_end(ch, flags);
-	if (*error)
-		return NULL;
+	if (m->error)
+		return false;
 
-	if (!(dma & align) && dma + len - 1 <= lim->dma_limit &&
-	    pviommu_slot_at(&host->arena, dma + len - 1))
+	if (!(dma & align) && dma + m->len - 1 <= m->lim.dma_limit &&
+	    pviommu_slot_at(&host->arena, dma + m->len - 1))
 		slot = pviommu_slot_at(&host->arena, dma);
 	if (!slot || slot->state != PVIOMMU_SLOT_FREE) {
 		dev_err_ratelimited(&host->pdev->dev, "host mapped %zu bytes at %#llx, where they cannot be\n",
-				    len, dma);
-		*error = -EIO;
-		return NULL;
+				    m->len, dma);
+		m->error = -EIO;
+		return false;
 	}
-	slot->order = order_base_2(PFN_UP(len));
-	return slot;
+	slot->order = order_base_2(PFN_UP(m->len));
+	m->slot = slot;
+	m->page = pviommu_page_at(&host->arena, dma);
+	return true;
 }
 
 /**
  * pviommu_arena_map - have the host reserve a block and copy data into it
- * @pd: the device
- * @lim: its limits
- * @sgl: the entries, or NULL for the one buffer at @phys
- * @nents: how many; at most PV_IOMMU_MAX_SEGS
- * @phys: the buffer, where @sgl is NULL
- * @off: where the data starts in the block
- * @len: bytes from the start of the block to the end of the data
- * @dir: how it will be copied later
- * @error: why it failed
+ * @m: what is mapped: at most PV_IOMMU_MAX_SEGS entries
  *
- * Return: the block's first slot, or NULL. -ENOMEM when the arena is full, and
- * not before all that CPUs have queued to be freed has been.
+ * Return: whether @m->slot and @m->page are there, or else @m->error. -ENOMEM when the
+ * arena is full, and not before all that CPUs have queued to be freed has been.
  */
-struct pviommu_slot *
-pviommu_arena_map(struct pviommu_dev *pd, const struct pviommu_limits *lim,
-		  struct scatterlist *sgl, unsigned int nents, phys_addr_t phys,
-		  size_t off, size_t len, enum dma_data_direction dir, int *error)
+bool pviommu_arena_map(struct pviommu_map *m)
 {
-	struct pviommu_slot *slot;
-
-	slot = pviommu_arena_try(pd, lim, sgl, nents, phys, off, len, dir, error);
-	if (slot || *error != -ENOMEM)
-		return slot;
-	pviommu_flush(pd->host);
-	return pviommu_arena_try(pd, lim, sgl, nents, phys, off, len, dir, error);
+	if (pviommu_arena_try(m))
+		return true;
+	if (m->error != -ENOMEM)
+		return false;
+	pviommu_flush(m->pd->host);
+	return pviommu_arena_try(m);
 }
 
 /* The host did not do what it was asked to: the data of that buffer is lost */
@@ -133,14 +119,21 @@ static noinline void pviommu_arena_lost(struct pviommu_dev *pd, const char *what
  * pviommu_arena_unmap - give a block back
  * @pd: the device
  * @slot: from pviommu_arena_map()
+ * @page: from there
  * @copy_back: whether the host has to copy the data to the caller first
  *
  * One exit if so; if not, the request is queued.
  */
 void pviommu_arena_unmap(struct pviommu_dev *pd, struct pviommu_slot *slot,
-			 bool copy_back)
+			 unsigned long page, bool copy_back)
 {
-	u64 dma = pviommu_slot_dma(&pd->host->arena, slot);
+	u64 dma = pviommu_page_dma(&pd->host->arena, page);
+	struct pviommu_call call = {
+		.opcode = PV_IOMMU_OP_UNMAP,
+		.rid = pd->rid,
+		.flags = PV_IOMMU_DIR_FROM_DEVICE,
+		.dma_addr = dma,
+	};
 	int ret;
 
 	/* Before the host is told: it may give the block to another CPU at once */
@@ -156,8 +149,7 @@ void pviommu_arena_unmap(struct pviommu_dev *pd, struct pviommu_slot *slot,
 
 	this_cpu_inc(pd->stats->hypercalls);
 	this_cpu_inc(pd->stats->hypercalls_unmap);
-	ret = pviommu_request(pd->host, PV_IOMMU_OP_UNMAP, pd->rid,
-			      PV_IOMMU_DIR_FROM_DEVICE, dma, 0, 0);
+	ret = pviommu_request(pd->host, &call);
 	if (ret)
 		pviommu_arena_lost(pd, "unmap", dma, ret);
 }
@@ -165,21 +157,27 @@ void pviommu_arena_unmap(struct pviommu_dev *pd, struct pviommu_slot *slot,
 /**
  * pviommu_arena_sync - have the host copy a part of a block
  * @pd: the device
- * @slot: from pviommu_arena_map()
+ * @page: from pviommu_arena_map()
  * @start: bytes from the start of the block
  * @end: the same
  * @to_device: which way
  */
-void pviommu_arena_sync(struct pviommu_dev *pd, struct pviommu_slot *slot,
-			u32 start, u32 end, bool to_device)
+void pviommu_arena_sync(struct pviommu_dev *pd, unsigned long page, u32 start,
+			u32 end, bool to_device)
 {
-	u64 dma = pviommu_slot_dma(&pd->host->arena, slot);
+	u64 dma = pviommu_page_dma(&pd->host->arena, page);
+	struct pviommu_call call = {
+		.opcode = PV_IOMMU_OP_SYNC,
+		.rid = pd->rid,
+		.flags = to_device ? PV_IOMMU_DIR_TO_DEVICE : PV_IOMMU_DIR_FROM_DEVICE,
+		.dma_addr = dma,
+		.offset = start,
+		.length = end - start,
+	};
 	int ret;
 
 	this_cpu_inc(pd->stats->hypercalls);
-	ret = pviommu_request(pd->host, PV_IOMMU_OP_SYNC, pd->rid, to_device ?
-			      PV_IOMMU_DIR_TO_DEVICE : PV_IOMMU_DIR_FROM_DEVICE,
-			      dma, start, end - start);
+	ret = pviommu_request(pd->host, &call);
 	if (ret)
 		pviommu_arena_lost(pd, "sync", dma, ret);
 }

@@ -135,49 +135,102 @@ bool pviommu_has_orphans(void)
 }
 
 /*
- * What a driver left behind. Streaming mappings are taken back; coherent memory
- * it may free yet, at the same time as we are here.
+ * Coherent memory that a driver left behind: it may free it yet, at the same time as we
+ * are here. Returns whether it is an orphan now.
  */
-static void pviommu_release(struct pviommu_dev *pd, struct pviommu_space *sp,
-			    bool is_window)
+static bool pviommu_orphan(struct pviommu_dev *pd, struct pviommu_slot *slot)
 {
-	unsigned long i, flags, lost = 0, orphans = 0;
-	struct pviommu_host *host = pd->host;
+	unsigned long flags;
+	bool orphan = false;
 
-	for (i = 0; i < sp->end - sp->first; i++) {
-		struct pviommu_slot *slot = &sp->slots[i];
-
-		if (slot->state == PVIOMMU_SLOT_FREE ||
-		    slot->state == PVIOMMU_SLOT_ORPHAN || slot->rid != pd->rid)
-			continue;
-		if (slot->state == PVIOMMU_SLOT_COHERENT) {
-			spin_lock_irqsave(&pviommu_gone_lock, flags);
-			if (cmpxchg(&slot->state, PVIOMMU_SLOT_COHERENT,
-				    PVIOMMU_SLOT_ORPHAN) == PVIOMMU_SLOT_COHERENT) {
-				if (READ_ONCE(slot->rid) == pd->rid) {
-					pd->orphans++;
-					orphans++;
-				} else {
-					/* freed, and another's already */
-					cmpxchg(&slot->state, PVIOMMU_SLOT_ORPHAN,
-						PVIOMMU_SLOT_COHERENT);
-				}
-			}
-			spin_unlock_irqrestore(&pviommu_gone_lock, flags);
-			continue;
-		}
-		lost++;
-		if (is_window)
-			pviommu_window_free(&host->window, slot);
-		else
-			slot->state = PVIOMMU_SLOT_FREE;
+	spin_lock_irqsave(&pviommu_gone_lock, flags);
+	if (cmpxchg(&slot->state, PVIOMMU_SLOT_COHERENT,
+		    PVIOMMU_SLOT_ORPHAN) == PVIOMMU_SLOT_COHERENT) {
+		orphan = READ_ONCE(slot->rid) == pd->rid;
+		if (orphan)
+			pd->orphans++;
+		else	/* freed, and another's already */
+			cmpxchg(&slot->state, PVIOMMU_SLOT_ORPHAN, PVIOMMU_SLOT_COHERENT);
 	}
+	spin_unlock_irqrestore(&pviommu_gone_lock, flags);
+	return orphan;
+}
+
+/* What a driver left behind. Streaming mappings are taken back. */
+static void pviommu_release(struct pviommu_dev *pd)
+{
+	struct pviommu_space *window = &pd->host->window.space;
+	struct pviommu_space *arena = &pd->host->arena;
+	unsigned long lost = 0, orphans = 0, page = 0, i;
+	u32 found[64];
+	unsigned int n;
+
+	do {
+		n = pviommu_domain_collect(pd->domain, pd->rid, found,
+					   ARRAY_SIZE(found), &page);
+		for (i = 0; i < n; i++) {
+			struct pviommu_slot *slot = pviommu_slot_of(window, found[i]);
+
+			if (READ_ONCE(slot->state) == PVIOMMU_SLOT_COHERENT) {
+				orphans += pviommu_orphan(pd, slot);
+			} else if (READ_ONCE(slot->state) != PVIOMMU_SLOT_FREE) {
+				pviommu_window_free(pd->domain, slot, found[i]);
+				lost++;
+			}
+		}
+	} while (n == ARRAY_SIZE(found));
+
+	for (i = 0; i < arena->size >> PAGE_SHIFT; i++) {
+		struct pviommu_slot *slot = pviommu_slot_of(arena, i);
+
+		if (slot->state != PVIOMMU_SLOT_FREE && slot->rid == pd->rid) {
+			WRITE_ONCE(slot->state, PVIOMMU_SLOT_FREE);
+			lost++;
+		}
+		if (!(i % 1024))
+			cond_resched();
+	}
+
 	if (lost)
 		dev_warn(pd->dev, "pv_iommu: the driver left %lu mappings behind; released\n",
 			 lost);
 	if (orphans)
 		dev_info(pd->dev, "pv_iommu: the driver has %lu pieces of coherent memory still; they are kept until it frees them\n",
 			 orphans);
+}
+
+static int pviommu_tell_attach(struct pviommu_dev *pd)
+{
+	struct pviommu_call call = {
+		.opcode = PV_IOMMU_OP_ATTACH,
+		.rid = pd->rid,
+		.flags = pviommu_attach_flags(pd->host),
+	};
+
+	if (pd->host->features & PV_IOMMU_F_CHUNKS)
+		call.domain = pd->domain->id;
+	return pviommu_request(pd->host, &call);
+}
+
+static int pviommu_tell_detach(struct pviommu_dev *pd)
+{
+	struct pviommu_call call = { .opcode = PV_IOMMU_OP_DETACH, .rid = pd->rid };
+
+	return pviommu_request(pd->host, &call);
+}
+
+/* In which group is it? One for all, on a host that knows no groups. */
+static int pviommu_probe_group(struct pviommu_dev *pd, u32 *group)
+{
+	struct pviommu_call call = { .opcode = PV_IOMMU_OP_PROBE, .rid = pd->rid };
+	int ret = 0;
+
+	*group = 0;
+	if (pd->host->features & PV_IOMMU_F_CHUNKS) {
+		ret = pviommu_request(pd->host, &call);
+		*group = call.group;
+	}
+	return ret;
 }
 
 static void pviommu_free_dev(struct pviommu_dev *pd)
@@ -202,7 +255,7 @@ static void pviommu_detach(void *data)
 
 	/* Bus mastering is off by now or the device is quiet; unmaps go first */
 	pviommu_flush(host);
-	ret = pviommu_request(host, PV_IOMMU_OP_DETACH, pd->rid, 0, 0, 0, 0);
+	ret = pviommu_tell_detach(pd);
 	if (ret)
 		dev_warn(pd->dev, "pv_iommu: host refused to detach: error %d\n", ret);
 
@@ -215,8 +268,8 @@ static void pviommu_detach(void *data)
 	list_move_tail(&pd->node, &pviommu_gone);
 	spin_unlock_irqrestore(&pviommu_gone_lock, flags);
 
-	pviommu_release(pd, &host->window.space, true);
-	pviommu_release(pd, &host->arena, false);
+	pviommu_release(pd);
+	pviommu_domain_put(pd->domain, ret);
 	host->bus[pdev->bus->number][pdev->devfn] = NULL;
 	pviommu_stats_sum(pd, &sum);
 	for (i = 0; i < sizeof(sum) / sizeof(u64); i++)
@@ -266,6 +319,8 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 	const char *why = "out of memory";
 	struct pviommu_dev *pd;
 	int ret = -ENOMEM;
+	bool lost = false;
+	u32 group;
 
 	pd = kzalloc(sizeof(*pd), GFP_KERNEL);
 	if (!pd)
@@ -277,18 +332,26 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 	if (!pd->stats)
 		goto err_free;
 
+	why = "the host does not know it";
+	ret = pviommu_probe_group(pd, &group);
+	if (ret)
+		goto err_free;
+
+	why = "out of memory";
+	ret = -ENOMEM;
 	mutex_lock(&host->lock);
 	if (!*bus)
 		*bus = kcalloc(256, sizeof(**bus), GFP_KERNEL);
+	if (*bus)
+		pd->domain = pviommu_domain_get(host, group);
 	mutex_unlock(&host->lock);
-	if (!*bus)
+	if (!pd->domain)
 		goto err_free;
 
 	why = "the host refused";
-	ret = pviommu_request(host, PV_IOMMU_OP_ATTACH, pd->rid,
-			      pviommu_attach_flags(host), 0, 0, 0);
+	ret = pviommu_tell_attach(pd);
 	if (ret)
-		goto err_free;
+		goto err_domain;
 
 	why = "out of memory";
 	ret = sysfs_create_group(&dev->kobj, &pviommu_dev_group);
@@ -320,7 +383,11 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 err_group:
 	sysfs_remove_group(&dev->kobj, &pviommu_dev_group);
 err_detach:
-	pviommu_request(host, PV_IOMMU_OP_DETACH, pd->rid, 0, 0, 0, 0);
+	lost = pviommu_tell_detach(pd);
+err_domain:
+	mutex_lock(&host->lock);
+	pviommu_domain_put(pd->domain, lost);
+	mutex_unlock(&host->lock);
 err_free:
 	pviommu_free_dev(pd);
 err:
@@ -368,16 +435,16 @@ int pviommu_reattach_all(struct pviommu_host *host)
 
 	mutex_lock(&host->lock);
 	list_for_each_entry(pd, &host->devices, node) {
-		ret = pviommu_request(host, PV_IOMMU_OP_ATTACH, pd->rid,
-				      pviommu_attach_flags(host), 0, 0, 0);
+		ret = pviommu_tell_attach(pd);
 		if (!ret)
 			continue;
 		dev_err(pd->dev, "pv_iommu: host refused to attach again: error %d\n",
 			ret);
 		first = first ?: ret;
 	}
+	ret = pviommu_domains_regrant(host);
 	mutex_unlock(&host->lock);
-	return first;
+	return first ?: ret;
 }
 
 /**

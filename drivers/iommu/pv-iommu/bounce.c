@@ -117,7 +117,7 @@ static noinline void pviommu_map_failed(struct pviommu_dev *pd, size_t size,
 	case -ENOMEM:
 		dev_warn_ratelimited(pd->dev, "pv_iommu: no room for %zu bytes; if this persists, give the host device a larger %s\n",
 				     size, pd->host->mode == PVIOMMU_MODE_BOUNCE ?
-				     "arena-size=" : "memdev=");
+				     "arena-size=" : "memdev= or limit=");
 		break;
 	case -E2BIG:
 		dev_warn_ratelimited(pd->dev, "pv_iommu: %zu bytes are more than dma_max_mapping_size() allows\n",
@@ -145,101 +145,148 @@ static __always_inline int pviommu_check_page(struct page *page)
 
 /* ---- one block: taken, filled, given back ---- */
 
-static __always_inline struct pviommu_slot *
-pviommu_get(struct pviommu_dev *pd, const struct pviommu_limits *lim,
-	    struct scatterlist *sgl, unsigned int nents, phys_addr_t phys,
-	    size_t off, size_t len, enum dma_data_direction dir,
-	    unsigned long *offset, int *error, bool host_copies)
+/*
+ * A block that is larger than CPUs keep, or instead of one that lies higher than the
+ * device reaches: @high, which goes back. No struct pviommu_map, which would then have
+ * to be in memory.
+ */
+static noinline unsigned long pviommu_get_window_slow(struct pviommu_domain *d,
+						      size_t len, unsigned int order,
+						      u64 dma_limit, unsigned long high)
 {
-	struct pviommu_window *w = &pd->host->window;
-	struct pviommu_slot *slot;
-	unsigned int order;
+	const struct pviommu_want want = {
+		.npages = PFN_UP(len),
+		.order = order,
+		.dma_limit = dma_limit,
+	};
+
+	if (high != PVIOMMU_NO_PAGE)
+		pviommu_window_free(d, pviommu_slot_of(&d->host->window.space, high), high);
+	return pviommu_window_alloc_exact(d, &want);
+}
+
+/* A block of the device's domain, for all of @m */
+static __always_inline unsigned long
+pviommu_get_window(struct pviommu_map *m)
+{
+	struct pviommu_domain *d = m->pd->domain;
+	struct pviommu_space *sp = &d->host->window.space;
+	unsigned long page = PVIOMMU_NO_PAGE;
+	/* Keeping bits above a page takes a block that is aligned to them */
+	unsigned int order = fls64(max_t(u64, m->len - 1, m->lim.align_mask) >> PAGE_SHIFT);
+
+	if (likely(order < PVIOMMU_CACHE_ORDERS)) {
+		page = pviommu_window_alloc(d, order);
+		if (likely(page == PVIOMMU_NO_PAGE ||
+			   pviommu_page_dma(sp, page + BIT(order)) - 1 <= m->lim.dma_limit))
+			return page;
+	}
+	return pviommu_get_window_slow(d, m->len, order, m->lim.dma_limit, page);
+}
+
+/* On success @m->slot and @m->page are set, else @m->error */
+static __always_inline bool pviommu_get(struct pviommu_map *m, bool host_copies)
+{
+	struct pviommu_window *w = &m->pd->host->window;
 
 	if (host_copies) {
-		slot = pviommu_arena_map(pd, lim, sgl, nents, phys, off, len,
-					 dir, error);
-		if (unlikely(!slot))
-			return NULL;
-		*offset = pviommu_slot_offset(&pd->host->arena, slot);
+		if (unlikely(!pviommu_arena_map(m)))
+			return false;
 	} else {
-		/* Keeping bits above a page takes a block that is aligned to them */
-		order = fls64((max_t(u64, len - 1, lim->align_mask)) >> PAGE_SHIFT);
-		if (likely(order < PVIOMMU_CACHE_ORDERS &&
-			   lim->dma_limit >= w->dma_last))
-			slot = pviommu_window_alloc(w, order);
-		else
-			slot = pviommu_window_alloc_exact(w, PFN_UP(len), order,
-							  lim->dma_limit);
-		if (unlikely(!slot)) {
-			*error = -ENOMEM;
-			return NULL;
+		m->page = pviommu_get_window(m);
+		if (unlikely(m->page == PVIOMMU_NO_PAGE)) {
+			m->error = -ENOMEM;
+			return false;
 		}
-		*offset = pviommu_slot_offset(&w->space, slot);
-		pviommu_pad(w->virt + *offset, slot, off, len);
+		m->slot = pviommu_slot_of(&w->space, m->page);
+		pviommu_pad(pviommu_page_virt(w, m->page), m->slot, m->off, m->len);
 	}
 
-	slot->len = len;
-	slot->off = off;
-	slot->rid = pd->rid;
-	return slot;
+	m->slot->len = m->len;
+	m->slot->off = m->off;
+	m->slot->rid = m->pd->rid;
+	return true;
+}
+
+/* Who walks the slots of a device that goes sees all of a slot that is not FREE */
+static __always_inline void pviommu_publish(struct pviommu_slot *slot, u8 state)
+{
+	smp_store_release(&slot->state, state);
 }
 
 static __always_inline void pviommu_put(struct pviommu_dev *pd,
-					struct pviommu_slot *slot, bool copy_back,
-					bool host_copies)
+					struct pviommu_slot *slot, unsigned long page,
+					bool copy_back, bool host_copies)
 {
 	if (host_copies)
-		pviommu_arena_unmap(pd, slot, copy_back);
+		pviommu_arena_unmap(pd, slot, page, copy_back);
 	else
-		pviommu_window_free(&pd->host->window, slot);
+		pviommu_window_free(pd->domain, slot, page);
 }
 
-/* The live block in which an address lies: its start, or anywhere inside it */
-static struct pviommu_slot *pviommu_find(struct pviommu_space *sp, dma_addr_t dma)
+/*
+ * The live block in which an address lies, its start or anywhere inside it, and its
+ * first page
+ */
+static struct pviommu_slot *pviommu_find(struct pviommu_host *host,
+					 struct pviommu_space *sp, dma_addr_t dma,
+					 unsigned long *head)
 {
-	unsigned long page = dma >> PAGE_SHIFT;
+	unsigned long page = pviommu_page_at(sp, dma), base = sp->dma >> PAGE_SHIFT;
+	struct pviommu_slot *slot;
+	struct pviommu_chunk *c;
 	unsigned int order;
 
-	if (page < sp->first || page >= sp->end)
+	if (dma - sp->dma >= sp->size)
 		return NULL;
 
 	for (order = 0; order <= PVIOMMU_MAX_ORDER; order++) {
-		unsigned long head = page & ~(BIT(order) - 1);
-		struct pviommu_slot *slot;
+		unsigned long first = (base + page) & ~(BIT(order) - 1);
 
-		if (head < sp->first)
+		if (first < base)
 			break;
-		slot = &sp->slots[head - sp->first];
-		if (slot->state != PVIOMMU_SLOT_FREE && slot->order >= order)
+		*head = first - base;
+		slot = pviommu_slot_of(sp, *head);
+		if (slot && slot->state != PVIOMMU_SLOT_FREE && slot->order >= order &&
+		    page - *head < (slot->npages ?: BIT(slot->order)))
 			return slot;
 	}
-	return NULL;
+
+	/* Coherent memory of several chunks is not aligned to its size */
+	c = sp == &host->window.space ? host->window.chunks[page >> sp->shift] : NULL;
+	if (!c || c->head == c->index)
+		return NULL;
+	*head = (unsigned long)c->head << sp->shift;
+	slot = pviommu_slot_of(sp, *head);
+	return slot && slot->state != PVIOMMU_SLOT_FREE ? slot : NULL;
 }
 
 /* A block whose data starts in a later page than its first, or none */
 static noinline struct pviommu_slot *
 pviommu_lookup_slow(struct pviommu_space *sp, struct pviommu_dev *pd,
-		    dma_addr_t dma, enum pviommu_slot_state state)
+		    dma_addr_t dma, enum pviommu_slot_state state, unsigned long *page)
 {
-	struct pviommu_slot *slot = pviommu_find(sp, dma);
+	struct pviommu_slot *slot = pviommu_find(pd->host, sp, dma, page);
 
 	if (!slot || slot->state != state || slot->rid != pd->rid ||
-	    pviommu_slot_dma(sp, slot) + slot->off != dma)
+	    pviommu_page_dma(sp, *page) + slot->off != dma)
 		return NULL;
 	return slot;
 }
 
-/* The device's block whose data starts at an address */
+/* The device's block whose data starts at an address, and its first page */
 static __always_inline struct pviommu_slot *
 pviommu_lookup(struct pviommu_space *sp, struct pviommu_dev *pd, dma_addr_t dma,
-	       enum pviommu_slot_state state)
+	       enum pviommu_slot_state state, unsigned long *page)
 {
 	struct pviommu_slot *slot = pviommu_slot_at(sp, dma);
 
 	if (likely(slot && slot->state == state && slot->rid == pd->rid &&
-		   slot->off == offset_in_page(dma)))
+		   slot->off == offset_in_page(dma))) {
+		*page = pviommu_page_at(sp, dma);
 		return slot;
-	return pviommu_lookup_slow(sp, pd, dma, state);
+	}
+	return pviommu_lookup_slow(sp, pd, dma, state, page);
 }
 
 /* ---- single mappings ---- */
@@ -249,49 +296,50 @@ pviommu_map_phys(struct device *dev, phys_addr_t phys, size_t size,
 		 enum dma_data_direction dir, unsigned long attrs,
 		 bool host_copies)
 {
-	struct pviommu_limits lim = pviommu_get_limits(dev);
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
-	struct pviommu_slot *slot;
-	unsigned long offset;
+	struct pviommu_map m = {
+		.pd = pd,
+		.lim = pviommu_get_limits(dev),
+		.nents = 1,
+		.phys = phys,
+		.dir = dir,
+	};
 	dma_addr_t dma;
-	int error;
-	u32 off;
 
 	if (WARN_ON_ONCE(!pd))
 		return DMA_MAPPING_ERROR;
 
-	if (unlikely(!size || lim.align_mask > PVIOMMU_MAX_ALIGN_MASK ||
+	if (unlikely(!size || m.lim.align_mask > PVIOMMU_MAX_ALIGN_MASK ||
 		     attrs & PVIOMMU_ATTRS_REFUSED)) {
-		error = -EINVAL;
+		m.error = -EINVAL;
 		goto fail;
 	}
 	if (unlikely(size > PVIOMMU_MAX_BLOCK)) {
-		error = -E2BIG;
+		m.error = -E2BIG;
 		goto fail;
 	}
-	error = pviommu_check_page(pfn_to_page(PHYS_PFN(phys)));
-	if (unlikely(error))
+	m.error = pviommu_check_page(pfn_to_page(PHYS_PFN(phys)));
+	if (unlikely(m.error))
 		goto fail;
 
-	off = phys & lim.align_mask;
-	slot = pviommu_get(pd, &lim, NULL, 1, phys, off, off + size, dir,
-			   &offset, &error, host_copies);
-	if (unlikely(!slot))
+	m.off = phys & m.lim.align_mask;
+	m.len = m.off + size;
+	if (unlikely(!pviommu_get(&m, host_copies)))
 		goto fail;
 
-	slot->phys = phys;
-	slot->state = PVIOMMU_SLOT_SINGLE;
-	offset += off;
-	dma = pviommu_space(pd->host, host_copies)->dma + offset;
+	m.slot->phys = phys;
+	pviommu_publish(m.slot, PVIOMMU_SLOT_SINGLE);
+	dma = pviommu_page_dma(pviommu_space(pd->host, host_copies), m.page) + m.off;
 	if (!host_copies)
-		pviommu_copy(pd->host->window.virt + offset, phys, size, true);
+		pviommu_copy(pviommu_page_virt(&pd->host->window, m.page) + m.off,
+			     phys, size, true);
 
 	this_cpu_inc(pd->stats->maps);
 	this_cpu_add(pd->stats->bytes_to_device, size);
 	trace_pviommu_map(pd->rid, dma, size, 0, dir);
 	return dma;
 fail:
-	pviommu_map_failed(pd, size, attrs, error);
+	pviommu_map_failed(pd, size, attrs, m.error);
 	return DMA_MAPPING_ERROR;
 }
 
@@ -309,13 +357,14 @@ pviommu_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
 	struct pviommu_space *sp;
 	struct pviommu_slot *slot;
+	unsigned long page;
 	u32 len;
 
 	if (WARN_ON_ONCE(!pd))
 		return;
 
 	sp = pviommu_space(pd->host, host_copies);
-	slot = pviommu_lookup(sp, pd, dma, PVIOMMU_SLOT_SINGLE);
+	slot = pviommu_lookup(sp, pd, dma, PVIOMMU_SLOT_SINGLE, &page);
 	if (unlikely(!slot)) {
 		pviommu_bad_handle(dev, "unmap", dma);
 		return;
@@ -328,7 +377,7 @@ pviommu_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 				     slot->phys, len, false);
 		this_cpu_add(pd->stats->bytes_from_device, len);
 	}
-	pviommu_put(pd, slot, pviommu_copies_back(dir, attrs), host_copies);
+	pviommu_put(pd, slot, page, pviommu_copies_back(dir, attrs), host_copies);
 	this_cpu_inc(pd->stats->unmaps);
 	trace_pviommu_unmap(pd->rid, dma, len, 0, dir);
 }
@@ -336,31 +385,29 @@ pviommu_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 /* ---- scatterlists ---- */
 
 /*
- * How many entries fit into a block of at most @cap bytes, and how long it
- * then has to be. The first entry counts in any case.
+ * How many of the entries of @m fit into a block of at most @cap bytes; @m->len is how
+ * long it then has to be. The first entry counts in any case.
  */
-static unsigned int pviommu_measure(struct scatterlist *sgl, unsigned int nents,
-				    const struct pviommu_limits *lim, size_t cap,
-				    size_t *len, int *error)
+static unsigned int pviommu_measure(struct pviommu_map *m, size_t cap)
 {
 	struct pviommu_layout l;
 	struct scatterlist *sg;
 	unsigned int i;
 
-	*error = 0;
-	*len = 0;
-	for_each_sg(sgl, sg, nents, i) {
-		*error = sg->length ? pviommu_check_page(sg_page(sg)) : -EINVAL;
-		if (unlikely(*error))
+	m->error = 0;
+	m->len = 0;
+	for_each_sg(m->sgl, sg, m->nents, i) {
+		m->error = sg->length ? pviommu_check_page(sg_page(sg)) : -EINVAL;
+		if (unlikely(m->error))
 			return 0;
 
-		pviommu_place(&l, lim, sg_phys(sg), sg->length, !i);
+		pviommu_place(&l, &m->lim, sg_phys(sg), sg->length, !i);
 		if (i && l.pos + sg->length > cap)
 			break;
 		l.pos += sg->length;
-		*len = l.pos;
-		if (unlikely(*len > PVIOMMU_MAX_BLOCK)) {
-			*error = -E2BIG;
+		m->len = l.pos;
+		if (unlikely(m->len > PVIOMMU_MAX_BLOCK)) {
+			m->error = -E2BIG;
 			return 0;
 		}
 	}
@@ -382,12 +429,13 @@ struct pviommu_cursor {
  * @c->seg is the last segment written so far, or NULL.
  */
 static __always_inline size_t
-pviommu_fill(struct pviommu_dev *pd, struct pviommu_slot *slot,
-	     unsigned long offset, struct pviommu_cursor *c,
-	     const struct pviommu_limits *lim, bool host_copies)
+pviommu_fill(const struct pviommu_map *m, struct pviommu_cursor *c,
+	     struct scatterlist *sgl, bool host_copies)
 {
-	dma_addr_t base = pviommu_space(pd->host, host_copies)->dma + offset;
-	void *virt = host_copies ? NULL : pd->host->window.virt + offset;
+	struct pviommu_host *host = m->pd->host;
+	dma_addr_t base = pviommu_page_dma(pviommu_space(host, host_copies), m->page);
+	void *virt = host_copies ? NULL : pviommu_page_virt(&host->window, m->page);
+	struct pviommu_slot *slot = m->slot;
 	struct pviommu_layout l = { .pos = slot->off };
 	size_t total = 0, end = slot->off;
 	unsigned int i, nsegs = 0;
@@ -396,8 +444,8 @@ pviommu_fill(struct pviommu_dev *pd, struct pviommu_slot *slot,
 		phys_addr_t phys = sg_phys(c->sg);
 		unsigned int len = c->sg->length;
 
-		if (pviommu_place(&l, lim, phys, len, !i)) {
-			c->seg = c->seg ? sg_next(c->seg) : slot->sgl;
+		if (pviommu_place(&l, &m->lim, phys, len, !i)) {
+			c->seg = c->seg ? sg_next(c->seg) : sgl;
 			sg_dma_address(c->seg) = base + l.pos;
 			sg_dma_len(c->seg) = 0;
 			nsegs++;
@@ -415,17 +463,18 @@ pviommu_fill(struct pviommu_dev *pd, struct pviommu_slot *slot,
 	return total;
 }
 
-/* The run that begins at a cursor; NULL, and said, if there is none */
-static struct pviommu_slot *pviommu_run(struct device *dev, struct pviommu_dev *pd,
-					struct pviommu_space *sp,
-					struct pviommu_cursor *c, const char *what)
+/* The run that begins at a cursor, and its first page; NULL, and said, if none does */
+static struct pviommu_slot *pviommu_run(struct pviommu_dev *pd, struct pviommu_space *sp,
+					struct pviommu_cursor *c, const char *what,
+					unsigned long *page)
 {
 	struct pviommu_slot *slot = NULL;
 
 	if (c->sg && c->seg)
-		slot = pviommu_lookup(sp, pd, sg_dma_address(c->seg), PVIOMMU_SLOT_SG);
+		slot = pviommu_lookup(sp, pd, sg_dma_address(c->seg),
+				      PVIOMMU_SLOT_SG, page);
 	if (unlikely(!slot))
-		pviommu_bad_handle(dev, what, c->seg ? sg_dma_address(c->seg) : 0);
+		pviommu_bad_handle(pd->dev, what, c->seg ? sg_dma_address(c->seg) : 0);
 	return slot;
 }
 
@@ -446,12 +495,13 @@ static void pviommu_next_run(struct pviommu_cursor *c, struct pviommu_slot *slot
  *
  * Return: the bytes copied.
  */
-static size_t pviommu_copy_run(struct pviommu_window *w, struct pviommu_slot *slot,
+static size_t pviommu_copy_run(struct pviommu_window *w, unsigned long page,
 			       struct pviommu_cursor c, size_t start, size_t end,
 			       bool to_device)
 {
-	dma_addr_t base = pviommu_slot_dma(&w->space, slot);
-	void *virt = pviommu_slot_virt(w, slot);
+	struct pviommu_slot *slot = pviommu_slot_of(&w->space, page);
+	dma_addr_t base = pviommu_page_dma(&w->space, page);
+	void *virt = pviommu_page_virt(w, page);
 	size_t copied = 0, done = 0;
 	unsigned int i;
 
@@ -488,6 +538,7 @@ pviommu_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	bool copy_back = pviommu_copies_back(dir, attrs);
 	struct pviommu_slot *slot;
 	struct pviommu_space *sp;
+	unsigned long page;
 
 	if (WARN_ON_ONCE(!pd))
 		return;
@@ -497,7 +548,7 @@ pviommu_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	while (nents > 0) {
 		struct pviommu_slot run;
 
-		slot = pviommu_run(dev, pd, sp, &c, "unmap");
+		slot = pviommu_run(pd, sp, &c, "unmap", &page);
 		if (!slot)
 			return;
 		run = *slot;
@@ -506,11 +557,11 @@ pviommu_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			size_t len = slot->len - slot->off;
 
 			if (!host_copies)
-				len = pviommu_copy_run(&pd->host->window, slot, c,
+				len = pviommu_copy_run(&pd->host->window, page, c,
 						       0, slot->len, false);
 			this_cpu_add(pd->stats->bytes_from_device, len);
 		}
-		pviommu_put(pd, slot, copy_back, host_copies);
+		pviommu_put(pd, slot, page, copy_back, host_copies);
 		nents -= run.nents;
 		if (nents > 0)
 			pviommu_next_run(&c, &run);
@@ -524,46 +575,46 @@ pviommu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 {
 	unsigned int max_nents = host_copies ? PV_IOMMU_MAX_SEGS : PVIOMMU_RUN_NENTS;
 	struct pviommu_cursor c = { .sg = sgl, .seg = NULL };
-	struct pviommu_limits lim = pviommu_get_limits(dev);
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
-	int error = -EINVAL, left = nents, nsegs = 0;
-	size_t cap, total = 0, len = 0;
+	struct pviommu_map m = {
+		.pd = pd,
+		.lim = pviommu_get_limits(dev),
+		.dir = dir,
+		.error = -EINVAL,
+	};
+	int left = nents, nsegs = 0;
+	size_t cap, total = 0;
 
 	if (WARN_ON_ONCE(!pd))
 		return -EIO;
-	if (unlikely(nents <= 0 || lim.align_mask > PVIOMMU_MAX_ALIGN_MASK ||
+	if (unlikely(nents <= 0 || m.lim.align_mask > PVIOMMU_MAX_ALIGN_MASK ||
 		     attrs & PVIOMMU_ATTRS_REFUSED))
 		goto fail;
 
 	cap = pd->host->max_mapping;
 	while (left) {
-		struct pviommu_slot *slot;
-		unsigned long offset;
-		unsigned int n;
-
-		n = pviommu_measure(c.sg, min_t(unsigned int, left, max_nents),
-				    &lim, cap, &len, &error);
-		if (unlikely(error))
+		m.sgl = c.sg;
+		m.nents = min_t(unsigned int, left, max_nents);
+		m.nents = pviommu_measure(&m, cap);
+		if (unlikely(m.error))
 			goto unwind;
 
-		slot = pviommu_get(pd, &lim, c.sg, n, 0,
-				   sg_phys(c.sg) & lim.align_mask, len, dir,
-				   &offset, &error, host_copies);
-		if (unlikely(!slot)) {
+		m.off = sg_phys(c.sg) & m.lim.align_mask;
+		if (unlikely(!pviommu_get(&m, host_copies))) {
 			/* Two pieces may be free where one of the size is not */
-			if (error == -ENOMEM && n > 1) {
-				cap = len / 2;
+			if (m.error == -ENOMEM && m.nents > 1) {
+				cap = m.len / 2;
 				continue;
 			}
 			goto unwind;
 		}
 
-		slot->sgl = sgl;
-		slot->nents = n;
-		slot->state = PVIOMMU_SLOT_SG;
-		total += pviommu_fill(pd, slot, offset, &c, &lim, host_copies);
-		nsegs += slot->nsegs;
-		left -= n;
+		m.slot->sgl = sgl;
+		m.slot->nents = m.nents;
+		total += pviommu_fill(&m, &c, sgl, host_copies);
+		pviommu_publish(m.slot, PVIOMMU_SLOT_SG);
+		nsegs += m.slot->nsegs;
+		left -= m.nents;
 	}
 
 	if (nsegs < nents)
@@ -580,12 +631,12 @@ unwind:
 		this_cpu_dec(pd->stats->unmaps);
 	}
 fail:
-	pviommu_map_failed(pd, len, attrs, error);
+	pviommu_map_failed(pd, m.len, attrs, m.error);
 	/* dma_map_sgtable() knows no others */
-	switch (error) {
+	switch (m.error) {
 	case -ENOMEM:
 	case -EREMOTEIO:
-		return error;
+		return m.error;
 	case -EINVAL:
 	case -E2BIG:
 		return -EINVAL;
@@ -615,17 +666,17 @@ static __always_inline void pviommu_count_sync(struct pviommu_dev *pd, size_t le
 }
 
 /* Sync by address inside the mapping of a list: find the run, then copy */
-static void pviommu_sync_in_list(struct device *dev, struct pviommu_dev *pd,
-				 struct pviommu_slot *slot, size_t start,
-				 size_t end, bool to_device)
+static void pviommu_sync_in_list(struct pviommu_dev *pd, struct pviommu_slot *slot,
+				 size_t start, size_t end, bool to_device)
 {
 	struct pviommu_window *w = &pd->host->window;
 	struct pviommu_cursor c = { .sg = slot->sgl, .seg = slot->sgl };
 	struct pviommu_slot *run;
+	unsigned long page;
 
-	while ((run = pviommu_run(dev, pd, &w->space, &c, "sync"))) {
+	while ((run = pviommu_run(pd, &w->space, &c, "sync", &page))) {
 		if (run == slot) {
-			pviommu_copy_run(w, slot, c, start, end, to_device);
+			pviommu_copy_run(w, page, c, start, end, to_device);
 			return;
 		}
 		pviommu_next_run(&c, run);
@@ -640,6 +691,7 @@ pviommu_sync_single(struct device *dev, dma_addr_t dma, size_t size,
 	struct pviommu_slot *slot;
 	struct pviommu_space *sp;
 	size_t start, end, off;
+	unsigned long page;
 
 	if (!pviommu_sync_copies(dir, to_device))
 		return;
@@ -647,10 +699,10 @@ pviommu_sync_single(struct device *dev, dma_addr_t dma, size_t size,
 		return;
 
 	sp = pviommu_space(pd->host, host_copies);
-	slot = pviommu_find(sp, dma);
+	slot = pviommu_find(pd->host, sp, dma, &page);
 	/* dma_alloc_pages() memory is synced too, and is the window in any mode */
 	if (host_copies && !slot)
-		slot = pviommu_find(&pd->host->window.space, dma);
+		slot = pviommu_find(pd->host, &pd->host->window.space, dma, &page);
 	if (unlikely(!slot || slot->rid != pd->rid)) {
 		pviommu_bad_handle(dev, "sync", dma);
 		return;
@@ -658,7 +710,7 @@ pviommu_sync_single(struct device *dev, dma_addr_t dma, size_t size,
 	if (slot->state == PVIOMMU_SLOT_COHERENT)
 		return;
 
-	off = dma - pviommu_slot_dma(sp, slot);
+	off = dma - pviommu_page_dma(sp, page);
 	start = max_t(size_t, off, slot->off);
 	end = off + min_t(size_t, size, slot->len);
 	end = min_t(size_t, end, slot->len);
@@ -666,12 +718,12 @@ pviommu_sync_single(struct device *dev, dma_addr_t dma, size_t size,
 		return;
 
 	if (host_copies)
-		pviommu_arena_sync(pd, slot, start, end, to_device);
+		pviommu_arena_sync(pd, page, start, end, to_device);
 	else if (likely(slot->state == PVIOMMU_SLOT_SINGLE))
-		pviommu_copy(pviommu_slot_virt(&pd->host->window, slot) + start,
+		pviommu_copy(pviommu_page_virt(&pd->host->window, page) + start,
 			     slot->phys + start - slot->off, end - start, to_device);
 	else
-		pviommu_sync_in_list(dev, pd, slot, start, end, to_device);
+		pviommu_sync_in_list(pd, slot, start, end, to_device);
 	pviommu_count_sync(pd, end - start, to_device);
 	trace_pviommu_sync(pd->rid, dma, end - start, 0, dir);
 }
@@ -683,6 +735,7 @@ pviommu_sync_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
 	struct pviommu_cursor c = { .sg = sgl, .seg = sgl };
 	struct pviommu_slot *slot;
+	unsigned long page;
 	size_t len = 0;
 
 	if (!pviommu_sync_copies(dir, to_device))
@@ -696,16 +749,16 @@ pviommu_sync_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		return;
 
 	while (nents > 0) {
-		slot = pviommu_run(dev, pd, pviommu_space(pd->host, host_copies),
-				   &c, "sync");
+		slot = pviommu_run(pd, pviommu_space(pd->host, host_copies), &c, "sync",
+				   &page);
 		if (!slot)
 			return;
 
 		if (host_copies) {
-			pviommu_arena_sync(pd, slot, slot->off, slot->len, to_device);
+			pviommu_arena_sync(pd, page, slot->off, slot->len, to_device);
 			len += slot->len - slot->off;
 		} else {
-			len += pviommu_copy_run(&pd->host->window, slot, c, 0,
+			len += pviommu_copy_run(&pd->host->window, page, c, 0,
 						slot->len, to_device);
 		}
 		nents -= slot->nents;

@@ -85,15 +85,40 @@ static __always_inline bool pviommu_place(struct pviommu_layout *l,
 	return true;
 }
 
+/**
+ * struct pviommu_map - a mapping that is being made
+ * @pd: the device
+ * @lim: its limits
+ * @sgl: the entries, or NULL for the one buffer at @phys
+ * @nents: how many
+ * @phys: the buffer, where @sgl is NULL
+ * @off: where the data starts in the block
+ * @len: bytes from the start of the block to the end of the data
+ * @dir: how it will be copied later
+ * @slot: the block's first slot, once it is there
+ * @page: the block's first page
+ * @error: why there is none
+ */
+struct pviommu_map {
+	struct pviommu_dev *pd;
+	struct pviommu_limits lim;
+	struct scatterlist *sgl;
+	unsigned int nents;
+	phys_addr_t phys;
+	size_t off;
+	size_t len;
+	enum dma_data_direction dir;
+	struct pviommu_slot *slot;
+	unsigned long page;
+	int error;
+};
+
 /* arena.c */
-struct pviommu_slot *
-pviommu_arena_map(struct pviommu_dev *pd, const struct pviommu_limits *lim,
-		  struct scatterlist *sgl, unsigned int nents, phys_addr_t phys,
-		  size_t off, size_t len, enum dma_data_direction dir, int *error);
+bool pviommu_arena_map(struct pviommu_map *m);
 void pviommu_arena_unmap(struct pviommu_dev *pd, struct pviommu_slot *slot,
-			 bool copy_back);
-void pviommu_arena_sync(struct pviommu_dev *pd, struct pviommu_slot *slot,
-			u32 start, u32 end, bool to_device);
+			 unsigned long page, bool copy_back);
+void pviommu_arena_sync(struct pviommu_dev *pd, unsigned long page, u32 start,
+			u32 end, bool to_device);
 
 /* bounce.c */
 

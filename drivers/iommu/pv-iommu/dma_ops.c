@@ -21,38 +21,47 @@
 /* dma_opt_mapping_size() has no device; past this, drivers gain nothing */
 #define PVIOMMU_OPT_MAPPING	SZ_256K
 
-static struct pviommu_slot *pviommu_alloc_pages(struct device *dev, size_t size,
-						dma_addr_t *dma)
+/* Beyond this, coherent memory is aligned to chunks only, like that of others to CMA's */
+#define PVIOMMU_COHERENT_ALIGN	get_order(PVIOMMU_MAX_MAPPING)
+
+/* The kernel's address of coherent memory, or NULL */
+static void *pviommu_alloc_pages(struct device *dev, size_t size, dma_addr_t *dma)
 {
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
+	struct pviommu_want want = {
+		.npages = PFN_UP(size),
+		.dma_limit = min_not_zero(dev->coherent_dma_mask, dev->bus_dma_limit),
+	};
+	unsigned long page = PVIOMMU_NO_PAGE;
 	struct pviommu_window *w;
 	struct pviommu_slot *slot;
-	unsigned long npages;
-	u64 limit;
 
 	if (WARN_ON_ONCE(!pd) || !size)
 		return NULL;
 
 	w = &pd->host->window;
-	limit = min_not_zero(dev->coherent_dma_mask, dev->bus_dma_limit);
-	npages = PFN_UP(size);
 	/* Of a size near its type's limit, there would be 0 pages */
-	slot = size > w->size ? NULL :
-	       pviommu_window_alloc_exact(w, npages, 0, limit);
-	if (!slot) {
+	if (size <= w->size) {
+		want.order = min_t(unsigned int, order_base_2(want.npages),
+				   PVIOMMU_COHERENT_ALIGN);
+		page = pviommu_window_alloc_exact(pd->domain, &want);
+	}
+	if (page == PVIOMMU_NO_PAGE) {
 		this_cpu_inc(pd->stats->failures);
 		trace_pviommu_fail(pd->rid, size, -ENOMEM);
 		return NULL;
 	}
 
 	/* The whole of it, as whoever maps it to user space shows whole pages */
-	memset(pviommu_slot_virt(w, slot), 0, npages << PAGE_SHIFT);
-	slot->len = size;
+	memset(pviommu_page_virt(w, page), 0, want.npages << PAGE_SHIFT);
+	slot = pviommu_slot_of(&w->space, page);
+	slot->len = min_t(size_t, size, U32_MAX);
 	slot->off = 0;
 	slot->rid = pd->rid;
-	slot->state = PVIOMMU_SLOT_COHERENT;
-	*dma = pviommu_slot_dma(&w->space, slot);
-	return slot;
+	/* Pairs with the acquire of who looks for what a driver has left */
+	smp_store_release(&slot->state, PVIOMMU_SLOT_COHERENT);
+	*dma = pviommu_page_dma(&w->space, page);
+	return pviommu_page_virt(w, page);
 }
 
 /* The device may be attached, or not any more: see attach.c */
@@ -61,6 +70,7 @@ static void pviommu_free_pages(struct device *dev, dma_addr_t dma)
 	struct pviommu_window *w = &pviommu_host->window;
 	struct pviommu_slot *slot = pviommu_slot_at(&w->space, dma);
 	u8 state = PVIOMMU_SLOT_FREE;
+	unsigned long page;
 
 	if (slot && slot->rid == pviommu_rid(to_pci_dev(dev))) {
 		state = cmpxchg(&slot->state, PVIOMMU_SLOT_COHERENT,
@@ -75,7 +85,9 @@ static void pviommu_free_pages(struct device *dev, dma_addr_t dma)
 			  &dma))
 		return;
 
-	pviommu_window_free(w, slot);
+	page = pviommu_page_at(&w->space, dma);
+	pviommu_window_free_exact(w->chunks[page >> w->space.shift]->domain, page,
+				  slot->npages);
 	if (unlikely(state == PVIOMMU_SLOT_ORPHAN))
 		pviommu_orphan_freed(dev);
 }
@@ -83,15 +95,12 @@ static void pviommu_free_pages(struct device *dev, dma_addr_t dma)
 static void *pviommu_alloc(struct device *dev, size_t size, dma_addr_t *dma,
 			   gfp_t gfp, unsigned long attrs)
 {
-	struct pviommu_slot *slot = pviommu_alloc_pages(dev, size, dma);
+	void *virt = pviommu_alloc_pages(dev, size, dma);
 
-	if (!slot) {
-		if (!(attrs & DMA_ATTR_NO_WARN) && !(gfp & __GFP_NOWARN))
-			dev_warn_ratelimited(dev, "pv_iommu: no room for %zu bytes of coherent memory; give the host device a larger memdev=\n",
-					     size);
-		return NULL;
-	}
-	return pviommu_slot_virt(&pviommu_host->window, slot);
+	if (!virt && !(attrs & DMA_ATTR_NO_WARN) && !(gfp & __GFP_NOWARN))
+		dev_warn_ratelimited(dev, "pv_iommu: no room for %zu bytes of coherent memory; give the host device a larger memdev= or limit=\n",
+				     size);
+	return virt;
 }
 
 static void pviommu_free(struct device *dev, size_t size, void *vaddr,
@@ -104,9 +113,9 @@ static struct page *pviommu_alloc_page(struct device *dev, size_t size,
 				       dma_addr_t *dma,
 				       enum dma_data_direction dir, gfp_t gfp)
 {
-	struct pviommu_slot *slot = pviommu_alloc_pages(dev, size, dma);
+	void *virt = pviommu_alloc_pages(dev, size, dma);
 
-	return slot ? virt_to_page(pviommu_slot_virt(&pviommu_host->window, slot)) : NULL;
+	return virt ? virt_to_page(virt) : NULL;
 }
 
 static void pviommu_free_page(struct device *dev, size_t size, struct page *page,
@@ -140,21 +149,27 @@ static int pviommu_get_sgtable(struct device *dev, struct sg_table *sgt,
 	return ret;
 }
 
-/* A device that does not reach the first page of the window is not served */
+/*
+ * A device that does not reach the first chunk of the window, or the first page of the
+ * arena, is not served
+ */
 static int pviommu_dma_supported(struct device *dev, u64 mask)
 {
-	u64 first = (u64)(pviommu_host->window.space.first + 1) << PAGE_SHIFT;
+	struct pviommu_space *sp = &pviommu_host->window.space;
+	u64 last = pviommu_page_dma(sp, BIT(sp->shift)) - 1;
 
 	if (pviommu_host->mode == PVIOMMU_MODE_BOUNCE)
-		first = max(first, (u64)(pviommu_host->arena.first + 1) << PAGE_SHIFT);
-	return mask >= first - 1;
+		last = max(last, pviommu_host->arena.dma + PAGE_SIZE - 1);
+	return mask >= last;
 }
 
 static u64 pviommu_get_required_mask(struct device *dev)
 {
-	u64 end = max(pviommu_host->window.space.end, pviommu_host->arena.end);
+	struct pviommu_space *window = &pviommu_host->window.space;
+	struct pviommu_space *arena = &pviommu_host->arena;
 
-	return DMA_BIT_MASK(fls64((end << PAGE_SHIFT) - 1));
+	return DMA_BIT_MASK(fls64(max(window->dma + window->size,
+				      arena->dma + arena->size) - 1));
 }
 
 static size_t pviommu_max_mapping_size(struct device *dev)

@@ -40,6 +40,12 @@ static int pviommu_errno(u32 status)
 		return -EOPNOTSUPP;
 	case PV_IOMMU_S_INVAL:
 		return -EINVAL;
+	case PV_IOMMU_S_DOMAIN:
+		return -EXDEV;
+	case PV_IOMMU_S_CHUNK:
+		return -EEXIST;
+	case PV_IOMMU_S_LIMIT:
+		return -ENOSPC;
 	default:
 		return -EIO;
 	}
@@ -86,12 +92,12 @@ struct pviommu_channel *pviommu_req_begin(struct pviommu_host *host, u16 opcode,
  *
  * Context: between pviommu_req_begin() and pviommu_req_end().
  * Return: 0, or the errno that stands for the host's status; -ENOMEM when the
- * arena is full, -EIO when there was no answer at all.
+ * arena is full, -EIO when there was no answer at all, or a revoke was refused.
  */
 int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch)
 {
 	struct pv_iommu_req *req = ch->req;
-	u32 status, lost;
+	u32 status, lost, kept;
 
 	req->nr_unmaps = cpu_to_le16(ch->nr_unmaps);
 	req->unmap_errors = 0;
@@ -102,6 +108,7 @@ int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch)
 
 	status = le32_to_cpu(READ_ONCE(req->status));
 	lost = le32_to_cpu(READ_ONCE(req->unmap_errors));
+	kept = le32_to_cpu(READ_ONCE(req->revoke_errors));
 	ch->requests++;
 	trace_pviommu_request(le16_to_cpu(req->opcode), le16_to_cpu(req->rid),
 			      ch->nr_unmaps, status);
@@ -110,7 +117,34 @@ int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch)
 	if (unlikely(lost))
 		dev_warn_ratelimited(&host->pdev->dev, "host refused %u of the unmaps\n",
 				     lost);
-	return pviommu_errno(status);
+	return pviommu_errno(status) ?: kept ? -EIO : 0;
+}
+
+/**
+ * pviommu_req_revoke - a chunk is revoked with the request
+ * @ch: from pviommu_req_begin()
+ * @domain: the domain that has it
+ * @chunk: the chunk; not below the one before. At most PV_IOMMU_MAX_REVOKES
+ *
+ * Context: between pviommu_req_begin() and pviommu_req_ring().
+ */
+void pviommu_req_revoke(struct pviommu_channel *ch, u32 domain, u32 chunk)
+{
+	unsigned int nr = le16_to_cpu(ch->req->nr_revokes);
+	struct pv_iommu_revoke *r = &ch->req->revokes[nr];
+
+	/* The one before may go on here */
+	if (nr && r[-1].domain == cpu_to_le32(domain) &&
+	    le32_to_cpu(r[-1].first) + le32_to_cpu(r[-1].count) == chunk) {
+		le32_add_cpu(&r[-1].count, 1);
+		return;
+	}
+	*r = (struct pv_iommu_revoke) {
+		.domain = cpu_to_le32(domain),
+		.first = cpu_to_le32(chunk),
+		.count = cpu_to_le32(1),
+	};
+	ch->req->nr_revokes = cpu_to_le16(nr + 1);
 }
 
 /**
@@ -127,29 +161,30 @@ void pviommu_req_end(struct pviommu_channel *ch, unsigned long flags)
 /**
  * pviommu_request - a request that takes no scatterlist
  * @host: the host device
- * @opcode: PV_IOMMU_OP_*
- * @rid: PCI requester ID
- * @req_flags: the request's flags
- * @dma_addr: UNMAP and SYNC: start of the mapping
- * @offset: SYNC: bytes from there
- * @length: SYNC: bytes
+ * @call: what it says; its answers, which are not to be trusted
  *
  * Context: any but NMI.
  * Return: see pviommu_req_ring().
  */
-int pviommu_request(struct pviommu_host *host, u16 opcode, u16 rid,
-		    u32 req_flags, u64 dma_addr, u64 offset, u64 length)
+int pviommu_request(struct pviommu_host *host, struct pviommu_call *call)
 {
 	struct pviommu_channel *ch;
+	struct pv_iommu_req *req;
 	unsigned long flags;
 	int ret;
 
-	ch = pviommu_req_begin(host, opcode, rid, &flags);
-	ch->req->flags = cpu_to_le32(req_flags);
-	ch->req->dma_addr = cpu_to_le64(dma_addr);
-	ch->req->offset = cpu_to_le64(offset);
-	ch->req->length = cpu_to_le64(length);
+	ch = pviommu_req_begin(host, call->opcode, call->rid, &flags);
+	req = ch->req;
+	req->flags = cpu_to_le32(call->flags);
+	req->dma_addr = cpu_to_le64(call->dma_addr);
+	req->offset = cpu_to_le64(call->offset);
+	req->length = cpu_to_le64(call->length);
+	req->domain = cpu_to_le32(call->domain);
+	req->first = cpu_to_le32(call->first);
+	req->count = cpu_to_le32(call->count);
 	ret = pviommu_req_ring(host, ch);
+	call->group = le32_to_cpu(READ_ONCE(req->group));
+	call->offers = le32_to_cpu(READ_ONCE(req->offers));
 	pviommu_req_end(ch, flags);
 	return ret;
 }

@@ -92,6 +92,7 @@ static int pviommu_choose(struct pviommu_host *host)
 		host->mode = window ? PVIOMMU_MODE_WINDOW : PVIOMMU_MODE_BOUNCE;
 	host->features = host->mode == PVIOMMU_MODE_WINDOW ? PV_IOMMU_F_WINDOW :
 							     PV_IOMMU_F_BOUNCE;
+	host->features |= offered & PV_IOMMU_F_CHUNKS;
 	return 0;
 }
 
@@ -165,6 +166,31 @@ static int pviommu_map_window(struct pviommu_host *host)
 	return 0;
 }
 
+/*
+ * A chunk's pages, as a power of two: what the host says; if it says nothing, what it
+ * would say (spec.rst). -EINVAL if that cannot be.
+ */
+static int pviommu_chunk_shift(struct pviommu_host *host, u64 dma)
+{
+	u64 size = rounddown_pow_of_two(host->window.size / 32);
+
+	if (dma)
+		size = min(size, 1ULL << __ffs64(dma));
+	size = clamp_t(u64, size, PAGE_SIZE << PVIOMMU_CHUNK_ORDER_MIN,
+		       PAGE_SIZE << PVIOMMU_CHUNK_ORDER_MAX);
+	if (host->features & PV_IOMMU_F_CHUNKS)
+		size = pviommu_read64(host, PV_IOMMU_REG_CHUNK_SIZE);
+
+	if (!is_power_of_2(size) || size < PAGE_SIZE << PVIOMMU_CHUNK_ORDER_MIN ||
+	    size > PAGE_SIZE << PVIOMMU_CHUNK_ORDER_MAX ||
+	    !IS_ALIGNED(dma | host->window.size, size)) {
+		pci_err(host->pdev, "a window of %#llx bytes at DMA address %#llx cannot be divided into chunks of %#llx; set dma-base= of the host device to a multiple of 2 MiB\n",
+			host->window.size, dma, size);
+		return -EINVAL;
+	}
+	return ilog2(size) - PAGE_SHIFT;
+}
+
 static int pviommu_init_spaces(struct pviommu_host *host)
 {
 	u64 dma = pviommu_read64(host, PV_IOMMU_REG_WINDOW_DMA), size;
@@ -173,20 +199,24 @@ static int pviommu_init_spaces(struct pviommu_host *host)
 
 	ret = pviommu_check_range(host, "window", dma, w->size);
 	if (!ret)
-		ret = pviommu_space_init(&w->space, dma, w->size);
+		ret = pviommu_chunk_shift(host, dma);
+	if (ret >= 0)
+		ret = pviommu_space_init(&w->space, dma, w->size, ret);
 	if (!ret)
-		ret = pviommu_window_init(w);
+		ret = pviommu_domains_init(host);
 	if (ret)
 		return ret;
 
-	/* An eighth, so that a few of the largest have room at the same time */
-	size = w->size;
+	/* Room for a few of the largest at once, also in a share of the window */
 	if (host->mode == PVIOMMU_MODE_BOUNCE) {
 		dma = pviommu_read64(host, PV_IOMMU_REG_ARENA_DMA);
 		size = pviommu_read64(host, PV_IOMMU_REG_ARENA_SIZE);
 		ret = pviommu_check_range(host, "arena", dma, size);
 		if (!ret)
-			ret = pviommu_space_init(&host->arena, dma, size);
+			ret = pviommu_space_init(&host->arena, dma, size,
+						 PVIOMMU_CHUNK_ORDER_MAX);
+		if (!ret)
+			ret = pviommu_space_populate(&host->arena);
 		if (ret)
 			return ret;
 	}
@@ -199,7 +229,7 @@ static void pviommu_host_free(struct pviommu_host *host)
 {
 	if (host->channel)
 		pviommu_channels_exit(host);
-	pviommu_window_exit(&host->window);
+	pviommu_domains_exit(host);
 	pviommu_space_exit(&host->window.space);
 	pviommu_space_exit(&host->arena);
 	if (host->window.virt)
@@ -290,9 +320,9 @@ static int pviommu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		goto err_reset;
 	pviommu_debugfs_init(host);
 
-	pci_info(pdev, "%s mode, window of %llu MiB at %pap, DMA address %#lx\n",
+	pci_info(pdev, "%s mode, window of %llu MiB at %pap, DMA address %#llx\n",
 		 pviommu_mode_name(host->mode), host->window.size / SZ_1M,
-		 &host->window.phys, host->window.space.first << PAGE_SHIFT);
+		 &host->window.phys, host->window.space.dma);
 	return 0;
 
 err_reset:
@@ -309,6 +339,7 @@ static void pviommu_remove(struct pci_dev *pdev)
 
 	pviommu_debugfs_exit();
 	pviommu_attach_exit(host);
+	pviommu_domains_stop(host);
 	iowrite32(PV_IOMMU_CTL_RESET, host->regs + PV_IOMMU_REG_CONTROL);
 	pviommu_channels_exit(host);
 

@@ -3,8 +3,10 @@
  * pv-iommu: what the module's files share.
  *
  * A buffer's way through them: dma_ops.c is what the DMA API calls, bounce.c
- * judges and lays out the mapping, window.c hands out the memory (or
- * arena.c asks the host for it), and a struct pviommu_slot remembers it.
+ * judges and lays out the mapping, window.c hands out memory of the device's
+ * domain (or arena.c asks the host for it), and a struct pviommu_slot remembers
+ * it. domain.c has chunks of the window granted before a domain runs dry, and
+ * gives them back.
  */
 #ifndef _PVIOMMU_H
 #define _PVIOMMU_H
@@ -24,22 +26,21 @@
 /* Largest mapping that the DMA API is told of; the window's size may cap it */
 #define PVIOMMU_MAX_MAPPING	SZ_4M
 
-/*
- * Largest block of the allocator (64 MiB), which bounds coherent memory. More
- * than PVIOMMU_MAX_MAPPING in any case: a mapping whose low address bits have
- * to be kept needs more than its length.
- */
+/* Largest block of the host's arena, as a power of two of pages */
 #define PVIOMMU_MAX_ORDER	14
+
+/* Largest and smallest chunk that can be, as a power of two of pages */
+#define PVIOMMU_CHUNK_ORDER_MAX	9
+#define PVIOMMU_CHUNK_ORDER_MIN	4
 
 /*
  * Blocks up to this order (1 MiB) are cached per CPU, and so many of each at
- * most; of pairs of pages twice as many, and of single ones four times: a request
- * to memory that is not contiguous takes one for each piece, and they come back
- * all at once.
+ * most: of those up to 64 KiB 64, of larger ones 4 MiB. Of pairs of pages twice as
+ * many, and of single ones four times: a request to memory that is not contiguous
+ * takes one for each piece, and they come back all at once.
  */
 #define PVIOMMU_CACHE_ORDERS	9
-#define PVIOMMU_CACHE_DEPTH	64
-#define PVIOMMU_CACHE_BLOCKS	((PVIOMMU_CACHE_ORDERS + 1 + 3) * PVIOMMU_CACHE_DEPTH)
+#define PVIOMMU_CACHE_BLOCKS	(256 + 128 + 3 * 64 + 32 + 16 + 8 + 4)
 
 enum pviommu_mode {
 	PVIOMMU_MODE_AUTO,
@@ -99,85 +100,181 @@ struct pviommu_slot {
  * struct pviommu_space - a range of DMA addresses and what is mapped there
  * @dma: its first DMA address
  * @size: bytes
- * @first: first page, as DMA address >> PAGE_SHIFT
- * @end: page after the last
- * @slots: one for each page
+ * @shift: pages of a chunk, as a power of two
+ * @nr_chunks: how many chunks there are
+ * @slots: one for each page of a chunk; NULL where there is nothing
+ *
+ * A page is named by its number from the start of the space.
  */
 struct pviommu_space {
 	u64 dma;
 	u64 size;
-	unsigned long first;
-	unsigned long end;
-	struct pviommu_slot *slots;
+	unsigned int shift;
+	unsigned long nr_chunks;
+	struct pviommu_slot **slots;
 };
 
-#define PVIOMMU_TREE_LEVELS	4
-
 /**
- * struct pviommu_tree - a set of bits that knows its first and last member
- * @level: the bits; above them, one bit for each word that is not zero, and
- *	so on, up to a single word
- * @nr_levels: how many levels there are
- * @nr_words: words in all of them
- * @first: what bit 0 stands for
+ * struct pviommu_chunk - a chunk that is granted
+ * @node: in the list of its domain that its largest free block calls for
+ * @domain: who has it
+ * @slots: one for each of its pages
+ * @index: which one it is
+ * @run: how many chunks are one block that begins here; 0: it is divided
+ * @head: which chunk begins the block that it is a part of
+ * @used: pages handed out, to mappings and to CPUs' caches
+ * @since: jiffies; when the last of them came back
+ * @nr_free: free blocks of each order
+ * @free: which; block b of an order that a chunk has n of is bit n + b
+ *
+ * domain.lock protects all but @domain and @index, which do not change.
  */
-struct pviommu_tree {
-	unsigned long *level[PVIOMMU_TREE_LEVELS];
-	unsigned int nr_levels;
-	unsigned int nr_words;
-	unsigned long first;
+struct pviommu_chunk {
+	struct list_head node;
+	struct pviommu_domain *domain;
+	struct pviommu_slot *slots;
+	u32 index;
+	u32 run;
+	u32 head;
+	u32 used;
+	unsigned long since;
+	u16 nr_free[PVIOMMU_CHUNK_ORDER_MAX + 1];
+	DECLARE_BITMAP(free, 2 << PVIOMMU_CHUNK_ORDER_MAX);
 };
 
 /**
- * struct pviommu_cache - one CPU's free blocks
+ * struct pviommu_cache - one CPU's free blocks of one domain
  * @lock: bit 0, see pviommu_cache_lock()
  * @hits: allocations served from here
  * @misses: allocations that had to go to the shared layer
+ * @seen: @hits, @misses when the worker looked last
  * @nr: how many blocks of each order are here
- * @block: their first pages, as DMA address >> PAGE_SHIFT less space.first; those
- *	of an order begin at the window's @begin
+ * @depth: how many there may be; follows need
+ * @block: their first pages; those of an order begin at pviommu_cache_begin
  */
 struct pviommu_cache {
 	unsigned long lock;
 	u64 hits;
 	u64 misses;
+	u64 seen;
 	u16 nr[PVIOMMU_CACHE_ORDERS];
+	u16 depth[PVIOMMU_CACHE_ORDERS];
 	u32 block[PVIOMMU_CACHE_BLOCKS];
 };
 
 /**
- * struct pviommu_window - the window and its allocator
+ * struct pviommu_domain - devices that reach the same chunks, and their allocator
+ * @host: the host device
+ * @node: in pviommu_window.domains; host.lock and window.lock to change it, RCU
+ * @id: its number on the wire; not 0
+ * @group: which devices it is for; 0: all
+ * @nr_devices: attached ones; host.lock
+ * @refs: one for the devices, and one for each chunk
+ * @cache: per-CPU layer
+ * @nr_chunks: granted to it, or about to be; window.lock
+ * @high_chunks: the most that it ever had; window.lock
+ * @asked: the worker was asked to have a chunk granted
+ * @lost: the host may not have taken its chunks back; host.lock
+ * @failed: allocations that failed
+ * @lock: shared layer: all that follows
+ * @avail: chunks by the order of their largest free block
+ * @full: chunks without one
+ * @whole: bit by bit, its chunks of which nothing is in use
+ * @free: free pages of the shared layer
+ * @used: pages handed out by it
+ * @high_water: the most there ever were
+ * @gone: no device is attached any more, and none will be
+ * @locked: how often @lock was taken for allocations and frees
+ * @grants: chunks that were granted
+ * @grants_late: requests for chunks from an allocation that could not wait
+ * @revokes: chunks that were given back
+ */
+struct pviommu_domain {
+	struct pviommu_host *host;
+	struct list_head node;
+	u32 id;
+	u32 group;
+	unsigned int nr_devices;
+	atomic_t refs;
+	struct pviommu_cache __percpu *cache;
+	unsigned int nr_chunks;
+	unsigned int high_chunks;
+	bool asked;
+	bool lost;
+	atomic64_t failed;
+
+	raw_spinlock_t lock ____cacheline_aligned_in_smp;
+	struct list_head avail[PVIOMMU_CHUNK_ORDER_MAX + 1];
+	struct list_head full;
+	unsigned long *whole;
+	unsigned long free;
+	unsigned long used;
+	unsigned long high_water;
+	bool gone;
+	u64 locked;
+	u64 grants;
+	u64 grants_late;
+	u64 revokes;
+};
+
+/**
+ * struct pviommu_want - what an allocation asks for
+ * @npages: how many pages; contiguous, at least 1
+ * @order: alignment as a power of two of pages; at least that of @npages, but for
+ *	coherent memory that is larger than a chunk
+ * @dma_limit: highest DMA address that the device reaches
+ * @ahead: nobody waits for it
+ */
+struct pviommu_want {
+	unsigned long npages;
+	unsigned int order;
+	u64 dma_limit;
+	bool ahead;
+};
+
+/* How many chunks' worth of bookkeeping is kept for those who cannot allocate */
+#define PVIOMMU_SPARE_CHUNKS	4
+
+/**
+ * struct pviommu_window - the window
  * @space: its DMA addresses
- * @dma_last: the last of them
  * @phys: guest-physical address
  * @size: bytes
  * @virt: kernel virtual address, write-back
  * @pgmap: its struct pages
- * @cache: per-CPU layer
- * @depth: how many blocks of each order a CPU may hold
- * @begin: where they are in its cache
- * @lock: shared layer: @free, @used, @high_water
- * @free: free blocks of each order
- * @used: pages handed out by the shared layer
- * @high_water: the most there ever were
- * @full: allocations that failed
+ * @chunks: those that are granted; NULL for others
+ * @owner: the domains that have them, by id. Who holds the domain's lock may rely on
+ *	a chunk of its
+ * @lock: what follows. Taken inside domain.lock, or alone
+ * @free: bit by bit, chunks that nobody has
+ * @taken: how many are granted or about to be
+ * @limit: how many may be, as the host last said
+ * @domains: all domains with attached devices
+ * @nr_domains: how many
+ * @spare: bookkeeping for chunks to come
+ * @last_id: of the domain that was made last; host.lock
+ * @pressure: jiffies until which nobody begins to keep blocks
+ * @refused: somebody found no chunk, so look whether the limit has changed
  */
 struct pviommu_window {
 	struct pviommu_space space;
-	u64 dma_last;
 	phys_addr_t phys;
 	u64 size;
 	void *virt;
 	struct dev_pagemap pgmap;
-	struct pviommu_cache __percpu *cache;
-	u16 depth[PVIOMMU_CACHE_ORDERS];
-	u16 begin[PVIOMMU_CACHE_ORDERS];
+	struct pviommu_chunk **chunks;
+	u32 *owner;
 
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
-	struct pviommu_tree free[PVIOMMU_MAX_ORDER + 1];
-	unsigned long used;
-	unsigned long high_water;
-	atomic64_t full;
+	unsigned long *free;
+	unsigned long taken;
+	unsigned long limit;
+	struct list_head domains;
+	unsigned int nr_domains;
+	struct pviommu_chunk *spare[PVIOMMU_SPARE_CHUNKS];
+	u32 last_id;
+	unsigned long pressure;
+	bool refused;
 };
 
 /**
@@ -192,6 +289,34 @@ struct pviommu_channel {
 	struct pv_iommu_req *req;
 	unsigned int nr_unmaps;
 	u64 requests;
+};
+
+/**
+ * struct pviommu_call - a request that takes no list, and its answers
+ * @opcode: PV_IOMMU_OP_*
+ * @rid: PCI requester ID
+ * @flags: the request's flags
+ * @dma_addr: UNMAP, SYNC: start of the mapping
+ * @offset: SYNC: bytes from there
+ * @length: SYNC: bytes
+ * @domain: ATTACH, GRANT: the domain
+ * @first: GRANT: the first chunk
+ * @count: GRANT: how many
+ * @group: PROBE, answer: which devices cannot be told apart
+ * @offers: PROBE, answer: PV_IOMMU_PROBE_*
+ */
+struct pviommu_call {
+	u16 opcode;
+	u16 rid;
+	u32 flags;
+	u64 dma_addr;
+	u64 offset;
+	u64 length;
+	u32 domain;
+	u32 first;
+	u32 count;
+	u32 group;
+	u32 offers;
 };
 
 /**
@@ -231,6 +356,7 @@ struct pviommu_stats {
  * @arena: DMA addresses of the host's arena
  * @channel: per-CPU requests
  * @flush: bounds the age of queued unmaps
+ * @balance: has chunks granted ahead of need, and gives them back
  * @max_mapping: what dma_max_mapping_size() says, bytes
  * @lock: serialises attach and detach; @devices, @retired
  * @devices: attached devices
@@ -248,6 +374,7 @@ struct pviommu_host {
 	struct pviommu_space arena;
 	struct pviommu_channel __percpu *channel;
 	struct delayed_work flush;
+	struct delayed_work balance;
 	size_t max_mapping;
 	struct mutex lock;		/* attach and detach */
 	struct list_head devices;
@@ -259,6 +386,7 @@ struct pviommu_host {
 /**
  * struct pviommu_dev - an attached device
  * @host: the host device that serves it
+ * @domain: what it reaches
  * @dev: the device
  * @rid: its PCI requester ID
  * @node: in pviommu_host.devices, later in pviommu_gone
@@ -268,6 +396,7 @@ struct pviommu_host {
  */
 struct pviommu_dev {
 	struct pviommu_host *host;
+	struct pviommu_domain *domain;
 	struct device *dev;
 	u16 rid;
 	struct list_head node;
@@ -297,27 +426,50 @@ struct pviommu_channel *pviommu_req_begin(struct pviommu_host *host, u16 opcode,
 int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch);
 void pviommu_req_end(struct pviommu_channel *ch, unsigned long flags)
 	__releases(pviommu_channel);
-int pviommu_request(struct pviommu_host *host, u16 opcode, u16 rid,
-		    u32 req_flags, u64 dma_addr, u64 offset, u64 length);
+void pviommu_req_revoke(struct pviommu_channel *ch, u32 domain, u32 chunk);
+int pviommu_request(struct pviommu_host *host, struct pviommu_call *call);
 bool pviommu_queue_unmap(struct pviommu_host *host, u16 rid, u64 dma_addr);
 void pviommu_flush(struct pviommu_host *host);
 u64 pviommu_hypercalls(struct pviommu_host *host);
 
 /* window.c */
-int pviommu_space_init(struct pviommu_space *sp, u64 dma, u64 size);
+int pviommu_space_init(struct pviommu_space *sp, u64 dma, u64 size,
+		       unsigned int shift);
+int pviommu_space_populate(struct pviommu_space *sp);
 void pviommu_space_exit(struct pviommu_space *sp);
-int pviommu_window_init(struct pviommu_window *w);
-void pviommu_window_exit(struct pviommu_window *w);
-struct pviommu_slot *pviommu_window_alloc_exact(struct pviommu_window *w,
-						unsigned long npages,
-						unsigned int align_order,
-						u64 dma_limit);
-struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_window *w,
-					       unsigned int order);
-void pviommu_window_free_slow(struct pviommu_window *w, struct pviommu_slot *slot);
-unsigned long pviommu_window_parked(struct pviommu_window *w);
-size_t pviommu_window_metadata(struct pviommu_window *w);
-int pviommu_window_check(struct pviommu_window *w, char *why, size_t size);
+void pviommu_chunk_init(struct pviommu_chunk *c, unsigned int shift);
+void pviommu_chunk_add(struct pviommu_domain *d, struct pviommu_chunk *c);
+void pviommu_chunk_del(struct pviommu_domain *d, struct pviommu_chunk *c);
+struct pviommu_chunk *pviommu_chunk_of(struct pviommu_domain *d, unsigned long index);
+unsigned long pviommu_run_find(struct pviommu_space *sp, const unsigned long *set,
+			       unsigned long n, const struct pviommu_want *want);
+unsigned long pviommu_window_alloc_exact(struct pviommu_domain *d,
+					 const struct pviommu_want *want);
+unsigned long pviommu_window_alloc_slow(struct pviommu_domain *d,
+					unsigned int order);
+void pviommu_window_free_exact(struct pviommu_domain *d, unsigned long page,
+			       unsigned long npages);
+void pviommu_window_free_slow(struct pviommu_domain *d, unsigned long page,
+			      unsigned int order);
+bool pviommu_window_drain(struct pviommu_domain *d, bool idle_only);
+unsigned long pviommu_window_parked(struct pviommu_domain *d);
+int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size);
+
+/* domain.c */
+int pviommu_domains_init(struct pviommu_host *host);
+void pviommu_domains_stop(struct pviommu_host *host);
+void pviommu_domains_exit(struct pviommu_host *host);
+struct pviommu_domain *pviommu_domain_get(struct pviommu_host *host, u32 group);
+void pviommu_domain_put(struct pviommu_domain *d, bool lost);
+void pviommu_domain_shed(struct pviommu_domain *d);
+bool pviommu_domain_grow(struct pviommu_domain *d, const struct pviommu_want *want);
+void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *want);
+void pviommu_domain_low(struct pviommu_domain *d);
+void pviommu_domain_busy(struct pviommu_domain *d);
+unsigned int pviommu_domain_collect(struct pviommu_domain *d, u16 rid, u32 *pages,
+				    unsigned int max, unsigned long *pos);
+int pviommu_domains_regrant(struct pviommu_host *host);
+size_t pviommu_domains_metadata(struct pviommu_host *host);
 
 /* dma_ops.c */
 extern const struct dma_map_ops pviommu_window_ops;
@@ -360,39 +512,52 @@ static inline struct pviommu_dev *to_pviommu_dev(struct device *dev)
 }
 
 /**
+ * pviommu_slot_of - the slot of a page
+ * @sp: the space
+ * @page: one of its pages
+ *
+ * Return: the slot, or NULL when there is nothing.
+ */
+static inline struct pviommu_slot *pviommu_slot_of(struct pviommu_space *sp,
+						   unsigned long page)
+{
+	struct pviommu_slot *slots = READ_ONCE(sp->slots[page >> sp->shift]);
+
+	return likely(slots) ? &slots[page & (BIT(sp->shift) - 1)] : NULL;
+}
+
+/**
  * pviommu_slot_at - the slot of a DMA address's page
  * @sp: the space
  * @dma: DMA address, from a driver or the host: not trusted
  *
- * Return: the slot, or NULL when the address is outside the space.
+ * Return: the slot, or NULL when the address is outside the space, or in a chunk
+ * that nobody has.
  */
 static inline struct pviommu_slot *pviommu_slot_at(struct pviommu_space *sp,
 						   dma_addr_t dma)
 {
 	u64 offset = dma - sp->dma;
 
-	return likely(offset < sp->size) ? &sp->slots[offset >> PAGE_SHIFT] : NULL;
+	return likely(offset < sp->size) ? pviommu_slot_of(sp, offset >> PAGE_SHIFT) : NULL;
 }
 
-/* Where a slot's page is in the space, bytes from its start */
-static inline unsigned long pviommu_slot_offset(struct pviommu_space *sp,
-						struct pviommu_slot *slot)
+/* The page of a DMA address that is known to be in the space */
+static inline unsigned long pviommu_page_at(struct pviommu_space *sp, dma_addr_t dma)
 {
-	return (unsigned long)(slot - sp->slots) << PAGE_SHIFT;
+	return (dma - sp->dma) >> PAGE_SHIFT;
 }
 
-/* DMA address of the start of a slot's page */
-static inline dma_addr_t pviommu_slot_dma(struct pviommu_space *sp,
-					  struct pviommu_slot *slot)
+/* DMA address of a page */
+static inline dma_addr_t pviommu_page_dma(struct pviommu_space *sp, unsigned long page)
 {
-	return sp->dma + pviommu_slot_offset(sp, slot);
+	return sp->dma + ((u64)page << PAGE_SHIFT);
 }
 
-/* Kernel address of the start of a slot's page; for the window's slots only */
-static inline void *pviommu_slot_virt(struct pviommu_window *w,
-				      struct pviommu_slot *slot)
+/* Kernel address of a page of the window */
+static inline void *pviommu_page_virt(struct pviommu_window *w, unsigned long page)
 {
-	return w->virt + pviommu_slot_offset(&w->space, slot);
+	return w->virt + (page << PAGE_SHIFT);
 }
 
 #endif /* _PVIOMMU_H */

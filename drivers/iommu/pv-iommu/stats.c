@@ -37,12 +37,73 @@ void pviommu_stats_sum(struct pviommu_dev *pd, struct pviommu_stats *sum)
 		pviommu_stats_add(sum, per_cpu_ptr(pd->stats, cpu));
 }
 
-static u64 pviommu_window_used(struct pviommu_window *w)
+static u64 pviommu_domain_used(struct pviommu_domain *d)
 {
-	unsigned long used = READ_ONCE(w->used);
-	unsigned long parked = pviommu_window_parked(w);
+	unsigned long used = READ_ONCE(d->used);
+	unsigned long parked = pviommu_window_parked(d);
 
 	return (u64)(used - min(used, parked)) << PAGE_SHIFT;
+}
+
+static u64 pviommu_chunks_bytes(struct pviommu_window *w, unsigned long nr)
+{
+	return (u64)nr << (w->space.shift + PAGE_SHIFT);
+}
+
+/**
+ * struct pviommu_totals - what the domains have together
+ * @used: bytes that drivers have
+ * @parked: bytes that are free, but in CPUs' caches
+ * @high_water: sum of the most that each ever had handed out, bytes
+ * @hits: blocks that came from CPUs' caches
+ * @misses: those that did not
+ * @failed: allocations that failed
+ * @locked: how often the shared layers' locks were taken
+ * @grants: chunks granted
+ * @late: requests for chunks from allocations that could not wait
+ * @revokes: chunks given back
+ */
+struct pviommu_totals {
+	u64 used;
+	u64 parked;
+	u64 high_water;
+	u64 hits;
+	u64 misses;
+	u64 failed;
+	u64 locked;
+	u64 grants;
+	u64 late;
+	u64 revokes;
+};
+
+static void pviommu_domain_add(struct pviommu_domain *d, struct pviommu_totals *t)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		t->hits += READ_ONCE(per_cpu_ptr(d->cache, cpu)->hits);
+		t->misses += READ_ONCE(per_cpu_ptr(d->cache, cpu)->misses);
+	}
+	t->used += pviommu_domain_used(d);
+	t->parked += (u64)pviommu_window_parked(d) << PAGE_SHIFT;
+	t->high_water += (u64)READ_ONCE(d->high_water) << PAGE_SHIFT;
+	t->failed += atomic64_read(&d->failed);
+	t->locked += READ_ONCE(d->locked);
+	t->grants += READ_ONCE(d->grants);
+	t->late += READ_ONCE(d->grants_late);
+	t->revokes += READ_ONCE(d->revokes);
+}
+
+static struct pviommu_totals pviommu_total(struct pviommu_host *host)
+{
+	struct pviommu_totals t = { };
+	struct pviommu_domain *d;
+
+	mutex_lock(&host->lock);
+	list_for_each_entry(d, &host->window.domains, node)
+		pviommu_domain_add(d, &t);
+	mutex_unlock(&host->lock);
+	return t;
 }
 
 /* ---- sysfs: the host device ---- */
@@ -62,9 +123,15 @@ static ssize_t name##_show(struct device *dev, struct device_attribute *attr,	\
 static DEVICE_ATTR_RO(name)
 
 PVIOMMU_HOST_ATTR(window_size, pviommu_host->window.size);
-PVIOMMU_HOST_ATTR(window_used, pviommu_window_used(&pviommu_host->window));
-PVIOMMU_HOST_ATTR(window_high_water,
-		  (u64)READ_ONCE(pviommu_host->window.high_water) << PAGE_SHIFT);
+PVIOMMU_HOST_ATTR(window_used, pviommu_total(pviommu_host).used);
+PVIOMMU_HOST_ATTR(window_high_water, pviommu_total(pviommu_host).high_water);
+PVIOMMU_HOST_ATTR(window_granted,
+		  pviommu_chunks_bytes(&pviommu_host->window,
+				       READ_ONCE(pviommu_host->window.taken)));
+PVIOMMU_HOST_ATTR(window_limit,
+		  pviommu_chunks_bytes(&pviommu_host->window,
+				       READ_ONCE(pviommu_host->window.limit)));
+PVIOMMU_HOST_ATTR(chunk_size, pviommu_chunks_bytes(&pviommu_host->window, 1));
 PVIOMMU_HOST_ATTR(hypercalls, pviommu_hypercalls(pviommu_host));
 PVIOMMU_HOST_ATTR(refused_dmas, pviommu_read64(pviommu_host, PV_IOMMU_REG_FAULT_COUNT));
 PVIOMMU_HOST_ATTR(features, pviommu_host->features);
@@ -74,6 +141,9 @@ static struct attribute *pviommu_host_attrs[] = {
 	&dev_attr_window_size.attr,
 	&dev_attr_window_used.attr,
 	&dev_attr_window_high_water.attr,
+	&dev_attr_window_granted.attr,
+	&dev_attr_window_limit.attr,
+	&dev_attr_chunk_size.attr,
 	&dev_attr_hypercalls.attr,
 	&dev_attr_refused_dmas.attr,
 	&dev_attr_features.attr,
@@ -136,6 +206,36 @@ PVIOMMU_STAT_ATTR(hypercalls);
 PVIOMMU_STAT_ATTR(hypercalls_map);
 PVIOMMU_STAT_ATTR(hypercalls_unmap);
 
+/* What is said of the device's domain; zero where it is not attached any more */
+#define PVIOMMU_DOMAIN_ATTR(name, value)					\
+static ssize_t name##_show(struct device *dev, struct device_attribute *attr,	\
+			   char *buf)						\
+{										\
+	struct pviommu_domain *d = NULL;					\
+	struct pviommu_dev *pd;							\
+	u64 val = 0;								\
+										\
+	mutex_lock(&pviommu_host->lock);					\
+	pd = to_pviommu_dev(dev);						\
+	if (pd)									\
+		d = pd->domain;							\
+	if (d)									\
+		val = (value);							\
+	mutex_unlock(&pviommu_host->lock);					\
+	return sysfs_emit(buf, "%llu\n", val);					\
+}										\
+static DEVICE_ATTR_RO(name)
+
+PVIOMMU_DOMAIN_ATTR(domain, d->id);
+PVIOMMU_DOMAIN_ATTR(domain_granted,
+		    pviommu_chunks_bytes(&d->host->window, READ_ONCE(d->nr_chunks)));
+PVIOMMU_DOMAIN_ATTR(domain_granted_max,
+		    pviommu_chunks_bytes(&d->host->window, READ_ONCE(d->high_chunks)));
+PVIOMMU_DOMAIN_ATTR(domain_used, pviommu_domain_used(d));
+PVIOMMU_DOMAIN_ATTR(domain_grants, READ_ONCE(d->grants));
+PVIOMMU_DOMAIN_ATTR(domain_grants_late, READ_ONCE(d->grants_late));
+PVIOMMU_DOMAIN_ATTR(domain_revokes, READ_ONCE(d->revokes));
+
 static struct attribute *pviommu_dev_attrs[] = {
 	&dev_attr_mode.attr,
 	&pviommu_attr_maps.attr.attr,
@@ -147,6 +247,13 @@ static struct attribute *pviommu_dev_attrs[] = {
 	&pviommu_attr_hypercalls.attr.attr,
 	&pviommu_attr_hypercalls_map.attr.attr,
 	&pviommu_attr_hypercalls_unmap.attr.attr,
+	&dev_attr_domain.attr,
+	&dev_attr_domain_granted.attr,
+	&dev_attr_domain_granted_max.attr,
+	&dev_attr_domain_used.attr,
+	&dev_attr_domain_grants.attr,
+	&dev_attr_domain_grants_late.attr,
+	&dev_attr_domain_revokes.attr,
 	NULL
 };
 
@@ -191,31 +298,62 @@ static int pviommu_devices_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(pviommu_devices);
 
+static int pviommu_domains_show(struct seq_file *m, void *unused)
+{
+	struct pviommu_host *host = m->private;
+	struct pviommu_domain *d;
+
+	seq_printf(m, "%-8s %-8s %8s %12s %12s %12s %12s %8s %8s %8s %8s\n", "domain",
+		   "group", "devices", "granted", "granted_max", "used", "parked",
+		   "grants", "late", "revokes", "failed");
+	mutex_lock(&host->lock);
+	list_for_each_entry(d, &host->window.domains, node) {
+		struct pviommu_totals t = { };
+
+		pviommu_domain_add(d, &t);
+		seq_printf(m, "%-8u %-8u %8u %12llu %12llu %12llu %12llu %8llu %8llu %8llu %8llu\n",
+			   d->id, d->group, d->nr_devices,
+			   pviommu_chunks_bytes(&host->window, READ_ONCE(d->nr_chunks)),
+			   pviommu_chunks_bytes(&host->window, READ_ONCE(d->high_chunks)),
+			   t.used, t.parked, t.grants, t.late, t.revokes, t.failed);
+	}
+	mutex_unlock(&host->lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(pviommu_domains);
+
 static int pviommu_window_show(struct seq_file *m, void *unused)
 {
 	struct pviommu_host *host = m->private;
+	struct pviommu_totals t = pviommu_total(host);
 	struct pviommu_window *w = &host->window;
-	u64 hits = 0, misses = 0;
-	unsigned int cpu;
+	size_t metadata;
 
-	for_each_possible_cpu(cpu) {
-		hits += READ_ONCE(per_cpu_ptr(w->cache, cpu)->hits);
-		misses += READ_ONCE(per_cpu_ptr(w->cache, cpu)->misses);
-	}
+	mutex_lock(&host->lock);
+	metadata = pviommu_domains_metadata(host);
+	mutex_unlock(&host->lock);
+
 	seq_printf(m, "mode %s\n", pviommu_mode_name(host->mode));
 	seq_printf(m, "phys %pap\n", &w->phys);
-	seq_printf(m, "dma %#lx\n", w->space.first << PAGE_SHIFT);
+	seq_printf(m, "dma %#llx\n", w->space.dma);
 	seq_printf(m, "size %llu\n", w->size);
-	seq_printf(m, "used %llu\n", pviommu_window_used(w));
-	seq_printf(m, "parked %llu\n", (u64)pviommu_window_parked(w) << PAGE_SHIFT);
-	seq_printf(m, "high_water %llu\n", (u64)READ_ONCE(w->high_water) << PAGE_SHIFT);
+	seq_printf(m, "chunk %llu\n", pviommu_chunks_bytes(w, 1));
+	seq_printf(m, "limit %llu\n", pviommu_chunks_bytes(w, READ_ONCE(w->limit)));
+	seq_printf(m, "granted %llu\n", pviommu_chunks_bytes(w, READ_ONCE(w->taken)));
+	seq_printf(m, "used %llu\n", t.used);
+	seq_printf(m, "parked %llu\n", t.parked);
+	seq_printf(m, "high_water %llu\n", t.high_water);
 	seq_printf(m, "max_mapping %zu\n", host->max_mapping);
-	seq_printf(m, "cache_hits %llu\n", hits);
-	seq_printf(m, "cache_misses %llu\n", misses);
-	seq_printf(m, "full %lld\n", (s64)atomic64_read(&w->full));
-	seq_printf(m, "metadata %zu\n", pviommu_window_metadata(w));
-	seq_printf(m, "arena_dma %#lx\n", host->arena.first << PAGE_SHIFT);
-	seq_printf(m, "arena_size %lu\n", (host->arena.end - host->arena.first) << PAGE_SHIFT);
+	seq_printf(m, "cache_hits %llu\n", t.hits);
+	seq_printf(m, "cache_misses %llu\n", t.misses);
+	seq_printf(m, "shared_locks %llu\n", t.locked);
+	seq_printf(m, "grants %llu\n", t.grants);
+	seq_printf(m, "grants_late %llu\n", t.late);
+	seq_printf(m, "revokes %llu\n", t.revokes);
+	seq_printf(m, "full %llu\n", t.failed);
+	seq_printf(m, "metadata %zu\n", metadata);
+	seq_printf(m, "arena_dma %#llx\n", host->arena.dma);
+	seq_printf(m, "arena_size %llu\n", host->arena.size);
 	seq_printf(m, "hypercalls %llu\n", pviommu_hypercalls(host));
 	return 0;
 }
@@ -224,10 +362,17 @@ DEFINE_SHOW_ATTRIBUTE(pviommu_window);
 static int pviommu_check_show(struct seq_file *m, void *unused)
 {
 	struct pviommu_host *host = m->private;
+	struct pviommu_domain *d;
 	char why[96];
-	int ret;
+	int ret = 0;
 
-	ret = pviommu_window_check(&host->window, why, sizeof(why));
+	mutex_lock(&host->lock);
+	list_for_each_entry(d, &host->window.domains, node) {
+		ret = pviommu_window_check(d, why, sizeof(why));
+		if (ret)
+			break;
+	}
+	mutex_unlock(&host->lock);
 	if (ret == -EUCLEAN)
 		seq_printf(m, "%s\n", why);
 	else if (!ret)
@@ -247,6 +392,7 @@ void pviommu_debugfs_init(struct pviommu_host *host)
 	pviommu_debugfs = debugfs_create_dir("pv_iommu", NULL);
 	debugfs_create_file("devices", 0400, pviommu_debugfs, host, &pviommu_devices_fops);
 	debugfs_create_file("window", 0400, pviommu_debugfs, host, &pviommu_window_fops);
+	debugfs_create_file("domains", 0400, pviommu_debugfs, host, &pviommu_domains_fops);
 	debugfs_create_file("check", 0400, pviommu_debugfs, host, &pviommu_check_fops);
 }
 

@@ -65,6 +65,35 @@ TRACE_EVENT(pviommu_fail,
 		  PVIOMMU_RID_ARG(__entry->rid), __entry->size, __entry->error)
 );
 
+DECLARE_EVENT_CLASS(pviommu_chunks,
+	TP_PROTO(u32 domain, unsigned long first, unsigned long count, int error),
+	TP_ARGS(domain, first, count, error),
+	TP_STRUCT__entry(
+		__field(u32, domain)
+		__field(unsigned long, first)
+		__field(unsigned long, count)
+		__field(int, error)
+	),
+	TP_fast_assign(
+		__entry->domain = domain;
+		__entry->first = first;
+		__entry->count = count;
+		__entry->error = error;
+	),
+	TP_printk("domain=%u first=%lu count=%lu error=%d", __entry->domain,
+		  __entry->first, __entry->count, __entry->error)
+);
+
+/* Chunks from @first on were granted to @domain, or refused */
+DEFINE_EVENT(pviommu_chunks, pviommu_grant,
+	TP_PROTO(u32 domain, unsigned long first, unsigned long count, int error),
+	TP_ARGS(domain, first, count, error));
+
+/* @count chunks were given back, the lowest of them @first */
+DEFINE_EVENT(pviommu_chunks, pviommu_revoke,
+	TP_PROTO(u32 domain, unsigned long first, unsigned long count, int error),
+	TP_ARGS(domain, first, count, error));
+
 /* One VM exit; @unmaps rode along */
 TRACE_EVENT(pviommu_request,
 	TP_PROTO(u16 opcode, u16 rid, unsigned int unmaps, u32 status),

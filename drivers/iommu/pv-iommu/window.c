@@ -1,404 +1,656 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * pv-iommu: the window's allocator
+ * pv-iommu: the allocator of a domain
  *
- * Two layers. The shared layer is a buddy system over DMA page numbers, so
- * that a block is aligned to its size as the device sees it and no block
- * crosses a segment boundary that is not smaller than itself. Its free blocks
- * are sets of bits that give their first and last member in constant time:
- * taking small blocks from one end and large ones from the other is what keeps
- * large ones to be had after any number of small ones.
+ * Three layers. At the bottom domain.c has chunks of the window granted and takes
+ * them back. The shared layer divides a chunk by a buddy system: a chunk is aligned
+ * to its size as the device sees it, so a block is too, and no block crosses a
+ * segment boundary that is not smaller than itself. Chunks are in lists by the
+ * largest block that is free in them, and a block comes from the first list that
+ * has it: small blocks fill the chunks that are of little other use, so that others
+ * become free as a whole and can go back. What is larger than a chunk is some chunks
+ * in a row.
  *
- * Above it each CPU keeps some free blocks of each size that streaming DMA
- * uses. In the steady state a map takes a block from there and an unmap puts
- * it back: no shared lock, no shared cache line. When the shared layer has
- * nothing left, the blocks that CPUs hold are called back before anybody is
- * told that the window is full.
+ * Above it each CPU keeps some free blocks of each size that streaming DMA uses. In
+ * the steady state a map takes a block from there and an unmap puts it back: no
+ * shared lock, no shared cache line. How many it keeps follows need: a CPU that
+ * runs out, or has too many, may keep twice as many from then on, up to a limit; one
+ * that is idle gives all back.
  *
- * Nothing here sleeps or allocates after init; everything may be called in any
- * context but NMI. All state is in the guest's own memory: a device that
- * scribbles over the window cannot harm it.
+ * When a domain has nothing, it asks for a chunk; when there is none to be had, what
+ * CPUs keep is called back, its own first. From then on, for a while, no CPU keeps
+ * anything: a block that is freed can be found by whoever looks next. So nobody is
+ * told that the window is full while there is room.
+ *
+ * Nothing here sleeps; everything may be called in any context but NMI, unless
+ * stated. All state is in the guest's own memory.
  */
+#include <linux/bitmap.h>
 #include <linux/bitops.h>
+#include <linux/jiffies.h>
 #include <linux/mm.h>
-#include <linux/pfn.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "pviommu.h"
 #include "window.h"
 
-static void pviommu_tree_set(struct pviommu_tree *t, unsigned long block)
+/* Blocks of each order that a CPU may keep, and where they are */
+static const u16 pviommu_cache_limit[PVIOMMU_CACHE_ORDERS] = {
+	256, 128, 64, 64, 64, 32, 16, 8, 4
+};
+
+const u16 pviommu_cache_begin[PVIOMMU_CACHE_ORDERS] = {
+	0, 256, 384, 448, 512, 576, 608, 624, 632
+};
+
+/* What a CPU may keep that had to ask: twice as many, and an eighth of the limit at least */
+static unsigned int pviommu_cache_grow(unsigned int depth, unsigned int order)
 {
-	unsigned long bit = block - t->first;
-	unsigned int l;
+	unsigned int limit = pviommu_cache_limit[order];
 
-	for (l = 0; l < t->nr_levels; l++) {
-		unsigned long *word = &t->level[l][bit / BITS_PER_LONG];
-		unsigned long old = *word;
-
-		*word = old | BIT(bit % BITS_PER_LONG);
-		if (old)
-			break;
-		bit /= BITS_PER_LONG;
-	}
+	return clamp(depth * 2, max(limit / 8, 2U), limit);
 }
 
-static void pviommu_tree_clear(struct pviommu_tree *t, unsigned long block)
+/* Caches do not take the last of these, which would have a chunk granted */
+static unsigned long pviommu_low_pages(struct pviommu_space *sp)
 {
-	unsigned long bit = block - t->first;
-	unsigned int l;
-
-	for (l = 0; l < t->nr_levels; l++) {
-		unsigned long *word = &t->level[l][bit / BITS_PER_LONG];
-
-		*word &= ~BIT(bit % BITS_PER_LONG);
-		if (*word)
-			break;
-		bit /= BITS_PER_LONG;
-	}
+	return BIT(sp->shift) / 8;
 }
 
-static bool pviommu_tree_test(struct pviommu_tree *t, unsigned long block)
+static bool pviommu_pressed(struct pviommu_window *w)
 {
-	unsigned long bit = block - t->first;
-
-	return t->level[0][bit / BITS_PER_LONG] & BIT(bit % BITS_PER_LONG);
+	return time_before(jiffies, READ_ONCE(w->pressure));
 }
 
-/* The first or the last member, or -1 */
-static long pviommu_tree_end(struct pviommu_tree *t, bool last)
+/* ---- blocks of a chunk; domain.lock is held ---- */
+
+/* Put it where its largest free block belongs */
+static void pviommu_chunk_file(struct pviommu_domain *d, struct pviommu_chunk *c)
 {
-	unsigned long bit = 0;
-	int l;
+	int o = d->host->window.space.shift;
 
-	for (l = t->nr_levels - 1; l >= 0; l--) {
-		unsigned long word = t->level[l][bit];
-
-		if (!word)
-			return -1;
-		bit = bit * BITS_PER_LONG + (last ? __fls(word) : __ffs(word));
-	}
-	return t->first + bit;
+	while (o >= 0 && !c->nr_free[o])
+		o--;
+	list_move(&c->node, o < 0 ? &d->full : &d->avail[o]);
 }
 
-static int pviommu_tree_init(struct pviommu_tree *t, struct pviommu_space *sp,
-			     unsigned int order)
+/* Bit of the block that begins at a page of the chunk */
+static unsigned int pviommu_chunk_bit(unsigned int shift, unsigned int page,
+				      unsigned int order)
 {
-	unsigned long bits, words = 0, *mem;
-	unsigned int l;
-
-	t->first = sp->first >> order;
-	bits = ((sp->end - 1) >> order) - t->first + 1;
-
-	for (l = 0, t->nr_levels = 0; !l || bits > 1; l++) {
-		if (l == PVIOMMU_TREE_LEVELS)
-			return -E2BIG;
-		bits = BITS_TO_LONGS(bits);
-		words += bits;
-		t->nr_levels++;
-	}
-
-	mem = kvcalloc(words, sizeof(long), GFP_KERNEL);
-	if (!mem)
-		return -ENOMEM;
-	t->nr_words = words;
-
-	bits = ((sp->end - 1) >> order) - t->first + 1;
-	for (l = 0; l < t->nr_levels; l++) {
-		t->level[l] = mem;
-		bits = BITS_TO_LONGS(bits);
-		mem += bits;
-	}
-	return 0;
+	return BIT(shift - order) + (page >> order);
 }
 
-/* Shared layer: take a block from between @start and @end; w->lock is held */
-static long pviommu_shared_take_from(struct pviommu_window *w, unsigned int order,
-				     unsigned long start, unsigned long end,
-				     bool low)
+static void pviommu_chunk_set(struct pviommu_chunk *c, unsigned int bit,
+			      unsigned int order)
 {
-	unsigned int o;
-	long block;
-
-	for (o = order; o <= PVIOMMU_MAX_ORDER; o++) {
-		unsigned long page;
-
-		block = pviommu_tree_end(&w->free[o], !low);
-		if (block < 0)
-			continue;
-		page = (unsigned long)block << o;
-		if (page < start || page + BIT(order) > end)
-			continue;
-
-		pviommu_tree_clear(&w->free[o], block);
-		while (o > order) {
-			unsigned long half = page + BIT(--o);
-
-			if (low) {
-				pviommu_tree_set(&w->free[o], half >> o);
-			} else {
-				pviommu_tree_set(&w->free[o], page >> o);
-				page = half;
-			}
-		}
-
-		w->used += BIT(order);
-		w->high_water = max(w->high_water, w->used);
-		return page;
-	}
-	return -1;
+	__set_bit(bit, c->free);
+	c->nr_free[order]++;
 }
 
-/*
- * Shared layer: take a block that ends below @end; w->lock is held. Unless it
- * has to be low, it is one that 24-bit devices do not reach, while there is
- * any: better to split a large block than to take the last small one of theirs.
+static void pviommu_chunk_clear(struct pviommu_chunk *c, unsigned int bit,
+				unsigned int order)
+{
+	__clear_bit(bit, c->free);
+	c->nr_free[order]--;
+}
+
+/* Take a block of a chunk that has one of that order or a larger one */
+static unsigned int pviommu_chunk_take(struct pviommu_chunk *c, unsigned int shift,
+				       unsigned int order)
+{
+	unsigned int o = order, bit;
+
+	while (!c->nr_free[o])
+		o++;
+	bit = find_next_bit(c->free, 2 << (shift - o), BIT(shift - o));
+	pviommu_chunk_clear(c, bit, o);
+	while (o > order) {
+		o--;
+		bit *= 2;
+		pviommu_chunk_set(c, bit + 1, o);
+	}
+	c->used += BIT(order);
+	return (bit - BIT(shift - order)) << order;
+}
+
+static void pviommu_chunk_put(struct pviommu_chunk *c, unsigned int shift,
+			      unsigned int page, unsigned int order)
+{
+	unsigned int bit = pviommu_chunk_bit(shift, page, order);
+
+	c->used -= BIT(order);
+	while (order < shift && test_bit(bit ^ 1, c->free)) {
+		pviommu_chunk_clear(c, bit ^ 1, order);
+		bit /= 2;
+		order++;
+	}
+	pviommu_chunk_set(c, bit, order);
+}
+
+/**
+ * pviommu_chunk_init - all of a chunk is free
+ * @c: the chunk, which is in no list
+ * @shift: its pages, as a power of two
  */
-static long pviommu_shared_take(struct pviommu_window *w, unsigned int order,
-				unsigned long end, bool low)
+void pviommu_chunk_init(struct pviommu_chunk *c, unsigned int shift)
 {
-	long page = -1;
-
-	lockdep_assert_held(&w->lock);
-
-	if (!low)
-		page = pviommu_shared_take_from(w, order, PHYS_PFN(SZ_16M), end, low);
-	if (page < 0)
-		page = pviommu_shared_take_from(w, order, 0, end, low);
-	return page;
+	bitmap_zero(c->free, 2 << PVIOMMU_CHUNK_ORDER_MAX);
+	memset(c->nr_free, 0, sizeof(c->nr_free));
+	pviommu_chunk_set(c, 1, shift);
+	c->used = 0;
+	c->run = 0;
+	c->head = c->index;
+	c->since = jiffies;
 }
 
-/* Shared layer: give a block back; w->lock is held */
-static void pviommu_shared_put(struct pviommu_window *w, unsigned long page,
+/* ---- the shared layer; domain.lock is held ---- */
+
+/* It is all free again: domain.c may give it back */
+static void pviommu_chunk_whole(struct pviommu_domain *d, struct pviommu_chunk *c)
+{
+	c->since = jiffies;
+	__set_bit(c->index, d->whole);
+}
+
+static void pviommu_shared_used(struct pviommu_domain *d, unsigned long npages)
+{
+	d->free -= npages;
+	d->used += npages;
+	d->high_water = max(d->high_water, d->used);
+}
+
+static bool pviommu_chunk_reached(struct pviommu_space *sp, unsigned long index,
+				  u64 dma_limit)
+{
+	return pviommu_page_dma(sp, (index + 1) << sp->shift) - 1 <= dma_limit;
+}
+
+static unsigned long pviommu_shared_take(struct pviommu_domain *d, unsigned int order,
+					 u64 dma_limit)
+{
+	struct pviommu_space *sp = &d->host->window.space;
+	struct pviommu_chunk *c;
+	unsigned int o, page;
+
+	lockdep_assert_held(&d->lock);
+	for (o = order; o <= sp->shift; o++) {
+		list_for_each_entry(c, &d->avail[o], node) {
+			if (!pviommu_chunk_reached(sp, c->index, dma_limit))
+				continue;
+			page = pviommu_chunk_take(c, sp->shift, order);
+			__clear_bit(c->index, d->whole);
+			pviommu_chunk_file(d, c);
+			pviommu_shared_used(d, BIT(order));
+			return ((unsigned long)c->index << sp->shift) + page;
+		}
+	}
+	return PVIOMMU_NO_PAGE;
+}
+
+static void pviommu_shared_put(struct pviommu_domain *d, unsigned long page,
 			       unsigned int order)
 {
-	struct pviommu_space *sp = &w->space;
+	struct pviommu_window *w = &d->host->window;
+	unsigned int shift = w->space.shift;
+	struct pviommu_chunk *c = w->chunks[page >> shift];
 
-	lockdep_assert_held(&w->lock);
-	w->used -= BIT(order);
-
-	for (; order < PVIOMMU_MAX_ORDER; order++) {
-		unsigned long buddy = page ^ BIT(order);
-
-		if (buddy < sp->first || buddy + BIT(order) > sp->end ||
-		    !pviommu_tree_test(&w->free[order], buddy >> order))
-			break;
-		pviommu_tree_clear(&w->free[order], buddy >> order);
-		page &= ~BIT(order);
-	}
-	pviommu_tree_set(&w->free[order], page >> order);
+	lockdep_assert_held(&d->lock);
+	d->used -= BIT(order);
+	d->free += BIT(order);
+	pviommu_chunk_put(c, shift, page & (BIT(shift) - 1), order);
+	pviommu_chunk_file(d, c);
+	if (!c->used)
+		pviommu_chunk_whole(d, c);
 }
 
-/* Shared layer: give back any number of pages; w->lock is held */
-static void pviommu_shared_put_range(struct pviommu_window *w,
-				     unsigned long page, unsigned long npages)
+/* Any number of pages of one chunk */
+static void pviommu_shared_put_range(struct pviommu_domain *d, unsigned long page,
+				     unsigned long npages)
 {
 	while (npages) {
-		unsigned int order = min_t(unsigned int, __fls(npages),
-					   PVIOMMU_MAX_ORDER);
+		unsigned int order = __fls(npages);
 
 		if (page)
 			order = min_t(unsigned int, order, __ffs(page));
-		pviommu_shared_put(w, page, order);
+		pviommu_shared_put(d, page, order);
 		page += BIT(order);
 		npages -= BIT(order);
 	}
 }
 
-/* What the shared layer hands out may hold anything */
-static struct pviommu_slot *pviommu_fresh(struct pviommu_window *w,
-					  unsigned long page, unsigned int order)
+/* Some chunks in a row, all free: the block's first page */
+static unsigned long pviommu_shared_take_run(struct pviommu_domain *d,
+					     const struct pviommu_want *want)
 {
-	struct pviommu_slot *slot = &w->space.slots[page - w->space.first];
+	struct pviommu_window *w = &d->host->window;
+	struct pviommu_space *sp = &w->space;
+	unsigned long n = DIV_ROUND_UP(want->npages, BIT(sp->shift)), i;
+	unsigned long first = pviommu_run_find(sp, d->whole, n, want);
 
-	slot->order = order;
-	slot->npages = 0;
-	slot->dirty_start = 0;
-	slot->dirty_end = PAGE_SIZE << order;
-	return slot;
+	lockdep_assert_held(&d->lock);
+	if (first == PVIOMMU_NO_PAGE)
+		return PVIOMMU_NO_PAGE;
+
+	for (i = first; i < first + n; i++) {
+		struct pviommu_chunk *c = w->chunks[i];
+
+		pviommu_chunk_clear(c, 1, sp->shift);
+		c->used = BIT(sp->shift);
+		c->head = first;
+		pviommu_chunk_file(d, c);
+	}
+	w->chunks[first]->run = n;
+	bitmap_clear(d->whole, first, n);
+	pviommu_shared_used(d, n << sp->shift);
+	return first << sp->shift;
 }
 
-/* Call back the free blocks that CPUs hold. @w->lock is not held. */
-static void pviommu_reclaim(struct pviommu_window *w)
+static void pviommu_shared_put_run(struct pviommu_domain *d, struct pviommu_chunk *c)
 {
-	unsigned long flags;
-	unsigned int cpu, o;
+	struct pviommu_window *w = &d->host->window;
+	unsigned long i, n = c->run, first = c->index;
 
-	for_each_possible_cpu(cpu) {
-		struct pviommu_cache *c = per_cpu_ptr(w->cache, cpu);
-
-		local_irq_save(flags);
-		pviommu_cache_lock(c);
-		raw_spin_lock(&w->lock);
-		for (o = 0; o < PVIOMMU_CACHE_ORDERS; o++)
-			while (c->nr[o])
-				pviommu_shared_put(w, w->space.first +
-						   c->block[w->begin[o] + --c->nr[o]], o);
-		raw_spin_unlock(&w->lock);
-		pviommu_cache_unlock(c);
-		local_irq_restore(flags);
+	d->used -= n << w->space.shift;
+	d->free += n << w->space.shift;
+	for (i = first; i < first + n; i++) {
+		c = w->chunks[i];
+		pviommu_chunk_init(c, w->space.shift);
+		pviommu_chunk_file(d, c);
+		pviommu_chunk_whole(d, c);
 	}
 }
 
-/* First page beyond what a device reaches */
-static unsigned long pviommu_window_reach(struct pviommu_window *w, u64 dma_limit)
+/**
+ * pviommu_run_find - find chunks in a row
+ * @sp: the window's space
+ * @set: the chunks that may be taken, bit by bit
+ * @n: how many
+ * @want: their alignment, and what the device reaches
+ *
+ * Return: the first chunk of the highest such row, so that low addresses are left
+ * to devices that reach no others; or PVIOMMU_NO_PAGE.
+ */
+unsigned long pviommu_run_find(struct pviommu_space *sp, const unsigned long *set,
+			       unsigned long n, const struct pviommu_want *want)
 {
-	if (dma_limit >= w->dma_last)
-		return w->space.end;
-	return (dma_limit + 1) >> PAGE_SHIFT;
+	unsigned long align = want->order > sp->shift ? BIT(want->order - sp->shift) : 1;
+	unsigned long base = sp->dma >> (PAGE_SHIFT + sp->shift);
+	unsigned long end = sp->nr_chunks, first, gap;
+
+	if (want->dma_limit < sp->dma + sp->size - 1) {
+		if (want->dma_limit < sp->dma)
+			return PVIOMMU_NO_PAGE;
+		end = (want->dma_limit - sp->dma + 1) >> (PAGE_SHIFT + sp->shift);
+	}
+
+	while (end >= n) {
+		first = find_last_bit(set, end);
+		if (first >= end)
+			break;
+		end = first + 1;
+		if (end < n)
+			break;
+		/* Where the row would begin, in DMA address space a multiple of align */
+		first = end - n;
+		if ((base + first) & (align - 1)) {
+			unsigned long down = (base + first) & (align - 1);
+
+			if (down > first)
+				break;
+			first -= down;
+		}
+		gap = find_next_zero_bit(set, first + n, first);
+		if (gap >= first + n)
+			return first;
+		/* No row has the gap in it */
+		end = gap;
+	}
+	return PVIOMMU_NO_PAGE;
+}
+
+/**
+ * pviommu_chunk_of - a chunk, if a domain has it
+ * @d: the domain
+ * @index: the chunk
+ *
+ * Context: any but NMI; domain.lock is held, or nobody allocates.
+ * Return: the chunk, or NULL.
+ */
+struct pviommu_chunk *pviommu_chunk_of(struct pviommu_domain *d, unsigned long index)
+{
+	struct pviommu_window *w = &d->host->window;
+
+	return READ_ONCE(w->owner[index]) == d->id ? w->chunks[index] : NULL;
+}
+
+/* What the shared layer hands out may hold anything */
+static void pviommu_fresh(struct pviommu_domain *d, unsigned long page,
+			  unsigned int order, unsigned long npages)
+{
+	struct pviommu_slot *slot = pviommu_slot_of(&d->host->window.space, page);
+
+	slot->order = order;
+	slot->npages = npages;
+	slot->dirty_start = 0;
+	slot->dirty_end = PAGE_SIZE << order;
+}
+
+/**
+ * pviommu_chunk_add - a domain has chunks more
+ * @d: the domain
+ * @c: the first of them
+ *
+ * Context: any but NMI; domain.lock is held.
+ */
+void pviommu_chunk_add(struct pviommu_domain *d, struct pviommu_chunk *c)
+{
+	struct pviommu_window *w = &d->host->window;
+
+	lockdep_assert_held(&d->lock);
+	INIT_LIST_HEAD(&c->node);
+	pviommu_chunk_init(c, w->space.shift);
+	pviommu_chunk_file(d, c);
+	pviommu_chunk_whole(d, c);
+	d->free += BIT(w->space.shift);
+	w->chunks[c->index] = c;
+	WRITE_ONCE(w->owner[c->index], d->id);
+	WRITE_ONCE(w->space.slots[c->index], c->slots);
+}
+
+/**
+ * pviommu_chunk_del - a domain has a chunk less
+ * @d: the domain
+ * @c: a chunk of its, of which nothing is in use
+ *
+ * Context: any but NMI; domain.lock is held.
+ */
+void pviommu_chunk_del(struct pviommu_domain *d, struct pviommu_chunk *c)
+{
+	struct pviommu_window *w = &d->host->window;
+
+	lockdep_assert_held(&d->lock);
+	list_del(&c->node);
+	__clear_bit(c->index, d->whole);
+	d->free -= BIT(w->space.shift);
+	WRITE_ONCE(w->owner[c->index], 0);
+	w->chunks[c->index] = NULL;
+	WRITE_ONCE(w->space.slots[c->index], NULL);
+}
+
+/* ---- allocation ---- */
+
+static unsigned long pviommu_exact_try(struct pviommu_domain *d,
+				       const struct pviommu_want *want)
+{
+	struct pviommu_space *sp = &d->host->window.space;
+	bool run = want->order > sp->shift || want->npages > BIT(sp->shift);
+	unsigned long flags, page, low;
+
+	raw_spin_lock_irqsave(&d->lock, flags);
+	d->locked++;
+	page = run ? pviommu_shared_take_run(d, want) :
+		     pviommu_shared_take(d, want->order, want->dma_limit);
+	if (page != PVIOMMU_NO_PAGE) {
+		pviommu_fresh(d, page, run ? order_base_2(want->npages) : want->order,
+			      want->npages);
+		if (!run)
+			pviommu_shared_put_range(d, page + want->npages,
+						 BIT(want->order) - want->npages);
+	}
+	low = d->free;
+	raw_spin_unlock_irqrestore(&d->lock, flags);
+
+	if (low < pviommu_low_pages(sp))
+		pviommu_domain_low(d);
+	return page;
 }
 
 /**
  * pviommu_window_alloc_exact - take pages from the shared layer
- * @w: the window
- * @npages: how many; contiguous, at least 1
- * @align_order: alignment as a power of two of pages; the pages are aligned to
- *	the power of two that holds @npages in any case
- * @dma_limit: highest DMA address that the device reaches
+ * @d: the domain
+ * @want: how many, and where
  *
- * For what lives long, is large, or is for a device that reaches only a part
- * of the window. Costs @npages and no more. Takes the shared lock.
+ * For what lives long, is large, or is for a device that reaches only a part of the
+ * window. Costs the pages and no more, or whole chunks if it is more than one. Takes
+ * the shared lock.
  *
  * Context: any but NMI.
- * Return: the first page's slot, or NULL when there is no room: counted, and
- * not before the other CPUs' caches have been called back.
+ * Return: the first page, or PVIOMMU_NO_PAGE when there is no room: counted, and not
+ * before a chunk was asked for, and all that CPUs keep has been called back.
  */
-struct pviommu_slot *pviommu_window_alloc_exact(struct pviommu_window *w,
-						unsigned long npages,
-						unsigned int align_order,
-						u64 dma_limit)
+unsigned long pviommu_window_alloc_exact(struct pviommu_domain *d,
+					 const struct pviommu_want *want)
 {
-	unsigned long end = pviommu_window_reach(w, dma_limit);
-	unsigned int order = max_t(unsigned int, order_base_2(npages), align_order);
-	/*
-	 * Small blocks come from the top: low ones are kept for devices that
-	 * reach no others, and the rest of the window stays in one piece.
-	 */
-	bool low = end != w->space.end || order >= PVIOMMU_CACHE_ORDERS;
-	struct pviommu_slot *slot = NULL;
-	bool reclaimed = false;
-	unsigned long flags;
-	long page;
+	unsigned long page = pviommu_exact_try(d, want);
 
-	if (order > PVIOMMU_MAX_ORDER)
-		goto full;
-retry:
-	raw_spin_lock_irqsave(&w->lock, flags);
-	page = pviommu_shared_take(w, order, end, low);
-	if (page >= 0) {
-		slot = pviommu_fresh(w, page, order);
-		slot->npages = npages;
-		pviommu_shared_put_range(w, page + npages, BIT(order) - npages);
+	/* Another CPU may take what was granted for this one, but not for ever */
+	if (page == PVIOMMU_NO_PAGE && pviommu_domain_grow(d, want))
+		page = pviommu_exact_try(d, want);
+	if (page == PVIOMMU_NO_PAGE) {
+		/* First, so that no CPU takes what others have given back */
+		pviommu_domain_press(d, want);
+		pviommu_window_drain(d, false);
+		page = pviommu_exact_try(d, want);
 	}
-	raw_spin_unlock_irqrestore(&w->lock, flags);
-
-	if (slot)
-		return slot;
-	if (!reclaimed) {
-		pviommu_reclaim(w);
-		reclaimed = true;
-		goto retry;
+	if (page == PVIOMMU_NO_PAGE) {
+		pviommu_domain_grow(d, want);
+		page = pviommu_exact_try(d, want);
 	}
-full:
-	atomic64_inc(&w->full);
-	return NULL;
+	if (page == PVIOMMU_NO_PAGE)
+		atomic64_inc(&d->failed);
+	return page;
 }
 
 /**
  * pviommu_window_alloc_slow - take a block when this CPU's cache has none
- * @w: the window
+ * @d: the domain
  * @order: its size, below PVIOMMU_CACHE_ORDERS
  *
- * Fills half of the cache on the way.
+ * Lets the CPU keep more, and takes some for it on the way.
  *
  * Context: any but NMI.
- * Return: the first page's slot, or NULL when the window is full.
+ * Return: the first page, or PVIOMMU_NO_PAGE when the window is full.
  */
-struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_window *w,
-					       unsigned int order)
+unsigned long pviommu_window_alloc_slow(struct pviommu_domain *d, unsigned int order)
 {
-	struct pviommu_slot *slot = NULL;
-	unsigned int want = w->depth[order] / 2;
+	const struct pviommu_want want = {
+		.npages = BIT(order), .order = order, .dma_limit = U64_MAX,
+	};
+	struct pviommu_window *w = &d->host->window;
+	unsigned long page = PVIOMMU_NO_PAGE, flags, left;
+	unsigned int nr = 1;
 	struct pviommu_cache *c;
-	unsigned long flags;
-	long page;
 
-	if (!want)
-		return pviommu_window_alloc_exact(w, BIT(order), order, U64_MAX);
+	if (order <= w->space.shift) {
+		local_irq_save(flags);
+		c = this_cpu_ptr(d->cache);
+		pviommu_cache_lock(c);
+		c->misses++;
+		if (!pviommu_pressed(w)) {
+			c->depth[order] = pviommu_cache_grow(c->depth[order], order);
+			nr = c->depth[order] / 2;
+		}
+		raw_spin_lock(&d->lock);
+		d->locked++;
+		page = pviommu_shared_take(d, order, U64_MAX);
+		if (page != PVIOMMU_NO_PAGE)
+			pviommu_fresh(d, page, order, 0);
+		/* Only what is in nobody's way: not the last of the domain's */
+		while (page != PVIOMMU_NO_PAGE && --nr && c->nr[order] < c->depth[order] &&
+		       d->free >= pviommu_low_pages(&w->space) + BIT(order)) {
+			unsigned long more = pviommu_shared_take(d, order, U64_MAX);
 
-	local_irq_save(flags);
-	c = this_cpu_ptr(w->cache);
-	pviommu_cache_lock(c);
-	c->misses++;
-	raw_spin_lock(&w->lock);
-	while (want-- && c->nr[order] < w->depth[order]) {
-		page = pviommu_shared_take(w, order, w->space.end, false);
-		if (page < 0)
-			break;
-		if (slot)
-			c->block[w->begin[order] + c->nr[order]++] =
-				slot - w->space.slots;
-		slot = pviommu_fresh(w, page, order);
+			if (more == PVIOMMU_NO_PAGE)
+				break;
+			pviommu_fresh(d, more, order, 0);
+			c->block[pviommu_cache_begin[order] + c->nr[order]++] = more;
+		}
+		left = d->free;
+		raw_spin_unlock(&d->lock);
+		pviommu_cache_unlock(c);
+		local_irq_restore(flags);
+
+		if (left < pviommu_low_pages(&w->space))
+			pviommu_domain_low(d);
+		pviommu_domain_busy(d);
 	}
-	raw_spin_unlock(&w->lock);
-	pviommu_cache_unlock(c);
-	local_irq_restore(flags);
 
-	return slot ?: pviommu_window_alloc_exact(w, BIT(order), order, U64_MAX);
+	if (page == PVIOMMU_NO_PAGE) {
+		page = pviommu_window_alloc_exact(d, &want);
+		/* A block like others: a cache may take it */
+		if (page != PVIOMMU_NO_PAGE && order <= w->space.shift)
+			pviommu_slot_of(&w->space, page)->npages = 0;
+	}
+	return page;
 }
 
 /**
- * pviommu_window_free_slow - give a block back that this CPU's cache won't take
- * @w: the window
- * @slot: the block; its state is FREE already
+ * pviommu_window_free_exact - give pages back that no cache takes
+ * @d: the domain
+ * @page: the first page; its slot is FREE already
+ * @npages: how many
  *
- * Because it came from the shared layer, or because the cache is full: then
- * half of it goes, those that have not been used for longest.
+ * Context: any but NMI. The domain may be gone afterwards, if it had no device any
+ * more.
+ */
+void pviommu_window_free_exact(struct pviommu_domain *d, unsigned long page,
+			       unsigned long npages)
+{
+	struct pviommu_window *w = &d->host->window;
+	struct pviommu_chunk *c = w->chunks[page >> w->space.shift];
+	unsigned long flags;
+	bool gone;
+
+	raw_spin_lock_irqsave(&d->lock, flags);
+	d->locked++;
+	if (c->run)
+		pviommu_shared_put_run(d, c);
+	else
+		pviommu_shared_put_range(d, page, npages);
+	gone = d->gone;
+	if (unlikely(gone))
+		atomic_inc(&d->refs);
+	raw_spin_unlock_irqrestore(&d->lock, flags);
+
+	if (unlikely(gone))
+		pviommu_domain_shed(d);
+	else
+		pviommu_domain_busy(d);
+}
+
+/* The first @n blocks that a CPU keeps go back; both locks are held */
+static void pviommu_cache_flush(struct pviommu_domain *d, struct pviommu_cache *c,
+				unsigned int order, unsigned int n)
+{
+	u32 *block = &c->block[pviommu_cache_begin[order]];
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		pviommu_shared_put(d, block[i], order);
+	c->nr[order] -= n;
+	memmove(block, block + n, c->nr[order] * sizeof(*block));
+}
+
+/**
+ * pviommu_window_free_slow - give a block back when this CPU's cache is full
+ * @d: the domain
+ * @page: the block's first page; its slot is FREE already
+ * @order: its size
+ *
+ * Lets the CPU keep more, up to the limit. Then half of what it keeps goes, the
+ * blocks that have not been used for longest, for one round of the shared lock.
  *
  * Context: any but NMI.
  */
-void pviommu_window_free_slow(struct pviommu_window *w, struct pviommu_slot *slot)
+void pviommu_window_free_slow(struct pviommu_domain *d, unsigned long page,
+			      unsigned int order)
 {
-	unsigned long page = w->space.first + (slot - w->space.slots);
-	unsigned int order = slot->order, i, n;
+	struct pviommu_window *w = &d->host->window;
+	unsigned int limit = pviommu_cache_limit[order];
 	struct pviommu_cache *c;
 	unsigned long flags;
-	u32 *block;
 
 	local_irq_save(flags);
-	c = this_cpu_ptr(w->cache);
+	c = this_cpu_ptr(d->cache);
 	pviommu_cache_lock(c);
-	raw_spin_lock(&w->lock);
-	if (slot->npages) {
-		pviommu_shared_put_range(w, page, slot->npages);
+	if (pviommu_pressed(w) || c->depth[order] == limit) {
+		raw_spin_lock(&d->lock);
+		d->locked++;
+		if (c->depth[order] == limit)
+			pviommu_cache_flush(d, c, order, (c->nr[order] + 1) / 2);
+		pviommu_shared_put(d, page, order);
+		raw_spin_unlock(&d->lock);
 	} else {
-		block = &c->block[w->begin[order]];
-		n = (c->nr[order] + 1) / 2;
-		for (i = 0; i < n; i++)
-			pviommu_shared_put(w, w->space.first + block[i], order);
-		c->nr[order] -= n;
-		memmove(block, block + n, c->nr[order] * sizeof(*block));
-		pviommu_shared_put(w, page, order);
+		c->depth[order] = pviommu_cache_grow(c->depth[order], order);
+		c->block[pviommu_cache_begin[order] + c->nr[order]++] = page;
 	}
-	raw_spin_unlock(&w->lock);
 	pviommu_cache_unlock(c);
 	local_irq_restore(flags);
+	pviommu_domain_busy(d);
+}
+
+/**
+ * pviommu_window_drain - call back the free blocks that CPUs keep
+ * @d: the domain
+ * @idle_only: only from CPUs that have taken none since the last such call
+ *
+ * The others keep none until the pressure is over. IRQs are off for one CPU's blocks at
+ * a time.
+ *
+ * Context: any but NMI.
+ * Return: whether there were any.
+ */
+bool pviommu_window_drain(struct pviommu_domain *d, bool idle_only)
+{
+	unsigned long flags;
+	unsigned int cpu, o;
+	bool any = false;
+
+	for_each_possible_cpu(cpu) {
+		struct pviommu_cache *c = per_cpu_ptr(d->cache, cpu);
+		unsigned int nr = 0;
+		u64 seen;
+
+		for (o = 0; o < PVIOMMU_CACHE_ORDERS; o++)
+			nr += READ_ONCE(c->nr[o]) + (idle_only ? 0 : READ_ONCE(c->depth[o]));
+		if (!nr)
+			continue;
+
+		local_irq_save(flags);
+		pviommu_cache_lock(c);
+		seen = c->hits + c->misses;
+		if (idle_only && seen != c->seen) {
+			c->seen = seen;
+		} else {
+			raw_spin_lock(&d->lock);
+			for (o = 0; o < PVIOMMU_CACHE_ORDERS; o++) {
+				any |= c->nr[o];
+				pviommu_cache_flush(d, c, o, c->nr[o]);
+				c->depth[o] = idle_only ? c->depth[o] / 2 : 0;
+			}
+			raw_spin_unlock(&d->lock);
+		}
+		pviommu_cache_unlock(c);
+		local_irq_restore(flags);
+	}
+	return any;
 }
 
 /**
  * pviommu_window_parked - pages that are free, but in CPUs' caches
- * @w: the window
+ * @d: the domain
  *
  * Return: how many; a snapshot.
  */
-unsigned long pviommu_window_parked(struct pviommu_window *w)
+unsigned long pviommu_window_parked(struct pviommu_domain *d)
 {
 	unsigned long pages = 0;
 	unsigned int cpu, o;
 
 	for_each_possible_cpu(cpu) {
-		struct pviommu_cache *c = per_cpu_ptr(w->cache, cpu);
+		struct pviommu_cache *c = per_cpu_ptr(d->cache, cpu);
 
 		for (o = 0; o < PVIOMMU_CACHE_ORDERS; o++)
 			pages += (unsigned long)READ_ONCE(c->nr[o]) << o;
@@ -406,182 +658,143 @@ unsigned long pviommu_window_parked(struct pviommu_window *w)
 	return pages;
 }
 
-/**
- * pviommu_window_metadata - what the window costs in the guest's own memory
- * @w: the window
- *
- * Return: bytes, without the struct pages that any memory has.
- */
-size_t pviommu_window_metadata(struct pviommu_window *w)
+/* ---- is every page accounted for exactly once? ---- */
+
+/* A chunk that is divided: free blocks and mapped ones, side by side */
+static const char *pviommu_check_chunk(struct pviommu_chunk *c, unsigned int shift,
+				       unsigned long *seen)
 {
-	struct pviommu_space *sp = &w->space;
-	size_t bytes = (sp->end - sp->first) * sizeof(*sp->slots);
-	unsigned int o;
+	unsigned int o, i, n, used = 0, bit;
 
-	for (o = 0; o <= PVIOMMU_MAX_ORDER; o++)
-		bytes += w->free[o].nr_words * sizeof(long);
-	return bytes + num_possible_cpus() * sizeof(*w->cache);
-}
-
-static int pviommu_check_mark(unsigned long *seen, struct pviommu_space *sp,
-			      unsigned long page, unsigned long npages)
-{
-	if (page < sp->first || page + npages > sp->end)
-		return -ERANGE;
-	if (find_next_bit(seen, page - sp->first + npages, page - sp->first) <
-	    page - sp->first + npages)
-		return -EEXIST;
-	bitmap_set(seen, page - sp->first, npages);
-	return 0;
-}
-
-/**
- * pviommu_window_check - is every page accounted for exactly once?
- * @w: the window
- * @why: what is wrong, if anything is
- * @size: of @why, bytes
- *
- * Holds the shared lock for as long as it takes. Meant for a window at rest:
- * with traffic, blocks are on their way between CPUs and their owners, and a
- * page may be reported as lost that is not.
- *
- * Context: process; sleeps.
- * Return: 0, -ENOMEM, or -EUCLEAN with @why.
- */
-int pviommu_window_check(struct pviommu_window *w, char *why, size_t size)
-{
-	struct pviommu_space *sp = &w->space;
-	unsigned long npages = sp->end - sp->first, i, used = 0, *seen;
-	int o, ret = 0;
-
-	seen = bitmap_zalloc(npages, GFP_KERNEL);
-	if (!seen)
-		return -ENOMEM;
-
-	pviommu_reclaim(w);
-	raw_spin_lock_irq(&w->lock);
-	for (o = 0; o <= PVIOMMU_MAX_ORDER && !ret; o++) {
-		unsigned long b, last = (sp->end - 1) >> o;
-
-		for (b = w->free[o].first; b <= last && !ret; b++) {
-			if (!pviommu_tree_test(&w->free[o], b))
+	bitmap_zero(seen, BIT(shift));
+	for (o = 0; o <= shift; o++) {
+		for (n = 0, bit = BIT(shift - o); bit < 2 << (shift - o); bit++) {
+			if (!test_bit(bit, c->free))
 				continue;
-			ret = pviommu_check_mark(seen, sp, b << o, BIT(o));
-			if (ret)
-				snprintf(why, size, "free block %#lx order %d: %d",
-					 b << o, o, ret);
+			i = (bit - BIT(shift - o)) << o;
+			if (find_next_bit(seen, i + BIT(o), i) < i + BIT(o))
+				return "free twice";
+			bitmap_set(seen, i, BIT(o));
+			n++;
 		}
+		if (n != c->nr_free[o])
+			return "miscounted";
 	}
-	for (i = 0; i < npages && !ret; i++) {
-		struct pviommu_slot *slot = &sp->slots[i];
-		unsigned long n = slot->npages ?: BIT(slot->order);
+	for (i = 0; i < BIT(shift); i++) {
+		struct pviommu_slot *slot = &c->slots[i];
 
 		if (slot->state == PVIOMMU_SLOT_FREE)
 			continue;
+		n = slot->npages ?: BIT(slot->order);
+		if (i + n > BIT(shift) || find_next_bit(seen, i + n, i) < i + n)
+			return "mapped and free";
+		bitmap_set(seen, i, n);
 		used += n;
-		ret = pviommu_check_mark(seen, sp, sp->first + i, n);
-		if (ret)
-			snprintf(why, size, "mapped block %#lx, %lu pages: %d",
-				 sp->first + i, n, ret);
 	}
-	if (!ret && used != w->used) {
-		snprintf(why, size, "%lu pages are mapped, %lu handed out",
-			 used, w->used);
-		ret = -EUCLEAN;
-	}
-	if (!ret && !bitmap_full(seen, npages)) {
-		snprintf(why, size, "page %#lx is lost",
-			 sp->first + find_first_zero_bit(seen, npages));
-		ret = -EUCLEAN;
-	}
-	raw_spin_unlock_irq(&w->lock);
-	bitmap_free(seen);
-	return ret ? -EUCLEAN : 0;
+	if (used != c->used)
+		return "mapped pages do not add up";
+	return bitmap_full(seen, BIT(shift)) ? NULL : "a page is lost";
 }
+
+/**
+ * pviommu_window_check - is every page of a domain accounted for exactly once?
+ * @d: the domain
+ * @why: what is wrong, if anything is
+ * @size: of @why, bytes
+ *
+ * Holds the shared lock for one chunk at a time. Meant for a domain at rest: with
+ * traffic, blocks are on their way between CPUs and their owners, and a page may be
+ * reported as lost that is not.
+ *
+ * Context: process; sleeps. host.lock is held.
+ * Return: 0, -ENOMEM, or -EUCLEAN with @why.
+ */
+int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size)
+{
+	struct pviommu_window *w = &d->host->window;
+	unsigned long i, used = 0, left = 0, *seen;
+	const char *wrong = NULL;
+
+	seen = bitmap_zalloc(BIT(w->space.shift), GFP_KERNEL);
+	if (!seen)
+		return -ENOMEM;
+
+	pviommu_window_drain(d, false);
+	for (i = 0; i < w->space.nr_chunks && !wrong; i++) {
+		struct pviommu_chunk *c;
+
+		raw_spin_lock_irq(&d->lock);
+		c = pviommu_chunk_of(d, i);
+		if (c) {
+			used += c->used;
+			left += BIT(w->space.shift) - c->used;
+			if (!w->chunks[c->head]->run)
+				wrong = pviommu_check_chunk(c, w->space.shift, seen);
+			if (test_bit(i, d->whole) != (c->used == 0))
+				wrong = "not known to be free";
+		}
+		raw_spin_unlock_irq(&d->lock);
+		cond_resched();
+	}
+	bitmap_free(seen);
+	if (!wrong && (used != d->used || left != d->free)) {
+		i = 0;
+		wrong = "domain's sums are wrong";
+	}
+	if (wrong)
+		snprintf(why, size, "domain %u, chunk %lu: %s", d->id, i - 1, wrong);
+	return wrong ? -EUCLEAN : 0;
+}
+
+/* ---- set up ---- */
 
 /**
  * pviommu_space_init - prepare a range of DMA addresses
  * @sp: the space
  * @dma: its first DMA address; page-aligned
  * @size: bytes; a multiple of the page size
+ * @shift: pages of a chunk, as a power of two
  *
  * Context: process; sleeps.
  * Return: 0 or -ENOMEM.
  */
-int pviommu_space_init(struct pviommu_space *sp, u64 dma, u64 size)
+int pviommu_space_init(struct pviommu_space *sp, u64 dma, u64 size, unsigned int shift)
 {
 	BUILD_BUG_ON(sizeof(struct pviommu_slot) != 32);
 
 	sp->dma = dma;
 	sp->size = size;
-	sp->first = dma >> PAGE_SHIFT;
-	sp->end = sp->first + (size >> PAGE_SHIFT);
-	sp->slots = kvcalloc(sp->end - sp->first, sizeof(*sp->slots), GFP_KERNEL);
+	sp->shift = shift;
+	sp->nr_chunks = DIV_ROUND_UP_ULL(size >> PAGE_SHIFT, BIT(shift));
+	sp->slots = kvcalloc(sp->nr_chunks, sizeof(*sp->slots), GFP_KERNEL);
 	return sp->slots ? 0 : -ENOMEM;
+}
+
+/**
+ * pviommu_space_populate - slots for all of a space
+ * @sp: the space
+ *
+ * Context: process; sleeps.
+ * Return: 0 or -ENOMEM.
+ */
+int pviommu_space_populate(struct pviommu_space *sp)
+{
+	unsigned long i;
+
+	for (i = 0; i < sp->nr_chunks; i++) {
+		sp->slots[i] = kvcalloc(BIT(sp->shift), sizeof(**sp->slots), GFP_KERNEL);
+		if (!sp->slots[i])
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 void pviommu_space_exit(struct pviommu_space *sp)
 {
+	unsigned long i;
+
+	for (i = 0; sp->slots && i < sp->nr_chunks; i++)
+		kvfree(sp->slots[i]);
 	kvfree(sp->slots);
 	sp->slots = NULL;
-}
-
-/**
- * pviommu_window_init - set the allocator up
- * @w: the window, with its space and sizes set
- *
- * Context: process; sleeps.
- * Return: 0, -ENOMEM, or -E2BIG for a window beyond what the allocator indexes.
- */
-int pviommu_window_init(struct pviommu_window *w)
-{
-	unsigned long share;
-	unsigned int o;
-	int ret;
-
-	raw_spin_lock_init(&w->lock);
-	w->dma_last = ((u64)w->space.end << PAGE_SHIFT) - 1;
-	atomic64_set(&w->full, 0);
-
-	/*
-	 * No size may hold more of the window in the CPUs' caches than a
-	 * sixteenth of it: they are called back in need, but that costs.
-	 */
-	share = (w->space.end - w->space.first) / 16 / num_present_cpus();
-	for (o = 0; o < PVIOMMU_CACHE_ORDERS; o++) {
-		w->begin[o] = o ? w->begin[o - 1] + w->depth[o - 1] : 0;
-		w->depth[o] = min_t(unsigned long, share >> o,
-				    PVIOMMU_CACHE_DEPTH << (2 - min(o, 2U)));
-	}
-
-	w->cache = alloc_percpu(struct pviommu_cache);
-	if (!w->cache)
-		return -ENOMEM;
-	for (o = 0; o <= PVIOMMU_MAX_ORDER; o++) {
-		ret = pviommu_tree_init(&w->free[o], &w->space, o);
-		if (ret)
-			goto err;
-	}
-
-	raw_spin_lock_irq(&w->lock);
-	w->used = w->space.end - w->space.first;
-	pviommu_shared_put_range(w, w->space.first, w->used);
-	w->high_water = 0;
-	raw_spin_unlock_irq(&w->lock);
-	return 0;
-err:
-	pviommu_window_exit(w);
-	return ret;
-}
-
-void pviommu_window_exit(struct pviommu_window *w)
-{
-	unsigned int o;
-
-	for (o = 0; o <= PVIOMMU_MAX_ORDER; o++) {
-		kvfree(w->free[o].level[0]);
-		w->free[o].level[0] = NULL;
-	}
-	free_percpu(w->cache);
-	w->cache = NULL;
 }

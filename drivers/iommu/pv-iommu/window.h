@@ -14,10 +14,16 @@
 
 #include "pviommu.h"
 
+/* No page: nothing is free */
+#define PVIOMMU_NO_PAGE		(~0UL)
+
+/* Where the blocks of an order begin in pviommu_cache.block */
+extern const u16 pviommu_cache_begin[PVIOMMU_CACHE_ORDERS];
+
 /*
- * A CPU's cache is locked by that CPU, and by another only while the window is
- * full. A bit lock, since a spinlock's calls are a tenth of all that a map and
- * an unmap cost, and nobody ever waits in a queue here. IRQs are off.
+ * A CPU's cache is locked by that CPU, and by another only while blocks are
+ * called back. A bit lock, since a spinlock's calls are a tenth of all that a map
+ * and an unmap cost, and nobody ever waits in a queue here. IRQs are off.
  */
 static __always_inline void pviommu_cache_lock(struct pviommu_cache *c)
 {
@@ -30,46 +36,51 @@ static __always_inline void pviommu_cache_unlock(struct pviommu_cache *c)
 }
 
 /**
- * pviommu_window_alloc - take a block for a device that reaches all of the window
- * @w: the window
+ * pviommu_window_alloc - take a block from this CPU's cache, if it has one
+ * @d: the domain
  * @order: its size, below PVIOMMU_CACHE_ORDERS
  *
  * Context: any but NMI.
- * Return: the first page's slot, or NULL when the window is full.
+ * Return: the first page, or PVIOMMU_NO_PAGE when the domain has nothing and gets
+ * nothing. Anywhere in the window: the caller has to see whether the device
+ * reaches it.
  */
-static __always_inline struct pviommu_slot *
-pviommu_window_alloc(struct pviommu_window *w, unsigned int order)
+static __always_inline unsigned long
+pviommu_window_alloc(struct pviommu_domain *d, unsigned int order)
 {
-	struct pviommu_slot *slot = NULL;
+	unsigned long page = PVIOMMU_NO_PAGE;
 	struct pviommu_cache *c;
 	unsigned long flags;
 	unsigned int nr;
 
 	local_irq_save(flags);
-	c = this_cpu_ptr(w->cache);
+	c = this_cpu_ptr(d->cache);
 	pviommu_cache_lock(c);
 	nr = c->nr[order];
 	if (likely(nr)) {
 		nr--;
-		slot = &w->space.slots[c->block[w->begin[order] + nr]];
+		page = c->block[pviommu_cache_begin[order] + nr];
 		c->nr[order] = nr;
 		c->hits++;
 	}
 	pviommu_cache_unlock(c);
 	local_irq_restore(flags);
 
-	return likely(slot) ? slot : pviommu_window_alloc_slow(w, order);
+	return likely(page != PVIOMMU_NO_PAGE) ? page :
+	       pviommu_window_alloc_slow(d, order);
 }
 
 /**
  * pviommu_window_free - give a block back
- * @w: the window
- * @slot: from pviommu_window_alloc() or pviommu_window_alloc_exact()
+ * @d: the domain that it is from
+ * @slot: its first page's slot
+ * @page: its first page
  *
  * Context: any but NMI.
  */
-static __always_inline void pviommu_window_free(struct pviommu_window *w,
-						struct pviommu_slot *slot)
+static __always_inline void pviommu_window_free(struct pviommu_domain *d,
+						struct pviommu_slot *slot,
+						unsigned long page)
 {
 	unsigned int order = slot->order, nr;
 	struct pviommu_cache *c;
@@ -77,16 +88,16 @@ static __always_inline void pviommu_window_free(struct pviommu_window *w,
 
 	slot->state = PVIOMMU_SLOT_FREE;
 	if (unlikely(slot->npages)) {
-		pviommu_window_free_slow(w, slot);
+		pviommu_window_free_exact(d, page, slot->npages);
 		return;
 	}
 
 	local_irq_save(flags);
-	c = this_cpu_ptr(w->cache);
+	c = this_cpu_ptr(d->cache);
 	pviommu_cache_lock(c);
 	nr = c->nr[order];
-	if (likely(nr < w->depth[order])) {
-		c->block[w->begin[order] + nr] = slot - w->space.slots;
+	if (likely(nr < c->depth[order])) {
+		c->block[pviommu_cache_begin[order] + nr] = page;
 		c->nr[order] = nr + 1;
 		slot = NULL;
 	}
@@ -94,7 +105,7 @@ static __always_inline void pviommu_window_free(struct pviommu_window *w,
 	local_irq_restore(flags);
 
 	if (unlikely(slot))
-		pviommu_window_free_slow(w, slot);
+		pviommu_window_free_slow(d, page, order);
 }
 
 #endif /* _PVIOMMU_WINDOW_H */

@@ -5,11 +5,12 @@
  * This is the only definition of it: the guest module and the QEMU device both
  * compile this file. Documentation/pv-iommu/spec.rst is the prose.
  *
- * The host reserves one contiguous window of guest memory and maps it for DMA
- * once; the devices that the host device manages reach the window and nothing
- * else. Where streaming DMA may not use the window, it goes over requests
- * instead: the host keeps an arena of its own that the devices reach and the
- * guest does not, and copies at map, sync and unmap.
+ * The host reserves one contiguous window of guest memory. The guest has it
+ * granted in chunks, each to one domain: devices that reach the same memory.
+ * Devices reach the chunks of their domain and nothing else. Where streaming DMA
+ * may not use the window, it goes over requests instead: the host keeps an arena
+ * of its own that the devices reach and the guest does not, and copies at map,
+ * sync and unmap.
  *
  * Everything is little-endian. No structure has padding that is not named.
  * Reserved fields are written as zero and checked to be zero by the reader, so
@@ -52,21 +53,31 @@
 #define PV_IOMMU_REG_FAULT_ADDR		0x50	/* RO, 64: the last one's address */
 #define PV_IOMMU_REG_FAULT_INFO		0x58	/* RO, 32: PV_IOMMU_FAULT_* of it */
 #define PV_IOMMU_REG_DOORBELL		0x60	/* WO, 32: see below */
+/* With PV_IOMMU_F_CHUNKS, otherwise zero */
+#define PV_IOMMU_REG_CHUNK_SIZE		0x68	/* RO, 64: bytes, a power of two */
+#define PV_IOMMU_REG_WINDOW_LIMIT	0x70	/* RO, 64: bytes that may be granted */
+#define PV_IOMMU_REG_WINDOW_GRANTED	0x78	/* RO, 64: bytes that are */
 
 #define PV_IOMMU_MAGIC			0x4f495650	/* "PVIO" */
 
 /* Bits 31:16 major, which must match; bits 15:0 minor, which only adds */
-#define PV_IOMMU_VERSION		0x00010000
+#define PV_IOMMU_VERSION		0x00010001
 #define PV_IOMMU_VERSION_MAJOR(v)	((v) >> 16)
 
-/* Features. At least one of the two must be accepted. */
+/*
+ * Features. At least one of the first two must be accepted. A guest that does
+ * not accept PV_IOMMU_F_CHUNKS has one domain, and all of the window in it.
+ */
 #define PV_IOMMU_F_WINDOW		(1ULL << 0)	/* streaming DMA may use the window */
 #define PV_IOMMU_F_BOUNCE		(1ULL << 1)	/* MAP, UNMAP and SYNC requests */
+#define PV_IOMMU_F_CHUNKS		(1ULL << 2)	/* PROBE, domains, GRANT and REVOKE */
+#define PV_IOMMU_F_DIRECT		(1ULL << 3)	/* reserved: grants of guest RAM */
 
 /*
- * PV_IOMMU_CTL_RESET detaches every device, drops every mapping, restores
- * what devices may reach before they are attached (boot-bypass=) and clears
- * GUEST_FEATURES and PV_IOMMU_CTL_ENABLE; it reads as zero.
+ * PV_IOMMU_CTL_RESET detaches every device, drops every mapping, revokes every
+ * chunk, restores what devices may reach before they are attached
+ * (boot-bypass=) and clears GUEST_FEATURES and PV_IOMMU_CTL_ENABLE; it reads as
+ * zero.
  * PV_IOMMU_CTL_ENABLE reads back as set when the host accepts the features in
  * GUEST_FEATURES; until then every request is refused.
  */
@@ -89,6 +100,7 @@
 
 #define PV_IOMMU_MAX_SEGS		128
 #define PV_IOMMU_MAX_UNMAPS		64
+#define PV_IOMMU_MAX_REVOKES		48
 
 /* The arena is handed out in units of this many bytes, aligned to it */
 #define PV_IOMMU_GRANULE		4096
@@ -100,10 +112,28 @@
 #define PV_IOMMU_OP_MAP			3	/* [all; answers dma_addr] */
 #define PV_IOMMU_OP_UNMAP		4	/* [flags, dma_addr] */
 #define PV_IOMMU_OP_SYNC		5	/* [flags, dma_addr, offset, length] */
+/* With PV_IOMMU_F_CHUNKS; ATTACH then uses domain, too */
+#define PV_IOMMU_OP_PROBE		6	/* [answers group, offers] */
+#define PV_IOMMU_OP_GRANT		7	/* [flags, domain, first, count] */
+#define PV_IOMMU_OP_REVOKE		8	/* [domain, first, count] */
+/* Reserved for PV_IOMMU_F_DIRECT */
+#define PV_IOMMU_OP_GRANT_RAM		9
+#define PV_IOMMU_OP_REVOKE_RAM		10
 
 /* ATTACH: how the device's streaming DMA will be served: exactly one */
 #define PV_IOMMU_ATTACH_WINDOW		(1U << 0)
 #define PV_IOMMU_ATTACH_BOUNCE		(1U << 1)
+
+/*
+ * GRANT: what the chunks hold is the guest's own, and is kept. Without it they
+ * read as zero if any of them was granted before.
+ */
+#define PV_IOMMU_GRANT_KEEP		(1U << 0)
+
+/* PROBE, answer in offers: what the device is, and which ATTACH_* it may have */
+#define PV_IOMMU_PROBE_WINDOW		(1U << 0)
+#define PV_IOMMU_PROBE_BOUNCE		(1U << 1)
+#define PV_IOMMU_PROBE_ASSIGNED		(1U << 8)	/* a device of the host's */
 
 /*
  * MAP: the directions in which the mapping may be copied later. (The map
@@ -125,6 +155,9 @@
 #define PV_IOMMU_S_NOSPC		7	/* the arena has no room now */
 #define PV_IOMMU_S_UNSUPP		8	/* not offered for this device */
 #define PV_IOMMU_S_IO			9	/* the host failed */
+#define PV_IOMMU_S_DOMAIN		10	/* no such domain, or not that group's */
+#define PV_IOMMU_S_CHUNK		11	/* no such chunk, or not in that state */
+#define PV_IOMMU_S_LIMIT		12	/* more than may be granted */
 #define PV_IOMMU_S_NONE			0xffffffffU	/* set by the guest: not answered */
 
 /**
@@ -153,6 +186,20 @@ struct pv_iommu_unmap {
 };
 
 /**
+ * struct pv_iommu_revoke - a revoke that rides with a request
+ * @domain: the domain that has the chunks
+ * @first: the first of them
+ * @count: how many
+ * @reserved: zero
+ */
+struct pv_iommu_revoke {
+	__le32 domain;
+	__le32 first;
+	__le32 count;
+	__le32 reserved;
+};
+
+/**
  * struct pv_iommu_req - a request block: one page of guest RAM
  * @opcode: PV_IOMMU_OP_*
  * @rid: PCI requester ID (bus << 8 | devfn) of the device
@@ -172,9 +219,19 @@ struct pv_iommu_unmap {
  * @boundary_mask: MAP: the mapping shall not cross a multiple of this plus
  *	one, if @length fits below that at all; all ones below a power of two
  * @unmap_errors: how many of @unmaps failed, written by the host
+ * @domain: ATTACH, GRANT, REVOKE: the domain, a number of the guest's choice
+ * @first: GRANT, REVOKE: the first chunk
+ * @count: GRANT, REVOKE: how many chunks
+ * @group: PROBE: which devices cannot be told apart, written by the host
+ * @offers: PROBE: PV_IOMMU_PROBE_*, written by the host
+ * @nr_revokes: how many of @revokes are used; they are done after @unmaps and
+ *	before the opcode, with any opcode
+ * @reserved_revokes: zero
+ * @revoke_errors: how many of @revokes failed, written by the host
  * @reserved: zero
  * @segs: MAP: the guest memory, in the mapping's order
  * @unmaps: unmaps that ride along
+ * @revokes: revokes that ride along
  * @reserved_end: room for later versions; not looked at in this one
  */
 struct pv_iommu_req {
@@ -191,10 +248,19 @@ struct pv_iommu_req {
 	__le64 align_mask;
 	__le64 boundary_mask;
 	__le32 unmap_errors;
-	__le32 reserved[15];
+	__le32 domain;
+	__le32 first;
+	__le32 count;
+	__le32 group;
+	__le32 offers;
+	__le16 nr_revokes;
+	__le16 reserved_revokes;
+	__le32 revoke_errors;
+	__le32 reserved[8];
 	struct pv_iommu_seg segs[PV_IOMMU_MAX_SEGS];
 	struct pv_iommu_unmap unmaps[PV_IOMMU_MAX_UNMAPS];
-	__u8 reserved_end[896];
+	struct pv_iommu_revoke revokes[PV_IOMMU_MAX_REVOKES];
+	__u8 reserved_end[128];
 };
 
 #endif /* _UAPI_LINUX_PV_IOMMU_H */

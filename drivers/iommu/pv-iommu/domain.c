@@ -1,0 +1,712 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * pv-iommu: domains, and who has which chunk of the window
+ *
+ * A domain is the devices that the host cannot tell apart, its group. What they
+ * reach, and the host keeps in memory for them, is the chunks that are granted to
+ * their domain: those that somebody uses, and no more.
+ *
+ * - A worker has a chunk granted as soon as little is left of those that there are.
+ *   An allocation that finds nothing has one granted by itself, in whatever context
+ *   it is; that is an exit, and counted.
+ * - The worker gives chunks back of which nothing has been in use for some seconds,
+ *   many with one request, and calls back what idle CPUs keep. When it finds nothing
+ *   more to do it rests, until the allocator has been used beyond its caches again.
+ * - Half of what may be granted is divided among the domains, and one more that may
+ *   come, as their shares: no other domain gets at it, whatever it wants. The other
+ *   half goes to who comes first.
+ * - A domain that gets no chunk has others give back what they do not use.
+ *
+ * Chunks come from the top of the window, unless the device does not reach it, so that
+ * low addresses are left to those that reach no others.
+ *
+ * A host that knows no chunks has given all of the window to all devices: there all of
+ * them are one domain, and a grant is a matter of bookkeeping alone.
+ */
+#include <linux/bitmap.h>
+#include <linux/jiffies.h>
+#include <linux/rculist.h>
+#include <linux/slab.h>
+
+#include "pviommu.h"
+#include "window.h"
+#include "compat/workqueue.h"
+#include "trace.h"
+
+/* How often the worker looks, and how long a chunk has to be unused */
+#define PVIOMMU_BALANCE_DELAY	HZ
+#define PVIOMMU_CHUNK_IDLE	(3 * HZ)
+
+/* How long CPUs keep no blocks after a domain found nothing */
+#define PVIOMMU_PRESSURE	(HZ / 10)
+
+static bool pviommu_grants(struct pviommu_host *host)
+{
+	return host->features & PV_IOMMU_F_CHUNKS;
+}
+
+/* Enough is left without one of its chunks; nothing, if nothing is used */
+static bool pviommu_dispensable(struct pviommu_domain *d, unsigned long npages)
+{
+	return !d->used || d->free >= npages + npages / 8;
+}
+
+/* ---- bookkeeping of a chunk ---- */
+
+static void pviommu_body_free(struct pviommu_chunk *c)
+{
+	if (c)
+		kfree(c->slots);
+	kfree(c);
+}
+
+static struct pviommu_chunk *pviommu_body_alloc(struct pviommu_window *w, gfp_t gfp)
+{
+	struct pviommu_chunk *c = kzalloc(sizeof(*c), gfp | __GFP_NOWARN);
+
+	if (c)
+		c->slots = kcalloc(BIT(w->space.shift), sizeof(*c->slots),
+				   gfp | __GFP_NOWARN);
+	if (c && !c->slots) {
+		kfree(c);
+		c = NULL;
+	}
+	return c;
+}
+
+/* For who may not sleep: from those that the worker keeps, if there is no memory */
+static struct pviommu_chunk *pviommu_body_get(struct pviommu_window *w)
+{
+	struct pviommu_chunk *c = pviommu_body_alloc(w, GFP_NOWAIT);
+	unsigned long flags;
+	unsigned int i;
+
+	if (c)
+		return c;
+	raw_spin_lock_irqsave(&w->lock, flags);
+	for (i = 0; i < PVIOMMU_SPARE_CHUNKS && !c; i++)
+		swap(c, w->spare[i]);
+	raw_spin_unlock_irqrestore(&w->lock, flags);
+	return c;
+}
+
+static void pviommu_body_refill(struct pviommu_window *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < PVIOMMU_SPARE_CHUNKS; i++) {
+		struct pviommu_chunk *c;
+
+		if (READ_ONCE(w->spare[i]))
+			continue;
+		c = pviommu_body_alloc(w, GFP_KERNEL);
+		raw_spin_lock_irq(&w->lock);
+		if (!w->spare[i])
+			swap(c, w->spare[i]);
+		raw_spin_unlock_irq(&w->lock);
+		pviommu_body_free(c);
+	}
+}
+
+/* ---- who may have how many; window.lock is held ---- */
+
+/* Each domain's share, also of one that is yet to come */
+static unsigned long pviommu_share(struct pviommu_window *w)
+{
+	return max(w->limit / (2 * (w->nr_domains + 1)), 1UL);
+}
+
+static bool pviommu_may_have(struct pviommu_domain *d, unsigned long n)
+{
+	struct pviommu_window *w = &d->host->window;
+	unsigned long share = pviommu_share(w), kept = share, left;
+	struct pviommu_domain *other;
+
+	lockdep_assert_held(&w->lock);
+	if (w->taken + n > w->limit)
+		return false;
+	/* The one domain that there is need not think of others */
+	if (!d->group || d->nr_chunks + n <= share)
+		return true;
+
+	list_for_each_entry(other, &w->domains, node) {
+		if (other != d && other->nr_chunks < share)
+			kept += share - other->nr_chunks;
+	}
+	left = w->limit - w->taken;
+	return left - n >= kept;
+}
+
+/* Take free chunks for a domain, before the host is asked */
+static unsigned long pviommu_chunks_take(struct pviommu_domain *d,
+					 const struct pviommu_want *want, unsigned long n)
+{
+	struct pviommu_window *w = &d->host->window;
+	unsigned long first = PVIOMMU_NO_PAGE, flags;
+
+	raw_spin_lock_irqsave(&w->lock, flags);
+	if (pviommu_may_have(d, n))
+		first = pviommu_run_find(&w->space, w->free, n, want);
+	if (first != PVIOMMU_NO_PAGE) {
+		bitmap_clear(w->free, first, n);
+		w->taken += n;
+		d->nr_chunks += n;
+		d->high_chunks = max(d->high_chunks, d->nr_chunks);
+		atomic_add(n, &d->refs);
+	}
+	raw_spin_unlock_irqrestore(&w->lock, flags);
+	return first;
+}
+
+static void pviommu_domain_free(struct pviommu_domain *d)
+{
+	bitmap_free(d->whole);
+	free_percpu(d->cache);
+	kfree(d);
+}
+
+/* The host does not have them any more: anybody may. The domain may go with them */
+static void pviommu_chunks_drop(struct pviommu_domain *d, unsigned long first,
+				unsigned long n, bool usable)
+{
+	struct pviommu_window *w = &d->host->window;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&w->lock, flags);
+	if (usable) {
+		bitmap_set(w->free, first, n);
+		w->taken -= n;
+	}
+	d->nr_chunks -= n;
+	raw_spin_unlock_irqrestore(&w->lock, flags);
+	if (atomic_sub_and_test(n, &d->refs))
+		pviommu_domain_free(d);
+}
+
+static void pviommu_limit_read(struct pviommu_host *host)
+{
+	struct pviommu_window *w = &host->window;
+	unsigned long limit = w->space.nr_chunks, flags;
+
+	if (pviommu_grants(host))
+		limit = min_t(u64, limit, pviommu_read64(host, PV_IOMMU_REG_WINDOW_LIMIT) >>
+					  (PAGE_SHIFT + w->space.shift));
+	raw_spin_lock_irqsave(&w->lock, flags);
+	w->limit = limit;
+	raw_spin_unlock_irqrestore(&w->lock, flags);
+}
+
+/* ---- requests ---- */
+
+static int pviommu_grant(struct pviommu_domain *d, unsigned long first,
+			 unsigned long n, u32 flags)
+{
+	struct pviommu_call call = {
+		.opcode = PV_IOMMU_OP_GRANT,
+		.flags = flags,
+		.domain = d->id,
+		.first = first,
+		.count = n,
+	};
+	int ret = pviommu_grants(d->host) ? pviommu_request(d->host, &call) : 0;
+
+	trace_pviommu_grant(d->id, first, n, ret);
+	return ret;
+}
+
+/*
+ * Have the host take chunks back, all with one request. Which of them it refused it
+ * does not say: then none of them is used any more.
+ */
+static int pviommu_revoke(struct pviommu_domain *d, const u32 *chunk, unsigned int nr)
+{
+	struct pviommu_host *host = d->host;
+	struct pviommu_channel *ch;
+	unsigned long flags;
+	unsigned int i;
+	int ret = 0;
+
+	if (d->gone || !pviommu_grants(host))
+		return 0;
+
+	ch = pviommu_req_begin(host, PV_IOMMU_OP_NOP, 0, &flags);
+	for (i = 0; i < nr; i++)
+		pviommu_req_revoke(ch, d->id, chunk[i]);
+	ret = pviommu_req_ring(host, ch);
+	pviommu_req_end(ch, flags);
+
+	trace_pviommu_revoke(d->id, chunk[0], nr, ret);
+	if (ret)
+		dev_err_ratelimited(&host->pdev->dev, "host refused to take back chunks of domain %u: error %d; they are not used any more\n",
+				    d->id, ret);
+	return ret;
+}
+
+/**
+ * pviommu_domain_grow - have the host grant what an allocation asks for
+ * @d: the domain
+ * @want: what it asks for
+ *
+ * Context: any but NMI. One exit.
+ * Return: whether the domain has a chunk more, or as many in a row as it takes.
+ */
+bool pviommu_domain_grow(struct pviommu_domain *d, const struct pviommu_want *want)
+{
+	struct pviommu_host *host = d->host;
+	struct pviommu_window *w = &host->window;
+	unsigned long n = DIV_ROUND_UP(want->npages, BIT(w->space.shift)), flags;
+	struct pviommu_chunk *c, *next;
+	unsigned long first, i;
+	LIST_HEAD(bodies);
+	int ret = -ENOMEM;
+
+	first = pviommu_chunks_take(d, want, n);
+	if (first == PVIOMMU_NO_PAGE)
+		return false;
+
+	for (i = 0; i < n; i++) {
+		c = pviommu_body_get(w);
+		if (!c)
+			goto err;
+		c->domain = d;
+		c->index = first + i;
+		list_add_tail(&c->node, &bodies);
+	}
+
+	ret = pviommu_grant(d, first, n, 0);
+	if (ret)
+		goto err;
+
+	raw_spin_lock_irqsave(&d->lock, flags);
+	list_for_each_entry_safe(c, next, &bodies, node)
+		pviommu_chunk_add(d, c);
+	d->grants += n;
+	d->grants_late += !want->ahead;
+	raw_spin_unlock_irqrestore(&d->lock, flags);
+	queue_delayed_work(system_percpu_wq, &host->balance, PVIOMMU_BALANCE_DELAY);
+	return true;
+err:
+	list_for_each_entry_safe(c, next, &bodies, node)
+		pviommu_body_free(c);
+	if (ret == -ENOSPC)
+		pviommu_limit_read(host);
+	else if (ret != -ENOMEM)
+		dev_err_ratelimited(&host->pdev->dev, "host refused to grant chunk %lu to domain %u: error %d\n",
+				    first, d->id, ret);
+	/* One that the host says is another's is nobody's, to be safe */
+	pviommu_chunks_drop(d, first, n, ret != -EEXIST);
+	return false;
+}
+
+/* As many as one request has room for */
+#define PVIOMMU_PICK	PV_IOMMU_MAX_REVOKES
+
+/*
+ * Take chunks from a domain of which nothing is in use: at most @most, and with @idle
+ * only those that are not needed and have not been for a while.
+ */
+static unsigned int pviommu_chunks_pick(struct pviommu_domain *d, u32 *chunk,
+					unsigned int most, bool idle)
+{
+	struct pviommu_window *w = &d->host->window;
+	unsigned long npages = BIT(w->space.shift), flags, i;
+	unsigned int nr = 0;
+
+	raw_spin_lock_irqsave(&d->lock, flags);
+	for_each_set_bit(i, d->whole, w->space.nr_chunks) {
+		struct pviommu_chunk *c = w->chunks[i];
+
+		if (nr == most)
+			break;
+		if (idle && (time_before(jiffies, c->since + PVIOMMU_CHUNK_IDLE) ||
+			     !pviommu_dispensable(d, npages)))
+			continue;
+		pviommu_chunk_del(d, c);
+		pviommu_body_free(c);
+		chunk[nr++] = i;
+	}
+	d->revokes += nr;
+	raw_spin_unlock_irqrestore(&d->lock, flags);
+	return nr;
+}
+
+/* Give chunks of a domain, of which nothing is in use, back; returns how many */
+static unsigned int pviommu_chunks_return(struct pviommu_domain *d, unsigned int most,
+					  bool idle)
+{
+	u32 chunk[PVIOMMU_PICK];
+	unsigned int nr, i;
+	bool usable;
+
+	nr = pviommu_chunks_pick(d, chunk, min_t(unsigned int, most, PVIOMMU_PICK), idle);
+	if (!nr)
+		return 0;
+	usable = !pviommu_revoke(d, chunk, nr) && !d->lost;
+	for (i = 0; i < nr; i++)
+		pviommu_chunks_drop(d, chunk[i], 1, usable);
+	return nr;
+}
+
+/* ---- the worker ---- */
+
+static bool pviommu_domain_balance(struct pviommu_domain *d)
+{
+	const struct pviommu_want one = {
+		.npages = 1, .dma_limit = U64_MAX, .ahead = true,
+	};
+	struct pviommu_window *w = &d->host->window;
+	unsigned long npages = BIT(w->space.shift);
+	bool more;
+
+	if (READ_ONCE(d->asked)) {
+		WRITE_ONCE(d->asked, false);
+		if (READ_ONCE(d->free) < npages / 8)
+			pviommu_domain_grow(d, &one);
+	}
+
+	pviommu_window_drain(d, true);
+	while (pviommu_chunks_return(d, PVIOMMU_PICK, true))
+		cond_resched();
+
+	raw_spin_lock_irq(&d->lock);
+	more = !bitmap_empty(d->whole, w->space.nr_chunks) && pviommu_dispensable(d, npages);
+	raw_spin_unlock_irq(&d->lock);
+	return more || pviommu_window_parked(d);
+}
+
+static void pviommu_balance_work(struct work_struct *work)
+{
+	struct pviommu_host *host = container_of(to_delayed_work(work),
+						 struct pviommu_host, balance);
+	struct pviommu_window *w = &host->window;
+	struct pviommu_domain *d;
+	bool more = false;
+
+	mutex_lock(&host->lock);
+	pviommu_body_refill(w);
+	if (READ_ONCE(w->refused)) {
+		WRITE_ONCE(w->refused, false);
+		pviommu_limit_read(host);
+	}
+	list_for_each_entry(d, &w->domains, node)
+		more |= pviommu_domain_balance(d);
+	mutex_unlock(&host->lock);
+	if (more)
+		queue_delayed_work(system_percpu_wq, &host->balance, PVIOMMU_BALANCE_DELAY);
+}
+
+/**
+ * pviommu_domain_busy - the domain's free pages have changed
+ * @d: the domain
+ *
+ * So the worker may find something to give back, later.
+ *
+ * Context: any but NMI.
+ */
+void pviommu_domain_busy(struct pviommu_domain *d)
+{
+	if (!delayed_work_pending(&d->host->balance))
+		queue_delayed_work(system_percpu_wq, &d->host->balance,
+				   PVIOMMU_BALANCE_DELAY);
+}
+
+/**
+ * pviommu_domain_low - little is left of the domain's chunks
+ * @d: the domain
+ *
+ * Has the worker see to it, at once.
+ *
+ * Context: any but NMI.
+ */
+void pviommu_domain_low(struct pviommu_domain *d)
+{
+	if (READ_ONCE(d->asked))
+		return;
+	WRITE_ONCE(d->asked, true);
+	mod_delayed_work(system_percpu_wq, &d->host->balance, 0);
+}
+
+/**
+ * pviommu_domain_press - make room for a domain that finds none
+ * @d: the domain
+ * @want: what it wants
+ *
+ * The others give back chunks of which nothing is in use, as many as are wanted, and
+ * for a while no CPU keeps blocks. If chunks in a row are wanted, the domain's own go
+ * as well: there may be a row with those beside them.
+ *
+ * Context: any but NMI. Some exits.
+ */
+void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *want)
+{
+	struct pviommu_window *w = &d->host->window;
+	unsigned long n = DIV_ROUND_UP(want->npages, BIT(w->space.shift));
+	bool again = time_before(jiffies, READ_ONCE(w->pressure));
+	struct pviommu_domain *other;
+
+	WRITE_ONCE(w->pressure, jiffies + PVIOMMU_PRESSURE);
+	WRITE_ONCE(w->refused, true);
+	if (n > 1)
+		while (pviommu_chunks_return(d, PVIOMMU_PICK, false))
+			;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(other, &w->domains, node) {
+		if (READ_ONCE(w->limit) >= READ_ONCE(w->taken) + n)
+			break;
+		if (other == d)
+			continue;
+		/* Once: from then on it keeps none */
+		if (!again)
+			pviommu_window_drain(other, false);
+		pviommu_chunks_return(other, n, false);
+	}
+	rcu_read_unlock();
+}
+
+/* ---- the life of a domain; host.lock is held ---- */
+
+/**
+ * pviommu_domain_get - the domain of a group, for a device that is attached to it
+ * @host: the host device
+ * @group: the group
+ *
+ * Context: process; sleeps. host.lock is held.
+ * Return: the domain, with the device counted; or NULL when out of memory.
+ */
+struct pviommu_domain *pviommu_domain_get(struct pviommu_host *host, u32 group)
+{
+	struct pviommu_window *w = &host->window;
+	struct pviommu_domain *d;
+	unsigned int o;
+
+	lockdep_assert_held(&host->lock);
+	list_for_each_entry(d, &w->domains, node) {
+		if (d->group == group) {
+			d->nr_devices++;
+			return d;
+		}
+	}
+
+	d = kzalloc(sizeof(*d), GFP_KERNEL);
+	if (!d)
+		return NULL;
+	d->host = host;
+	d->id = ++w->last_id;
+	d->group = group;
+	d->nr_devices = 1;
+	atomic_set(&d->refs, 1);
+	raw_spin_lock_init(&d->lock);
+	for (o = 0; o < ARRAY_SIZE(d->avail); o++)
+		INIT_LIST_HEAD(&d->avail[o]);
+	INIT_LIST_HEAD(&d->full);
+	d->whole = bitmap_zalloc(w->space.nr_chunks, GFP_KERNEL);
+	d->cache = alloc_percpu(struct pviommu_cache);
+	if (!d->whole || !d->cache) {
+		pviommu_domain_free(d);
+		return NULL;
+	}
+
+	raw_spin_lock_irq(&w->lock);
+	list_add_tail_rcu(&d->node, &w->domains);
+	w->nr_domains++;
+	raw_spin_unlock_irq(&w->lock);
+	return d;
+}
+
+/* What is whole goes back, the rest when it is freed. Gives up a reference. */
+void pviommu_domain_shed(struct pviommu_domain *d)
+{
+	while (pviommu_chunks_return(d, PVIOMMU_PICK, false))
+		;
+	if (atomic_dec_and_test(&d->refs))
+		pviommu_domain_free(d);
+}
+
+/**
+ * pviommu_domain_put - a device is detached, and the host knows
+ * @d: its domain
+ * @lost: the host did not say that it was
+ *
+ * With its last device a domain ends, and its chunks are free; those in which a driver
+ * has memory still, once that is freed.
+ *
+ * Context: process; sleeps. host.lock is held.
+ */
+void pviommu_domain_put(struct pviommu_domain *d, bool lost)
+{
+	struct pviommu_window *w = &d->host->window;
+
+	lockdep_assert_held(&d->host->lock);
+	d->lost |= lost;
+	if (--d->nr_devices)
+		return;
+
+	raw_spin_lock_irq(&w->lock);
+	list_del_rcu(&d->node);
+	w->nr_domains--;
+	raw_spin_unlock_irq(&w->lock);
+	/* Who makes others give back may have found it in the list */
+	synchronize_rcu();
+
+	raw_spin_lock_irq(&d->lock);
+	d->gone = true;
+	raw_spin_unlock_irq(&d->lock);
+	pviommu_window_drain(d, false);
+	pviommu_domain_shed(d);
+}
+
+/**
+ * pviommu_domain_collect - find a device's blocks
+ * @d: its domain
+ * @rid: its requester ID
+ * @pages: where the blocks' first pages go
+ * @max: how many of them fit there
+ * @pos: the page to begin at; then, the one to go on at
+ *
+ * Context: process. host.lock is held.
+ * Return: how many there are; less than @max when there are no more.
+ */
+unsigned int pviommu_domain_collect(struct pviommu_domain *d, u16 rid, u32 *pages,
+				    unsigned int max, unsigned long *pos)
+{
+	struct pviommu_space *sp = &d->host->window.space;
+	unsigned long end = sp->nr_chunks << sp->shift;
+	unsigned int nr = 0;
+
+	while (*pos < end && nr < max) {
+		unsigned long next = (*pos | (BIT(sp->shift) - 1)) + 1;
+		struct pviommu_chunk *c;
+
+		raw_spin_lock_irq(&d->lock);
+		c = pviommu_chunk_of(d, *pos >> sp->shift);
+		for (; c && *pos < next && nr < max; ++*pos) {
+			struct pviommu_slot *slot = pviommu_slot_of(sp, *pos);
+			/* Pairs with the release of who took the block */
+			u8 state = smp_load_acquire(&slot->state);
+
+			if (state != PVIOMMU_SLOT_FREE && state != PVIOMMU_SLOT_ORPHAN &&
+			    READ_ONCE(slot->rid) == rid)
+				pages[nr++] = *pos;
+		}
+		raw_spin_unlock_irq(&d->lock);
+		if (!c)
+			*pos = next;
+		cond_resched();
+	}
+	return nr;
+}
+
+/**
+ * pviommu_domains_regrant - have the host grant all chunks anew, after a resume
+ * @host: the host device
+ *
+ * They hold what they held. A domain whose grant fails has a device that reaches
+ * nothing, and memory that it will not get back.
+ *
+ * Context: process, while devices are suspended. host.lock is held.
+ * Return: 0, or the first error.
+ */
+int pviommu_domains_regrant(struct pviommu_host *host)
+{
+	struct pviommu_window *w = &host->window;
+	struct pviommu_domain *d;
+	int ret, first = 0;
+
+	lockdep_assert_held(&host->lock);
+	list_for_each_entry(d, &w->domains, node) {
+		unsigned long i, n;
+
+		for (i = 0; i < w->space.nr_chunks; i += n + 1) {
+			for (n = 0; i + n < w->space.nr_chunks &&
+			     pviommu_chunk_of(d, i + n); n++)
+				;
+			if (!n)
+				continue;
+			ret = pviommu_grant(d, i, n, PV_IOMMU_GRANT_KEEP);
+			if (ret)
+				pci_err(host->pdev, "host refused to grant chunk %lu to domain %u again: error %d\n",
+					i, d->id, ret);
+			first = first ?: ret;
+		}
+	}
+	return first;
+}
+
+/**
+ * pviommu_domains_metadata - what the window costs in the guest's own memory
+ * @host: the host device
+ *
+ * Context: process. host.lock is held.
+ * Return: bytes, without the struct pages that any memory has.
+ */
+size_t pviommu_domains_metadata(struct pviommu_host *host)
+{
+	struct pviommu_window *w = &host->window;
+	size_t chunk = sizeof(struct pviommu_chunk) +
+		       (sizeof(struct pviommu_slot) << w->space.shift);
+	size_t bits = BITS_TO_LONGS(w->space.nr_chunks) * sizeof(long);
+	size_t domain = sizeof(struct pviommu_domain) + bits +
+			num_possible_cpus() * sizeof(struct pviommu_cache);
+
+	return w->space.nr_chunks * (sizeof(*w->space.slots) + sizeof(*w->chunks) +
+				     sizeof(*w->owner)) + bits +
+	       (w->taken + PVIOMMU_SPARE_CHUNKS) * chunk + w->nr_domains * domain;
+}
+
+/**
+ * pviommu_domains_init - prepare for domains
+ * @host: the host device, with the window's space set
+ *
+ * Context: process; sleeps.
+ * Return: 0 or -ENOMEM.
+ */
+int pviommu_domains_init(struct pviommu_host *host)
+{
+	struct pviommu_window *w = &host->window;
+	unsigned long nr = w->space.nr_chunks;
+
+	raw_spin_lock_init(&w->lock);
+	INIT_LIST_HEAD(&w->domains);
+	INIT_DELAYED_WORK(&host->balance, pviommu_balance_work);
+	w->pressure = jiffies;
+	w->chunks = kvcalloc(nr, sizeof(*w->chunks), GFP_KERNEL);
+	w->owner = kvcalloc(nr, sizeof(*w->owner), GFP_KERNEL);
+	w->free = bitmap_alloc(nr, GFP_KERNEL);
+	if (!w->chunks || !w->owner || !w->free)
+		return -ENOMEM;
+	bitmap_fill(w->free, nr);
+	pviommu_limit_read(host);
+	pviommu_body_refill(w);
+	return 0;
+}
+
+/**
+ * pviommu_domains_stop - the worker will not run any more
+ * @host: the host device, without attached devices
+ *
+ * Context: process; sleeps.
+ */
+void pviommu_domains_stop(struct pviommu_host *host)
+{
+	if (host->window.chunks)
+		cancel_delayed_work_sync(&host->balance);
+}
+
+/**
+ * pviommu_domains_exit - undo pviommu_domains_init()
+ * @host: the host device; no domain has a chunk
+ *
+ * Context: process; sleeps.
+ */
+void pviommu_domains_exit(struct pviommu_host *host)
+{
+	struct pviommu_window *w = &host->window;
+	unsigned int i;
+
+	for (i = 0; i < PVIOMMU_SPARE_CHUNKS; i++)
+		pviommu_body_free(w->spare[i]);
+	bitmap_free(w->free);
+	kvfree(w->owner);
+	kvfree(w->chunks);
+}
