@@ -11,22 +11,26 @@
  * @devices: how many devices, which reach everything
  * @window: bytes of window
  * @arena: bytes of arena: bounce mode; 0: window mode
+ * @chunks: the host grants the window in chunks, and every device has its own domain
  * @ram: bytes
  */
 void guest_begin(struct guest *g, unsigned int cpus, unsigned int devices,
-		 u64 window, u64 arena, unsigned long ram)
+		 u64 window, u64 arena, bool chunks, unsigned long ram)
 {
 	unsigned int i;
 
 	memset(g, 0, sizeof(*g));
 	shim_init(cpus, ram);
 	g->config = (struct host_config){
-		.features = arena ? PV_IOMMU_F_BOUNCE : PV_IOMMU_F_WINDOW,
+		.features = (arena ? PV_IOMMU_F_BOUNCE : PV_IOMMU_F_WINDOW) |
+			    (chunks ? PV_IOMMU_F_CHUNKS : 0),
 		.window_phys = SZ_4G,
 		.window_size = window,
 		.window_dma = SZ_2M,
 		.arena_dma = 3ULL * SZ_4G,
 		.arena_size = arena,
+		.chunk = host_chunk_size(window, SZ_2M),
+		.limit = window,
 	};
 	host_create(&g->config);
 	g->nr_devices = devices;
@@ -38,6 +42,7 @@ void guest_begin(struct guest *g, unsigned int cpus, unsigned int devices,
 		pdev->dma_parms.max_segment_size = SZ_1M;
 		g->devices[i] = &pdev->dev;
 		g->rids[i] = pdev->devfn;
+		host_set_group(pdev->devfn, i + 1);
 	}
 	if (shim_module_init() || shim_probe_result)
 		shim_panic("probe: %d: %s", shim_probe_result, shim_log.last);

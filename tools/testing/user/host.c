@@ -7,8 +7,6 @@
 
 #include "host.h"
 
-#define HOST_MAX_MAPPINGS	(1U << 16)
-
 /**
  * struct host_mapping - a block of the arena
  * @dma: where it begins; 0: none
@@ -27,12 +25,34 @@ struct host_mapping {
 	struct pv_iommu_seg *segs;
 };
 
+/**
+ * struct host_domain - devices that reach the same chunks
+ * @id: the guest's number for it; 0: none
+ * @group: whose it is
+ * @nr_devices: attached ones
+ */
+struct host_domain {
+	u32 id;
+	u32 group;
+	unsigned int nr_devices;
+};
+
+#define HOST_MAX_DOMAINS	64
+
 static struct {
 	struct host_config config;
 	u32 regs[PV_IOMMU_REGS_SIZE / 4];
 	u64 features;
 	bool enabled;
 	u8 attached[65536];
+	u32 group[65536];
+	/* Only with chunks: an attached device's domain */
+	struct host_domain *domain[65536];
+	struct host_domain domains[HOST_MAX_DOMAINS];
+	/* Of each chunk: who has it, and whether somebody has left something */
+	struct host_domain **owner;
+	bool *left;
+	unsigned long granted;
 	unsigned char *arena;
 	/* by the arena's page in which they begin */
 	struct host_mapping *mappings;
@@ -51,6 +71,18 @@ static pthread_mutex_t host_lock = PTHREAD_MUTEX_INITIALIZER;
 struct host_counters host_counters;
 void (*host_tamper)(struct pv_iommu_req *req);
 u32 (*host_tamper_reg)(unsigned int reg, u32 value);
+
+void (*host_revoked)(unsigned long chunk);
+
+static bool host_chunks(void)
+{
+	return host.features & PV_IOMMU_F_CHUNKS;
+}
+
+static unsigned long host_nr_chunks(void)
+{
+	return host.config.chunk ? host.config.window_size / host.config.chunk : 0;
+}
 
 static unsigned long host_arena_pages(void)
 {
@@ -224,9 +256,135 @@ static u32 host_sync(struct pv_iommu_req *req)
 	return PV_IOMMU_S_OK;
 }
 
+/* ---- domains and chunks ---- */
+
+static struct host_domain *host_domain_find(u32 id)
+{
+	unsigned int i;
+
+	for (i = 0; id && i < HOST_MAX_DOMAINS; i++)
+		if (host.domains[i].id == id)
+			return &host.domains[i];
+	return NULL;
+}
+
+/* The domain of a device that is attached; it may be new. NULL: it may not be */
+static struct host_domain *host_domain_get(u32 id, u32 group)
+{
+	struct host_domain *d = host_domain_find(id);
+	unsigned int i;
+
+	for (i = 0; !d && id && i < HOST_MAX_DOMAINS; i++) {
+		if (host.domains[i].id)
+			continue;
+		d = &host.domains[i];
+		*d = (struct host_domain){ id, group, 0 };
+	}
+	/* A group is in one domain; here, also a domain of one group */
+	for (i = 0; d && i < HOST_MAX_DOMAINS; i++)
+		if (host.domains[i].id && &host.domains[i] != d &&
+		    host.domains[i].group == group)
+			return NULL;
+	if (!d || d->group != group)
+		return NULL;
+	d->nr_devices++;
+	return d;
+}
+
+static void host_domain_put(struct host_domain *d)
+{
+	unsigned long i;
+
+	if (!d || --d->nr_devices)
+		return;
+	for (i = 0; i < host_nr_chunks(); i++) {
+		if (host.owner[i] != d)
+			continue;
+		host.owner[i] = NULL;
+		host.left[i] = true;
+		host.granted--;
+	}
+	d->id = 0;
+}
+
+static bool host_chunks_of(u32 first, u32 count, struct host_domain *d)
+{
+	u32 i;
+
+	if (!count || first >= host_nr_chunks() || count > host_nr_chunks() - first)
+		return false;
+	for (i = first; i < first + count; i++)
+		if (host.owner[i] != d)
+			return false;
+	return true;
+}
+
+static void *host_chunk_virt(u32 chunk)
+{
+	return phys_to_virt(host.config.window_phys + chunk * host.config.chunk);
+}
+
+static u32 host_grant(struct pv_iommu_req *req)
+{
+	struct host_domain *d = host_domain_find(req->domain);
+	u32 i;
+
+	if (req->flags & ~PV_IOMMU_GRANT_KEEP)
+		return PV_IOMMU_S_INVAL;
+	if (!d)
+		return PV_IOMMU_S_DOMAIN;
+	if (!host_chunks_of(req->first, req->count, NULL))
+		return PV_IOMMU_S_CHUNK;
+	if (host.granted + req->count > host.config.limit / host.config.chunk)
+		return PV_IOMMU_S_LIMIT;
+	for (i = req->first; i < req->first + req->count; i++) {
+		shim_unpoison(host_chunk_virt(i), host.config.chunk);
+		if (!(req->flags & PV_IOMMU_GRANT_KEEP) && host.left[i])
+			memset(host_chunk_virt(i), 0, host.config.chunk);
+		host.left[i] = false;
+		host.owner[i] = d;
+		host.granted++;
+	}
+	return PV_IOMMU_S_OK;
+}
+
+/* What was in them is gone; who touches them is told on, by the sanitizer */
+static u32 host_revoke(u32 domain, u32 first, u32 count)
+{
+	struct host_domain *d = host_domain_find(domain);
+	u32 i;
+
+	if (!d)
+		return PV_IOMMU_S_DOMAIN;
+	if (!host_chunks_of(first, count, d))
+		return PV_IOMMU_S_CHUNK;
+	for (i = first; i < first + count; i++) {
+		if (host_revoked)
+			host_revoked(i);
+		host.owner[i] = NULL;
+		host.granted--;
+		memset(host_chunk_virt(i), 0, host.config.chunk);
+		shim_poison(host_chunk_virt(i), host.config.chunk);
+	}
+	return PV_IOMMU_S_OK;
+}
+
+static u32 host_probe(struct pv_iommu_req *req)
+{
+	if (req->flags)
+		return PV_IOMMU_S_INVAL;
+	if (!host.group[req->rid])
+		return PV_IOMMU_S_NODEV;
+	req->group = host.group[req->rid];
+	req->offers = PV_IOMMU_PROBE_WINDOW |
+		      (host.config.arena_size ? PV_IOMMU_PROBE_BOUNCE : 0);
+	return PV_IOMMU_S_OK;
+}
+
 static u32 host_attach(struct pv_iommu_req *req)
 {
 	bool bounce = req->flags == PV_IOMMU_ATTACH_BOUNCE;
+	struct host_domain *d = NULL;
 
 	if (!bounce && req->flags != PV_IOMMU_ATTACH_WINDOW)
 		return PV_IOMMU_S_INVAL;
@@ -234,6 +392,12 @@ static u32 host_attach(struct pv_iommu_req *req)
 		return PV_IOMMU_S_UNSUPP;
 	if (host.attached[req->rid])
 		return PV_IOMMU_S_STATE;
+	if (host_chunks()) {
+		d = host_domain_get(req->domain, host.group[req->rid]);
+		if (!d)
+			return PV_IOMMU_S_DOMAIN;
+	}
+	host.domain[req->rid] = d;
 	host.attached[req->rid] = req->flags;
 	return PV_IOMMU_S_OK;
 }
@@ -243,8 +407,41 @@ static u32 host_detach(struct pv_iommu_req *req)
 	if (!host.attached[req->rid])
 		return PV_IOMMU_S_STATE;
 	host_drop_all(req->rid);
+	host_domain_put(host.domain[req->rid]);
+	host.domain[req->rid] = NULL;
 	host.attached[req->rid] = 0;
 	return PV_IOMMU_S_OK;
+}
+
+static void host_revokes(struct pv_iommu_req *req)
+{
+	unsigned int i;
+
+	for (i = 0; i < req->nr_revokes; i++) {
+		struct pv_iommu_revoke *r = &req->revokes[i];
+
+		if (r->reserved || host_revoke(r->domain, r->first, r->count))
+			req->revoke_errors++;
+	}
+	host_counters.revokes += req->nr_revokes;
+	host_counters.refused += req->revoke_errors;
+}
+
+/* Without chunks, their part of the head is reserved */
+static bool host_head_is_good(const struct pv_iommu_req *req)
+{
+	const u8 *p = (const u8 *)req;
+	size_t from = host_chunks() ? offsetof(struct pv_iommu_req, reserved) :
+				      offsetof(struct pv_iommu_req, domain);
+
+	for (; from < offsetof(struct pv_iommu_req, segs); from++)
+		if (p[from])
+			return false;
+	return req->nr_segs <= PV_IOMMU_MAX_SEGS &&
+	       (!req->nr_segs || req->opcode == PV_IOMMU_OP_MAP) &&
+	       req->nr_unmaps <= PV_IOMMU_MAX_UNMAPS &&
+	       req->nr_revokes <= PV_IOMMU_MAX_REVOKES && !req->reserved_revokes &&
+	       !req->unmap_errors && !req->revoke_errors;
 }
 
 static void host_unmaps(struct pv_iommu_req *req)
@@ -266,16 +463,14 @@ static void host_unmaps(struct pv_iommu_req *req)
 
 static u32 host_answer(struct pv_iommu_req *req)
 {
-	unsigned int i;
-
 	if (!host.enabled)
 		return PV_IOMMU_S_STATE;
-	if (req->nr_unmaps > PV_IOMMU_MAX_UNMAPS)
+	if (!host_head_is_good(req))
 		return PV_IOMMU_S_INVAL;
-	for (i = 0; i < ARRAY_SIZE(req->reserved); i++)
-		if (req->reserved[i])
-			return PV_IOMMU_S_INVAL;
 	host_unmaps(req);
+	host_revokes(req);
+	if (!host_chunks() && req->opcode >= PV_IOMMU_OP_PROBE)
+		return PV_IOMMU_S_OPCODE;
 
 	switch (req->opcode) {
 	case PV_IOMMU_OP_NOP:
@@ -290,6 +485,13 @@ static u32 host_answer(struct pv_iommu_req *req)
 		return host_unmap(req);
 	case PV_IOMMU_OP_SYNC:
 		return host_sync(req);
+	case PV_IOMMU_OP_PROBE:
+		return host_probe(req);
+	case PV_IOMMU_OP_GRANT:
+		return host_grant(req);
+	case PV_IOMMU_OP_REVOKE:
+		return req->flags ? PV_IOMMU_S_INVAL :
+		       host_revoke(req->domain, req->first, req->count);
 	default:
 		return PV_IOMMU_S_OPCODE;
 	}
@@ -309,7 +511,8 @@ static void host_ring(u32 frame)
 	}
 	host_counters.requests[min_t(u16, req->opcode, 15)]++;
 	status = host_answer(req);
-	if (status != PV_IOMMU_S_OK && status != PV_IOMMU_S_NOSPC) {
+	if (status != PV_IOMMU_S_OK && status != PV_IOMMU_S_NOSPC &&
+	    status != PV_IOMMU_S_LIMIT) {
 		host_counters.refused++;
 		host.errors++;
 	}
@@ -324,6 +527,11 @@ static void host_reset(void)
 	if (host.mappings)
 		host_drop_all(-1);
 	memset(host.attached, 0, sizeof(host.attached));
+	memset(host.domain, 0, sizeof(host.domain));
+	memset(host.domains, 0, sizeof(host.domains));
+	if (host.owner)
+		memset(host.owner, 0, host_nr_chunks() * sizeof(*host.owner));
+	host.granted = 0;
 	host.enabled = false;
 	host.features = 0;
 }
@@ -335,6 +543,11 @@ static void host_control(u32 value)
 	if (value & PV_IOMMU_CTL_ENABLE && host.features &&
 	    !(host.features & ~host.config.features))
 		host.enabled = true;
+	/* With chunks, nothing is granted yet */
+	if (host.enabled && host_chunks())
+		shim_poison(phys_to_virt(host.config.window_phys), host.config.window_size);
+	else
+		shim_unpoison(phys_to_virt(host.config.window_phys), host.config.window_size);
 }
 
 static u64 host_reg(unsigned int reg)
@@ -360,6 +573,12 @@ static u64 host_reg(unsigned int reg)
 		return host.config.arena_size;
 	case PV_IOMMU_REG_FAULT_COUNT:
 		return host_counters.faults;
+	case PV_IOMMU_REG_CHUNK_SIZE:
+		return host.config.chunk;
+	case PV_IOMMU_REG_WINDOW_LIMIT:
+		return host.config.limit;
+	case PV_IOMMU_REG_WINDOW_GRANTED:
+		return host.granted * host.config.chunk;
 	default:
 		return 0;
 	}
@@ -433,6 +652,12 @@ struct pci_dev *host_create(const struct host_config *config)
 		host.mappings = calloc(host_arena_pages(), sizeof(*host.mappings));
 		host.busy = calloc(BITS_TO_LONGS(host_arena_pages()), sizeof(long));
 	}
+	if (config->features & PV_IOMMU_F_CHUNKS) {
+		host.owner = calloc(host_nr_chunks(), sizeof(*host.owner));
+		host.left = calloc(host_nr_chunks(), sizeof(*host.left));
+		/* The memory was somebody's before */
+		memset(host.left, 1, host_nr_chunks());
+	}
 	host.pdev = shim_device_add(0, PCI_DEVFN(31, 7), 0x088000);
 	host.pdev->vendor = PV_IOMMU_PCI_VENDOR_ID;
 	host.pdev->device = PV_IOMMU_PCI_DEVICE_ID;
@@ -446,6 +671,8 @@ void host_destroy(void)
 	free(host.arena);
 	free(host.mappings);
 	free(host.busy);
+	free(host.owner);
+	free(host.left);
 	memset(&host, 0, sizeof(host));
 }
 
@@ -455,8 +682,15 @@ static void *host_translate(u16 rid, u64 dma, size_t len)
 
 	if (!host.attached[rid] || !len)
 		return NULL;
-	if (offset < host.config.window_size && len <= host.config.window_size - offset)
+	if (offset < host.config.window_size && len <= host.config.window_size - offset) {
+		u64 chunk;
+
+		for (chunk = host_chunks() ? offset / host.config.chunk : 1;
+		     host_chunks() && chunk <= (offset + len - 1) / host.config.chunk; chunk++)
+			if (host.owner[chunk] != host.domain[rid])
+				return NULL;
 		return phys_to_virt(host.config.window_phys + offset);
+	}
 	offset = dma - host.config.arena_dma;
 	if (host.attached[rid] == PV_IOMMU_ATTACH_BOUNCE &&
 	    offset < host.config.arena_size && len <= host.config.arena_size - offset)
@@ -486,4 +720,33 @@ unsigned int host_mappings(void)
 bool host_attached(u16 rid)
 {
 	return host.attached[rid];
+}
+
+u64 host_chunk_size(u64 window_size, u64 window_dma)
+{
+	u64 size = SZ_2M;
+
+	while (size > SZ_64K && (window_dma % size || size > window_size / 32))
+		size /= 2;
+	return size;
+}
+
+void host_set_group(u16 rid, u32 group)
+{
+	host.group[rid] = group;
+}
+
+void host_set_limit(u64 limit)
+{
+	host.config.limit = limit;
+}
+
+u32 host_chunk_group(unsigned long chunk)
+{
+	return host.owner && host.owner[chunk] ? host.owner[chunk]->group : 0;
+}
+
+unsigned long host_chunks_granted(void)
+{
+	return host.granted;
 }

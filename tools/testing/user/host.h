@@ -17,6 +17,8 @@
  * @window_dma: its DMA address
  * @arena_dma: the arena's
  * @arena_size: bytes
+ * @chunk: bytes of a chunk, with PV_IOMMU_F_CHUNKS
+ * @limit: bytes of window that may be granted; host_set_limit() changes it
  */
 struct host_config {
 	u64 features;
@@ -25,18 +27,22 @@ struct host_config {
 	u64 window_dma;
 	u64 arena_dma;
 	u64 arena_size;
+	u64 chunk;
+	u64 limit;
 };
 
 /**
  * struct host_counters - what the host has seen
  * @requests: requests, by opcode; the last: unknown ones
  * @unmaps: unmaps that rode with them
+ * @revokes: revokes that did
  * @refused: requests and unmaps that failed, but for want of room
  * @faults: accesses of devices that were refused
  */
 struct host_counters {
 	u64 requests[16];
 	u64 unmaps;
+	u64 revokes;
 	u64 refused;
 	u64 faults;
 };
@@ -60,6 +66,16 @@ void host_destroy(void);
 void *host_dma(u16 rid, u64 dma, size_t len);
 /* The same, when it is only asked whether */
 bool host_reaches(u16 rid, u64 dma, size_t len);
+/* The chunk that a spec-abiding host makes of such a window */
+u64 host_chunk_size(u64 window_size, u64 window_dma);
+/* Devices that the host cannot tell apart, before they are attached: not 0 */
+void host_set_group(u16 rid, u32 group);
+void host_set_limit(u64 limit);
+/* Who has a chunk: a group; 0: nobody */
+u32 host_chunk_group(unsigned long chunk);
+unsigned long host_chunks_granted(void);
+/* Called with each chunk that is revoked while its domain lives */
+extern void (*host_revoked)(unsigned long chunk);
 /* Mappings in the arena that the host holds */
 unsigned int host_mappings(void);
 bool host_attached(u16 rid);

@@ -319,12 +319,12 @@ static void cpu_main(unsigned int cpu, void *page)
 	__atomic_fetch_sub(&all.running, 1, __ATOMIC_ACQ_REL);
 }
 
-static void run(bool bounce)
+static void run(bool bounce, bool chunks)
 {
 	struct page *page;
 	unsigned int i;
 
-	guest_begin(&guest, all.cpus, 4, WINDOW, bounce ? ARENA : 0, SZ_64M);
+	guest_begin(&guest, all.cpus, 4, WINDOW, bounce ? ARENA : 0, chunks, SZ_64M);
 	/* What the bystander maps */
 	page = shim_alloc_pages(GFP_ATOMIC, 1);
 	all.owner = calloc((WINDOW + ARENA) >> PAGE_SHIFT, sizeof(*all.owner));
@@ -351,7 +351,7 @@ static void run(bool bounce)
 	free(all.owner);
 	guest_end(&guest);
 	printf("%s, %u %s: %lu mappings, %lu more found no room\n",
-	       bounce ? "bounce" : "window", all.cpus, all.fibers ? "fibers" : "threads",
+	       chunks ? bounce ? "bounce" : "chunks" : "window", all.cpus, all.fibers ? "fibers" : "threads",
 	       all.maps, all.full);
 	fflush(stdout);
 }
@@ -392,8 +392,9 @@ int main(int argc, char **argv)
 	printf("seed %llu\n", all.seed);
 	fflush(stdout);
 	for (i = 0; i < worlds; i++, all.seed++) {
-		run(false);
-		run(true);
+		run(false, false);
+		run(false, true);
+		run(true, true);
 	}
 	return 0;
 }

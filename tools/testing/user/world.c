@@ -22,22 +22,23 @@
 enum {
 	OP_MAP, OP_MAP_SG, OP_UNMAP, OP_SYNC, OP_SYNC_SG, OP_CPU_WRITE,
 	OP_DEV_WRITE, OP_ALLOC, OP_WRONG_DEVICE, OP_WILD, OP_REFUSED, OP_TIME,
-	OP_UNBIND, OP_BIND, OP_CHECK, OP_NR
+	OP_UNBIND, OP_BIND, OP_CHECK, OP_LIMIT, OP_NR
 };
 
 /* How often each is done, in 1024 */
 static const u16 op_weight[OP_NR] = {
-	[OP_MAP] = 270, [OP_MAP_SG] = 120, [OP_UNMAP] = 300, [OP_SYNC] = 100,
+	[OP_MAP] = 266, [OP_MAP_SG] = 120, [OP_UNMAP] = 300, [OP_SYNC] = 100,
 	[OP_SYNC_SG] = 30, [OP_CPU_WRITE] = 40, [OP_DEV_WRITE] = 70,
 	[OP_ALLOC] = 30, [OP_WRONG_DEVICE] = 12, [OP_WILD] = 8,
 	[OP_REFUSED] = 10, [OP_TIME] = 10, [OP_UNBIND] = 6, [OP_BIND] = 12,
-	[OP_CHECK] = 6,
+	[OP_CHECK] = 6, [OP_LIMIT] = 4,
 };
 
 /**
  * struct device_model - a device and what it asks for
  * @pdev: the device
  * @rid: its requester ID
+ * @group: which other devices the host cannot tell it from
  * @bound: a driver is bound to it
  * @limit: highest DMA address that it reaches
  * @align: low bits that have to be kept
@@ -47,6 +48,7 @@ static const u16 op_weight[OP_NR] = {
 struct device_model {
 	struct pci_dev *pdev;
 	u16 rid;
+	u32 group;
 	bool bound;
 	u64 limit;
 	u64 align;
@@ -122,6 +124,7 @@ static struct {
 	u8 *window_block;
 	u8 *arena_owner;
 	size_t max_mapping;
+	bool limit_lowered;
 	u64 fill;
 	u64 maps_done, unmaps_done;
 	unsigned long warnings_seen;
@@ -272,11 +275,16 @@ static void verify_cpu(struct map_model *m)
 	}
 }
 
+static bool chunks(void)
+{
+	return world.config.features & PV_IOMMU_F_CHUNKS;
+}
+
 static void verify_dev(struct map_model *m)
 {
 	struct device_model *d = &world.devices[m->dev];
+	unsigned int i, other;
 	size_t at = 0;
-	unsigned int i;
 
 	if (m->orphan)
 		return;
@@ -287,6 +295,19 @@ static void verify_dev(struct map_model *m)
 			"the device does not reach %#llx, %#x bytes", s->dma, s->len);
 		compare(s->mem, m->dma + at, s->len, m, "device's view", at);
 		at += s->len;
+		/* And others do not, neither its first byte nor its last */
+		for (other = 0; other < world.nr_devices; other++) {
+			struct device_model *o = &world.devices[other];
+
+			if (!chunks() || s->dma - world.config.window_dma >=
+					 world.config.window_size)
+				break;
+
+			require(o->group == d->group ||
+				(!host_reaches(o->rid, s->dma, 1) &&
+				 !host_reaches(o->rid, s->dma + s->len - 1, 1)),
+				"%#llx, of dev %u, is reached by dev %u", s->dma, m->dev, other);
+		}
 	}
 }
 
@@ -471,23 +492,48 @@ static void check_list(struct map_model *m, struct device_model *d)
 	}
 }
 
-/* Was there room for a block of that order after all? */
+/*
+ * Was there room for a block of that order after all? With chunks, in one that the
+ * domain has; or might the domain, which has less than its share, have had another?
+ */
 static void check_full(struct device_model *d, unsigned int order, const char *what)
 {
 	u64 first = world.config.window_dma >> PAGE_SHIFT;
-	unsigned long npages = world.config.window_size >> PAGE_SHIFT, page, i;
+	unsigned long npages = world.config.window_size >> PAGE_SHIFT, page, i, mine = 0, none = 0;
+	unsigned long chunk = chunks() ? world.config.chunk >> PAGE_SHIFT : npages;
+	unsigned long share, domains = 1, seen = 0;
 
-	if (world.bounce || world.nr_lists)
+	if (world.bounce || world.nr_lists || BIT(order) > chunk)
 		return;
 	for (page = ALIGN(first, BIT(order)) - first; page + BIT(order) <= npages;
 	     page += BIT(order)) {
 		if (world.config.window_dma + ((page + BIT(order)) << PAGE_SHIFT) - 1 > d->limit)
-			return;
+			break;
+		if (chunks() && host_chunk_group(page / chunk) != d->group)
+			continue;
 		for (i = 0; i < BIT(order) && !world.window_block[page + i]; i++)
 			;
 		require(i < BIT(order), "%s of order %u failed, but page %#lx is free",
 			what, order, page);
 	}
+	if (!chunks() || d->limit != U64_MAX)
+		return;
+
+	for (i = 0; i < world.nr_devices; i++) {
+		if (world.devices[i].bound && !(seen & BIT(world.devices[i].group))) {
+			seen |= BIT(world.devices[i].group);
+			domains++;
+		}
+	}
+	for (i = 0; i < npages / chunk; i++) {
+		mine += host_chunk_group(i) == d->group;
+		none += !host_chunk_group(i) && !world.window_block[i * chunk];
+	}
+	share = max(world.config.limit / world.config.chunk / (2 * domains), 1ULL);
+	require(mine >= share || world.limit_lowered || !none ||
+		host_chunks_granted() >= world.config.limit / world.config.chunk,
+		"%s of order %u failed: %lu chunks, a share is %lu, %lu are free", what, order,
+		mine, share, none);
 }
 
 /* ---- operations ---- */
@@ -807,6 +853,9 @@ static void op_alloc(struct step *s, struct device_model *d)
 	m->dma = m->cpu;
 	m->block = (dma - world.config.window_dma) >> PAGE_SHIFT;
 	m->block_pages = PFN_UP(m->total);
+	/* What is larger than a chunk costs whole ones */
+	if (m->total > world.config.chunk)
+		m->block_pages = round_up(m->block_pages, world.config.chunk >> PAGE_SHIFT);
 	check_segments(m, d);
 }
 
@@ -923,6 +972,17 @@ static void op_unbind(struct step *s, struct device_model *d, bool leave)
 	require(!host_attached(d->rid), "the device is attached still");
 }
 
+/* The host changes its mind; what is granted stays so */
+static void op_limit(struct step *s)
+{
+	u64 n = world.config.window_size / world.config.chunk, limit = 1 + s->a % n;
+
+	world.limit_lowered |= limit < host_chunks_granted();
+	world.config.limit = limit * world.config.chunk;
+	trace("limit %llu of %llu chunks", limit, n);
+	host_set_limit(world.config.limit);
+}
+
 static void op_bind(struct device_model *d)
 {
 	trace("bind dev %td", d - world.devices);
@@ -965,7 +1025,7 @@ void world_step(const struct step *step)
 	shim_set_cpu(s->cpu);
 	if (!d->bound && s->op != OP_UNMAP && s->op != OP_SYNC && s->op != OP_SYNC_SG &&
 	    s->op != OP_CPU_WRITE && s->op != OP_DEV_WRITE && s->op != OP_TIME &&
-	    s->op != OP_CHECK && s->op != OP_BIND)
+	    s->op != OP_CHECK && s->op != OP_BIND && s->op != OP_LIMIT)
 		return;
 	switch (s->op) {
 	case OP_MAP:
@@ -1002,7 +1062,7 @@ void world_step(const struct step *step)
 		op_refused(s, d);
 		break;
 	case OP_TIME:
-		shim_run_work(s->a % 20);
+		shim_run_work(s->c % 4 ? s->a % 20 : s->a % (8 * HZ));
 		quiet(0, false);
 		break;
 	case OP_UNBIND:
@@ -1015,10 +1075,24 @@ void world_step(const struct step *step)
 	case OP_CHECK:
 		op_check();
 		break;
+	case OP_LIMIT:
+		if (chunks())
+			op_limit(s);
+		break;
 	}
 }
 
 /* ---- beginning and end ---- */
+
+/* Nobody may have anything in a chunk that is given back */
+static void revoked(unsigned long chunk)
+{
+	unsigned long pages = world.config.chunk >> PAGE_SHIFT, i;
+
+	for (i = chunk * pages; i < (chunk + 1) * pages; i++)
+		require(!world.window_owner[i], "chunk %lu is revoked, but page %#lx is mapping %d's",
+			chunk, i, world.window_owner[i]);
+}
 
 static u64 pick(u64 *r, const u64 *from, unsigned int n)
 {
@@ -1035,6 +1109,9 @@ static void make_device(struct device_model *d, u64 *r, unsigned int n)
 	d->rid = PCI_DEVID(n & 1, PCI_DEVFN(1 + n, world_random(r) % 8));
 	pdev = shim_device_add(d->rid >> 8, d->rid & 0xff, 0x00ff00);
 	d->pdev = pdev;
+	/* Mostly one of its own */
+	d->group = world_random(r) % 4 ? n + 1 : 1;
+	host_set_group(d->rid, d->group);
 	d->align = PICK(r, 0, 0, 511, 4095, 4095, 63, 8191, 65535);
 	d->boundary = PICK(r, ~0ULL, ~0ULL, 0xffff, 0xffffffff, 0xfff, 0xfffff);
 	d->boundary = max_t(u64, d->boundary, d->align);
@@ -1066,15 +1143,22 @@ static void make_host(u64 *r)
 			   PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE, PV_IOMMU_F_BOUNCE);
 	c->window_phys = PICK(r, 0x8000000, 0x100200000, 0x1f0000000 - SZ_64M);
 	c->window_size = SZ_2M * PICK(r, 1, 2, 3, 4, 8);
-	c->window_dma = PICK(r, SZ_1M, SZ_2M, SZ_4M, 15 * SZ_1M, 0xfde00000ULL, SZ_4G - SZ_1M,
-			     1ULL << 38, (1ULL << 40) + 0x5000);
 	/* Interrupt messages end what is just below them */
-	if (world_random(r) % 4 == 0 && c->window_dma >> 24 != 0xfd)
-		c->window_dma += (world_random(r) % 64) << PAGE_SHIFT;
+	c->window_dma = PICK(r, SZ_1M, SZ_2M, SZ_4M, 15 * SZ_1M, 0xfde00000ULL, SZ_4G - SZ_1M,
+			     1ULL << 38, (1ULL << 40) + SZ_64K);
+	c->chunk = host_chunk_size(c->window_size, c->window_dma);
+	c->limit = c->window_size;
+	if (world_random(r) & 1)
+		c->limit = (2 + world_random(r) % (c->window_size / c->chunk - 1)) * c->chunk;
+	if (world_random(r) & 1)
+		c->features |= PV_IOMMU_F_CHUNKS;
+	else
+		c->limit = c->window_size;
 	c->arena_dma = PICK(r, SZ_64M, SZ_512M, SZ_4G * 3);
 	c->arena_size = SZ_1M * PICK(r, 1, 2, 4, 6);
 	world.bounce = !(c->features & PV_IOMMU_F_WINDOW);
-	/* The memory is another's before: nothing of it may be seen */
+	/* The memory was another's before: nothing of it may be seen */
+	shim_unpoison(phys_to_virt(c->window_phys), c->window_size);
 	memset(phys_to_virt(c->window_phys), 0xa5, c->window_size);
 }
 
@@ -1099,9 +1183,11 @@ void world_begin(u64 seed)
 	world.nr_devices = 1 + world_random(&r) % MAX_DEVICES;
 	for (i = 0; i < world.nr_devices; i++)
 		make_device(&world.devices[i], &r, i);
-	trace("window %#llx+%#llx at %#llx, arena %#llx+%#llx, features %#llx, %u CPUs",
+	host_revoked = revoked;
+	trace("window %#llx+%#llx at %#llx, arena %#llx+%#llx, chunk %#llx, limit %#llx, features %#llx, %u CPUs",
 	      world.config.window_dma, world.config.window_size, world.config.window_phys,
-	      world.config.arena_dma, world.config.arena_size, world.config.features,
+	      world.config.arena_dma, world.config.arena_size, world.config.chunk,
+	      world.config.limit, world.config.features,
 	      nr_cpu_ids);
 
 	require(!shim_module_init() && !shim_probe_result, "probe says %d: %s",

@@ -234,6 +234,7 @@ void shim_race_end(void);
 
 #define __ffs(x)		((unsigned long)__builtin_ctzl(x))
 #define __fls(x)		((unsigned long)(63 - __builtin_clzl(x)))
+#define __ffs64(x)		((unsigned long)__builtin_ctzll(x))
 #define ffz(x)			__ffs(~(x))
 static inline int fls64(u64 x) { return x ? 64 - __builtin_clzll(x) : 0; }
 static inline int fls(unsigned int x) { return x ? 32 - __builtin_clz(x) : 0; }
@@ -248,6 +249,8 @@ static inline int fls(unsigned int x) { return x ? 32 - __builtin_clz(x) : 0; }
 #define cpu_to_le16(x)		((u16)(x))
 #define cpu_to_le32(x)		((u32)(x))
 #define cpu_to_le64(x)		((u64)(x))
+#define le32_add_cpu(p, v)	(*(p) += (v))
+#define le16_add_cpu(p, v)	(*(p) += (v))
 #define le16_to_cpu(x)		((u16)(x))
 #define le32_to_cpu(x)		((u32)(x))
 #define le64_to_cpu(x)		((u64)(x))

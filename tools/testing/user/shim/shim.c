@@ -476,6 +476,44 @@ void mutex_unlock(struct mutex *m)
 	shim_unlock(&m->lock);
 }
 
+/* ---- RCU ---- */
+
+/* How often each CPU went into a read section, and out of it: odd while in one */
+static struct {
+	unsigned long count;
+	unsigned int nesting;
+} ____cacheline_aligned shim_rcu[SHIM_MAX_CPUS];
+
+/* IRQs may be on, but nobody changes the CPU under us */
+void rcu_read_lock(void)
+{
+	preempt_disable();
+	if (!shim_rcu[shim_cpu.id].nesting++)
+		__atomic_fetch_add(&shim_rcu[shim_cpu.id].count, 1, __ATOMIC_SEQ_CST);
+}
+
+void rcu_read_unlock(void)
+{
+	if (!--shim_rcu[shim_cpu.id].nesting)
+		__atomic_fetch_add(&shim_rcu[shim_cpu.id].count, 1, __ATOMIC_SEQ_CST);
+	preempt_enable();
+	shim_point();
+}
+
+void synchronize_rcu(void)
+{
+	unsigned int cpu;
+
+	might_sleep();
+	for (cpu = 0; cpu < nr_cpu_ids; cpu++) {
+		unsigned long *count = &shim_rcu[cpu].count;
+		unsigned long seen = __atomic_load_n(count, __ATOMIC_SEQ_CST);
+
+		while (seen % 2 && __atomic_load_n(count, __ATOMIC_SEQ_CST) == seen)
+			shim_wait(127);
+	}
+}
+
 /* ---- time and work ---- */
 
 unsigned long shim_jiffies = 1000;

@@ -235,7 +235,8 @@ do {									\
 #define spin_unlock_bh		raw_spin_unlock
 #define DEFINE_RAW_SPINLOCK(n)	raw_spinlock_t n
 #define DEFINE_SPINLOCK(n)	spinlock_t n
-#define lockdep_assert_held(l)	((void)WARN_ON(!shim_lock_held(l)))
+/* A mutex begins with its lock */
+#define lockdep_assert_held(l)	((void)WARN_ON(!shim_lock_held((raw_spinlock_t *)(l))))
 
 /* A mutex is a lock under which one may sleep */
 struct mutex {
@@ -312,6 +313,8 @@ typedef struct { long counter; } atomic_long_t;
 #define atomic_inc_return(v)	atomic_add_return(1, v)
 #define atomic_dec_return(v)	atomic_sub_return(1, v)
 #define atomic_dec_and_test(v)	(atomic_sub_return(1, v) == 0)
+#define atomic_sub_and_test(n, v)	(atomic_sub_return(n, v) == 0)
+#define atomic_inc_not_zero(v)	shim_inc_not_zero(&(v)->counter)
 #define atomic_xchg(v, n)	__atomic_exchange_n(&(v)->counter, n, __ATOMIC_SEQ_CST)
 #define atomic_cmpxchg(v, o, n)	cmpxchg(&(v)->counter, o, n)
 #define atomic_try_cmpxchg(v, o, n)	try_cmpxchg(&(v)->counter, o, n)
@@ -359,22 +362,36 @@ typedef struct { long counter; } atomic_long_t;
 	__atomic_exchange_n(p, new, __ATOMIC_SEQ_CST);			\
 })
 
+static inline bool shim_inc_not_zero(int *counter)
+{
+	int old = READ_ONCE(*counter);
+
+	while (old)
+		if (__atomic_compare_exchange_n(counter, &old, old + 1, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			return true;
+	return false;
+}
+
 typedef struct { atomic_t refs; } refcount_t;
 #define REFCOUNT_INIT(n)	{ ATOMIC_INIT(n) }
 #define refcount_set(r, n)	atomic_set(&(r)->refs, n)
 #define refcount_read(r)	atomic_read(&(r)->refs)
 #define refcount_inc(r)		atomic_inc(&(r)->refs)
+#define refcount_inc_not_zero(r)	atomic_inc_not_zero(&(r)->refs)
 #define refcount_dec_and_test(r)	atomic_dec_and_test(&(r)->refs)
 
-/* ---- RCU: nobody is in a read section once everybody has passed a point ---- */
+/* ---- RCU: who changes things waits until each CPU has left its read section ---- */
 
-#define rcu_read_lock()		preempt_disable()
-#define rcu_read_unlock()	preempt_enable()
+void rcu_read_lock(void);
+void rcu_read_unlock(void);
+void synchronize_rcu(void);
 #define rcu_dereference(p)	smp_load_acquire(&(p))
 #define rcu_access_pointer(p)	READ_ONCE(p)
 #define rcu_assign_pointer(p, v)	smp_store_release(&(p), v)
-#define synchronize_rcu()	might_sleep()
 #define synchronize_rcu_tasks()	might_sleep()
+#define rcu_dereference_protected(p, c)	(p)
+#define rcu_read_lock_held()	in_atomic()
 struct rcu_head { void *unused; };
 
 /* ---- lists ---- */
@@ -485,10 +502,26 @@ static inline void list_splice_init(struct list_head *from, struct list_head *to
 #define list_for_each_entry_safe(p, n, l, m)				\
 	for (p = list_first_entry(l, typeof(*p), m), n = list_next_entry(p, m); \
 	     &p->m != (l); p = n, n = list_next_entry(n, m))
-#define list_for_each_entry_rcu(p, l, m, ...)	list_for_each_entry(p, l, m)
-#define list_add_tail_rcu	list_add_tail
-#define list_add_rcu		list_add
-#define list_del_rcu		list_del
+/* Who reads may stand on an entry while it is taken out: it still leads on */
+#define list_for_each_entry_rcu(p, l, m, ...)				\
+	for (p = list_entry(smp_load_acquire(&(l)->next), typeof(*p), m); &p->m != (l); \
+	     p = list_entry(smp_load_acquire(&p->m.next), typeof(*p), m))
+static inline void list_add_tail_rcu(struct list_head *e, struct list_head *l)
+{
+	struct list_head *prev = l->prev;
+
+	e->prev = prev;
+	WRITE_ONCE(e->next, l);
+	l->prev = e;
+	smp_store_release(&prev->next, e);
+}
+
+static inline void list_del_rcu(struct list_head *e)
+{
+	e->next->prev = e->prev;
+	smp_store_release(&e->prev->next, e->next);
+	e->prev = NULL;
+}
 
 /* ---- time, and work that is put off: shim_run_work() ---- */
 
