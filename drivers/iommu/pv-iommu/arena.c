@@ -39,8 +39,8 @@ static bool pviommu_arena_try(struct pviommu_map *m)
 	struct pviommu_channel *ch;
 	struct pv_iommu_req *req;
 	struct scatterlist *sg;
+	unsigned int i, n = 0;
 	unsigned long flags;
-	unsigned int i;
 	u64 dma;
 
 	ch = pviommu_req_begin(host, PV_IOMMU_OP_MAP, m->pd->rid, &flags);
@@ -50,39 +50,43 @@ static bool pviommu_arena_try(struct pviommu_map *m)
 	req->dma_limit = cpu_to_le64(m->lim.dma_limit);
 	req->align_mask = cpu_to_le64(align);
 	req->boundary_mask = cpu_to_le64(m->lim.boundary_mask);
-	req->nr_segs = cpu_to_le16(m->nents);
 	if (m->sgl) {
 		for_each_sg(m->sgl, sg, m->nents, i) {
-			pviommu_place(&l, &m->lim, sg_phys(sg), sg->length, !i);
-			req->segs[i].addr = cpu_to_le64(sg_phys(sg));
-			req->segs[i].len = cpu_to_le32(sg->length);
-			req->segs[i].pos = cpu_to_le32(l.pos);
+			if (unlikely(!sg->length))
+				continue;
+			pviommu_place(&l, &m->lim, sg_phys(sg), sg->length, !n);
+			req->segs[n].addr = cpu_to_le64(sg_phys(sg));
+			req->segs[n].len = cpu_to_le32(sg->length);
+			req->segs[n].pos = cpu_to_le32(l.pos);
 			l.pos += sg->length;
+			n++;
 		}
 	} else {
-		req->segs[0].addr = cpu_to_le64(m->phys);
-		req->segs[0].len = cpu_to_le32(m->len - m->off);
-		req->segs[0].pos = cpu_to_le32(m->off);
+		req->segs[n].addr = cpu_to_le64(m->phys);
+		req->segs[n].len = cpu_to_le32(m->len - m->off);
+		req->segs[n].pos = cpu_to_le32(m->off);
+		n++;
 	}
+	req->nr_segs = cpu_to_le16(n);
 
 	this_cpu_inc(m->pd->stats->hypercalls);
 	this_cpu_inc(m->pd->stats->hypercalls_map);
 	m->error = pviommu_req_ring(host, ch);
 	dma = le64_to_cpu(READ_ONCE(req->dma_addr));
-	pviommu_req_end(ch, flags);
+	pviommu_req_end(host, ch, flags);
 	if (m->error)
 		return false;
 
 	if (!(dma & align) && dma + m->len - 1 <= m->lim.dma_limit &&
 	    pviommu_slot_at(&host->arena, dma + m->len - 1))
 		slot = pviommu_slot_at(&host->arena, dma);
-	if (!slot || slot->state != PVIOMMU_SLOT_FREE) {
+	if (!slot || READ_ONCE(slot->state) != PVIOMMU_SLOT_FREE) {
 		dev_err_ratelimited(&host->pdev->dev, "host mapped %zu bytes at %#llx, where they cannot be\n",
 				    m->len, dma);
 		m->error = -EIO;
 		return false;
 	}
-	slot->order = order_base_2(PFN_UP(m->len));
+	WRITE_ONCE(slot->order, order_base_2(PFN_UP(m->len)));
 	m->slot = slot;
 	m->page = pviommu_page_at(&host->arena, dma);
 	return true;
@@ -90,19 +94,27 @@ static bool pviommu_arena_try(struct pviommu_map *m)
 
 /**
  * pviommu_arena_map - have the host reserve a block and copy data into it
- * @m: what is mapped: at most PV_IOMMU_MAX_SEGS entries
+ * @m: what is mapped: at most PV_IOMMU_MAX_SEGS entries that are not empty
  *
  * Return: whether @m->slot and @m->page are there, or else @m->error. -ENOMEM when the
  * arena is full, and not before all that CPUs have queued to be freed has been.
  */
 bool pviommu_arena_map(struct pviommu_map *m)
 {
+	unsigned int tries;
+
 	if (pviommu_arena_try(m))
 		return true;
-	if (m->error != -ENOMEM)
-		return false;
-	pviommu_flush(m->pd->host);
-	return pviommu_arena_try(m);
+	/* Requests are done one after another, so a second one is behind others' */
+	for (tries = 0; tries < 3 && m->error == -ENOMEM; tries++) {
+		bool all = pviommu_try_flush_all(m->pd->host);
+
+		if (pviommu_arena_try(m))
+			return true;
+		if (all)
+			break;
+	}
+	return false;
 }
 
 /* The host did not do what it was asked to: the data of that buffer is lost */
@@ -137,7 +149,7 @@ void pviommu_arena_unmap(struct pviommu_dev *pd, struct pviommu_slot *slot,
 	int ret;
 
 	/* Before the host is told: it may give the block to another CPU at once */
-	slot->state = PVIOMMU_SLOT_FREE;
+	WRITE_ONCE(slot->state, PVIOMMU_SLOT_FREE);
 
 	if (!copy_back) {
 		if (pviommu_queue_unmap(pd->host, pd->rid, dma)) {

@@ -183,7 +183,8 @@ static void pviommu_release(struct pviommu_dev *pd)
 	for (i = 0; i < arena->size >> PAGE_SHIFT; i++) {
 		struct pviommu_slot *slot = pviommu_slot_of(arena, i);
 
-		if (slot->state != PVIOMMU_SLOT_FREE && slot->rid == pd->rid) {
+		if (smp_load_acquire(&slot->state) != PVIOMMU_SLOT_FREE &&
+		    READ_ONCE(slot->rid) == pd->rid) {
 			WRITE_ONCE(slot->state, PVIOMMU_SLOT_FREE);
 			lost++;
 		}
@@ -245,9 +246,7 @@ static void pviommu_detach(void *data)
 	struct pviommu_dev *pd = data;
 	struct pci_dev *pdev = to_pci_dev(pd->dev);
 	struct pviommu_host *host = pd->host;
-	struct pviommu_stats sum;
 	unsigned long flags;
-	unsigned int i;
 	bool last;
 	int ret;
 
@@ -271,9 +270,7 @@ static void pviommu_detach(void *data)
 	pviommu_release(pd);
 	pviommu_domain_put(pd->domain, ret);
 	host->bus[pdev->bus->number][pdev->devfn] = NULL;
-	pviommu_stats_sum(pd, &sum);
-	for (i = 0; i < sizeof(sum) / sizeof(u64); i++)
-		((u64 *)&host->retired)[i] += ((u64 *)&sum)[i];
+	pviommu_stats_sum(pd, &host->retired);
 	mutex_unlock(&host->lock);
 
 	device_link_del(pd->link);

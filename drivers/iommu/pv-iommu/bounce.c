@@ -24,6 +24,7 @@
 #include "pviommu.h"
 #include "bounce.h"
 #include "window.h"
+#include "compat/dma-map-ops.h"
 #include "compat/dma-mapping.h"
 #include "trace.h"
 
@@ -135,12 +136,27 @@ static void pviommu_bad_handle(struct device *dev, const char *what, dma_addr_t 
 		      what, &dma);
 }
 
-/* Memory that is no RAM cannot be bounced */
-static __always_inline int pviommu_check_page(struct page *page)
+/*
+ * Memory that is no RAM cannot be bounced. The window's own can: a driver may map
+ * what it got from dma_alloc_pages(). That has to be known from its address. If
+ * the driver has it on a list by page->lru, that is where pgmap was.
+ */
+static __always_inline int pviommu_check_page(struct pviommu_host *host,
+					      struct page *page)
 {
-	if (unlikely(is_zone_device_page(page)) && is_pci_p2pdma_page(page))
+	if (unlikely(is_zone_device_page(page)) &&
+	    page_to_phys(page) - host->window.phys >= host->window.size &&
+	    is_pci_p2pdma_page(page))
 		return -EREMOTEIO;
 	return 0;
+}
+
+static __always_inline int pviommu_check_phys(struct pviommu_host *host,
+					      phys_addr_t phys)
+{
+	if (unlikely(!pviommu_has_page(phys)))
+		return -EINVAL;
+	return pviommu_check_page(host, pfn_to_page(PHYS_PFN(phys)));
 }
 
 /* ---- one block: taken, filled, given back ---- */
@@ -150,9 +166,9 @@ static __always_inline int pviommu_check_page(struct page *page)
  * device reaches: @high, which goes back. No struct pviommu_map, which would then have
  * to be in memory.
  */
-static noinline unsigned long pviommu_get_window_slow(struct pviommu_domain *d,
-						      size_t len, unsigned int order,
-						      u64 dma_limit, unsigned long high)
+static noinline struct pviommu_slot *
+pviommu_get_window_slow(struct pviommu_domain *d, size_t len, unsigned int order,
+			u64 dma_limit, struct pviommu_slot *high)
 {
 	const struct pviommu_want want = {
 		.npages = PFN_UP(len),
@@ -160,28 +176,28 @@ static noinline unsigned long pviommu_get_window_slow(struct pviommu_domain *d,
 		.dma_limit = dma_limit,
 	};
 
-	if (high != PVIOMMU_NO_PAGE)
-		pviommu_window_free(d, pviommu_slot_of(&d->host->window.space, high), high);
+	if (high)
+		pviommu_window_free(d, high, high->page);
 	return pviommu_window_alloc_exact(d, &want);
 }
 
 /* A block of the device's domain, for all of @m */
-static __always_inline unsigned long
-pviommu_get_window(struct pviommu_map *m)
+static __always_inline struct pviommu_slot *
+pviommu_get_window(const struct pviommu_map *m)
 {
+	struct pviommu_space *sp = &m->pd->host->window.space;
 	struct pviommu_domain *d = m->pd->domain;
-	struct pviommu_space *sp = &d->host->window.space;
-	unsigned long page = PVIOMMU_NO_PAGE;
+	struct pviommu_slot *slot = NULL;
 	/* Keeping bits above a page takes a block that is aligned to them */
 	unsigned int order = fls64(max_t(u64, m->len - 1, m->lim.align_mask) >> PAGE_SHIFT);
 
 	if (likely(order < PVIOMMU_CACHE_ORDERS)) {
-		page = pviommu_window_alloc(d, order);
-		if (likely(page == PVIOMMU_NO_PAGE ||
-			   pviommu_page_dma(sp, page + BIT(order)) - 1 <= m->lim.dma_limit))
-			return page;
+		slot = pviommu_window_alloc(d, order);
+		if (likely(!slot || pviommu_page_dma(sp, slot->page) + m->len - 1 <=
+				    m->lim.dma_limit))
+			return slot;
 	}
-	return pviommu_get_window_slow(d, m->len, order, m->lim.dma_limit, page);
+	return pviommu_get_window_slow(d, m->len, order, m->lim.dma_limit, slot);
 }
 
 /* On success @m->slot and @m->page are set, else @m->error */
@@ -193,23 +209,27 @@ static __always_inline bool pviommu_get(struct pviommu_map *m, bool host_copies)
 		if (unlikely(!pviommu_arena_map(m)))
 			return false;
 	} else {
-		m->page = pviommu_get_window(m);
-		if (unlikely(m->page == PVIOMMU_NO_PAGE)) {
+		m->slot = pviommu_get_window(m);
+		if (unlikely(!m->slot)) {
 			m->error = -ENOMEM;
 			return false;
 		}
-		m->slot = pviommu_slot_of(&w->space, m->page);
+		m->page = m->slot->page;
 		pviommu_pad(pviommu_page_virt(w, m->page), m->slot, m->off, m->len);
 	}
 
 	m->slot->len = m->len;
 	m->slot->off = m->off;
-	m->slot->rid = m->pd->rid;
+	WRITE_ONCE(m->slot->rid, m->pd->rid);
 	return true;
 }
 
-/* Who walks the slots of a device that goes sees all of a slot that is not FREE */
-static __always_inline void pviommu_publish(struct pviommu_slot *slot, u8 state)
+/*
+ * From here on the block is found: by lookups of this device, and by who looks
+ * for what a device has left. They must see whose it is, not whose it was.
+ */
+static __always_inline void pviommu_publish(struct pviommu_slot *slot,
+					    enum pviommu_slot_state state)
 {
 	smp_store_release(&slot->state, state);
 }
@@ -222,6 +242,14 @@ static __always_inline void pviommu_put(struct pviommu_dev *pd,
 		pviommu_arena_unmap(pd, slot, page, copy_back);
 	else
 		pviommu_window_free(pd->domain, slot, page);
+}
+
+/* Is a block what somebody has mapped, and not coherent memory? */
+static __always_inline bool pviommu_is_streaming(struct pviommu_slot *slot)
+{
+	u8 state = READ_ONCE(slot->state);
+
+	return state == PVIOMMU_SLOT_SINGLE || state == PVIOMMU_SLOT_SG;
 }
 
 /*
@@ -247,7 +275,9 @@ static struct pviommu_slot *pviommu_find(struct pviommu_host *host,
 			break;
 		*head = first - base;
 		slot = pviommu_slot_of(sp, *head);
-		if (slot && slot->state != PVIOMMU_SLOT_FREE && slot->order >= order &&
+		/* Others' blocks, which may come and go, are looked at, too */
+		if (slot && smp_load_acquire(&slot->state) != PVIOMMU_SLOT_FREE &&
+		    READ_ONCE(slot->order) >= order &&
 		    page - *head < (slot->npages ?: BIT(slot->order)))
 			return slot;
 	}
@@ -258,35 +288,43 @@ static struct pviommu_slot *pviommu_find(struct pviommu_host *host,
 		return NULL;
 	*head = (unsigned long)c->head << sp->shift;
 	slot = pviommu_slot_of(sp, *head);
-	return slot && slot->state != PVIOMMU_SLOT_FREE ? slot : NULL;
+	return slot && smp_load_acquire(&slot->state) != PVIOMMU_SLOT_FREE ? slot : NULL;
 }
 
 /* A block whose data starts in a later page than its first, or none */
 static noinline struct pviommu_slot *
 pviommu_lookup_slow(struct pviommu_space *sp, struct pviommu_dev *pd,
-		    dma_addr_t dma, enum pviommu_slot_state state, unsigned long *page)
+		    dma_addr_t dma, enum pviommu_slot_state state)
 {
-	struct pviommu_slot *slot = pviommu_find(pd->host, sp, dma, page);
+	unsigned long page;
+	struct pviommu_slot *slot = pviommu_find(pd->host, sp, dma, &page);
 
-	if (!slot || slot->state != state || slot->rid != pd->rid ||
-	    pviommu_page_dma(sp, *page) + slot->off != dma)
+	if (!slot || READ_ONCE(slot->state) != state ||
+	    READ_ONCE(slot->rid) != pd->rid ||
+	    pviommu_page_dma(sp, page) + slot->off != dma)
 		return NULL;
 	return slot;
 }
 
-/* The device's block whose data starts at an address, and its first page */
+/* The device's block whose data starts at an address */
 static __always_inline struct pviommu_slot *
 pviommu_lookup(struct pviommu_space *sp, struct pviommu_dev *pd, dma_addr_t dma,
-	       enum pviommu_slot_state state, unsigned long *page)
+	       enum pviommu_slot_state state)
 {
 	struct pviommu_slot *slot = pviommu_slot_at(sp, dma);
 
 	if (likely(slot && slot->state == state && slot->rid == pd->rid &&
-		   slot->off == offset_in_page(dma))) {
-		*page = pviommu_page_at(sp, dma);
+		   slot->off == offset_in_page(dma)))
 		return slot;
-	}
-	return pviommu_lookup_slow(sp, pd, dma, state, page);
+	return pviommu_lookup_slow(sp, pd, dma, state);
+}
+
+/* The first page of a block whose data starts at an address */
+static __always_inline unsigned long pviommu_head(struct pviommu_space *sp,
+						  struct pviommu_slot *slot,
+						  dma_addr_t dma)
+{
+	return pviommu_page_at(sp, dma - slot->off);
 }
 
 /* ---- single mappings ---- */
@@ -318,7 +356,7 @@ pviommu_map_phys(struct device *dev, phys_addr_t phys, size_t size,
 		m.error = -E2BIG;
 		goto fail;
 	}
-	m.error = pviommu_check_page(pfn_to_page(PHYS_PFN(phys)));
+	m.error = pviommu_check_phys(pd->host, phys);
 	if (unlikely(m.error))
 		goto fail;
 
@@ -357,14 +395,13 @@ pviommu_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
 	struct pviommu_space *sp;
 	struct pviommu_slot *slot;
-	unsigned long page;
 	u32 len;
 
 	if (WARN_ON_ONCE(!pd))
 		return;
 
 	sp = pviommu_space(pd->host, host_copies);
-	slot = pviommu_lookup(sp, pd, dma, PVIOMMU_SLOT_SINGLE, &page);
+	slot = pviommu_lookup(sp, pd, dma, PVIOMMU_SLOT_SINGLE);
 	if (unlikely(!slot)) {
 		pviommu_bad_handle(dev, "unmap", dma);
 		return;
@@ -377,7 +414,8 @@ pviommu_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 				     slot->phys, len, false);
 		this_cpu_add(pd->stats->bytes_from_device, len);
 	}
-	pviommu_put(pd, slot, page, pviommu_copies_back(dir, attrs), host_copies);
+	pviommu_put(pd, slot, pviommu_head(sp, slot, dma),
+		    pviommu_copies_back(dir, attrs), host_copies);
 	this_cpu_inc(pd->stats->unmaps);
 	trace_pviommu_unmap(pd->rid, dma, len, 0, dir);
 }
@@ -386,31 +424,43 @@ pviommu_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 
 /*
  * How many of the entries of @m fit into a block of at most @cap bytes; @m->len is how
- * long it then has to be. The first entry counts in any case.
+ * long it then has to be, and @m->nsegs how many segments there will be. The first
+ * entry counts in any case, and empty ones do not.
  */
-static unsigned int pviommu_measure(struct pviommu_map *m, size_t cap)
+static __always_inline unsigned int pviommu_measure(struct pviommu_map *m, size_t cap,
+						    bool host_copies)
 {
+	const unsigned int max_nents = host_copies ? PV_IOMMU_MAX_SEGS :
+						     PVIOMMU_RUN_NENTS;
+	unsigned int i, n = 0, segs = 0;
 	struct pviommu_layout l;
 	struct scatterlist *sg;
-	unsigned int i;
+	size_t end = 0;
 
 	m->error = 0;
-	m->len = 0;
-	for_each_sg(m->sgl, sg, m->nents, i) {
-		m->error = sg->length ? pviommu_check_page(sg_page(sg)) : -EINVAL;
+	for_each_sg(m->sgl, sg, min_t(unsigned int, m->nents, U16_MAX), i) {
+		if (unlikely(!sg->length))
+			continue;
+		m->error = pviommu_check_page(m->pd->host, sg_page(sg));
 		if (unlikely(m->error))
 			return 0;
 
-		pviommu_place(&l, &m->lim, sg_phys(sg), sg->length, !i);
-		if (i && l.pos + sg->length > cap)
-			break;
+		segs += pviommu_place(&l, &m->lim, sg_phys(sg), sg->length, !n);
 		l.pos += sg->length;
-		m->len = l.pos;
-		if (unlikely(m->len > PVIOMMU_MAX_BLOCK)) {
+		if (n && (n == max_nents || l.pos > cap))
+			break;
+		n++;
+		end = l.pos;
+		if (unlikely(end > PVIOMMU_MAX_BLOCK)) {
+			m->len = end;
 			m->error = -E2BIG;
 			return 0;
 		}
 	}
+	if (unlikely(!n))
+		m->error = -EINVAL;
+	m->nsegs = segs;
+	m->len = end;
 	return i;
 }
 
@@ -418,15 +468,32 @@ static unsigned int pviommu_measure(struct pviommu_map *m, size_t cap)
  * struct pviommu_cursor - a place in a scatterlist
  * @sg: the entry, as the caller filled it in
  * @seg: the entry whose DMA members hold the segment that it belongs to
+ * @note: the entry whose DMA members are to say where the next entry lies that
+ *	begins no segment; or NULL
  */
 struct pviommu_cursor {
 	struct scatterlist *sg;
 	struct scatterlist *seg;
+	struct scatterlist *note;
 };
+
+static __always_inline void pviommu_note(struct pviommu_cursor *c, dma_addr_t dma)
+{
+	if (c->note) {
+		sg_dma_address(c->note) = dma;
+		sg_dma_len(c->note) = 0;
+		c->note = sg_next(c->note);
+	}
+}
 
 /*
  * Write down the DMA segments of a run, and copy its data into the window.
  * @c->seg is the last segment written so far, or NULL.
+ *
+ * The DMA members that no segment needs say where the entries lie that begin
+ * none, in their order: what the caller's own members say may have changed when
+ * the list is synced or unmapped. A driver may cut an entry short, which must not
+ * move those behind it.
  */
 static __always_inline size_t
 pviommu_fill(const struct pviommu_map *m, struct pviommu_cursor *c,
@@ -444,13 +511,19 @@ pviommu_fill(const struct pviommu_map *m, struct pviommu_cursor *c,
 		phys_addr_t phys = sg_phys(c->sg);
 		unsigned int len = c->sg->length;
 
-		if (pviommu_place(&l, &m->lim, phys, len, !i)) {
+		if (unlikely(!len)) {
+			pviommu_note(c, base + l.pos);
+			continue;
+		}
+		if (pviommu_place(&l, &m->lim, phys, len, !nsegs)) {
 			c->seg = c->seg ? sg_next(c->seg) : sgl;
 			sg_dma_address(c->seg) = base + l.pos;
 			sg_dma_len(c->seg) = 0;
 			nsegs++;
 			if (!host_copies && l.pos > end)
 				memset(virt + end, 0, l.pos - end);
+		} else if (!host_copies) {
+			pviommu_note(c, base + l.pos);
 		}
 		sg_dma_len(c->seg) += len;
 		if (!host_copies)
@@ -463,6 +536,57 @@ pviommu_fill(const struct pviommu_map *m, struct pviommu_cursor *c,
 	return total;
 }
 
+static struct scatterlist *pviommu_skip(struct scatterlist *sg, unsigned int n)
+{
+	while (n-- && sg)
+		sg = sg_next(sg);
+	return sg;
+}
+
+/**
+ * struct pviommu_places - where a run's entries lie, in their order
+ * @seg: the next segment; an entry begins there
+ * @note: the next place of an entry that begins none
+ * @seg_pos: where @seg begins, bytes from the start of the block
+ * @note_pos: the same of @note
+ * @nsegs: segments left
+ * @nnotes: places left
+ */
+struct pviommu_places {
+	struct scatterlist *seg;
+	struct scatterlist *note;
+	size_t seg_pos;
+	size_t note_pos;
+	unsigned int nsegs;
+	unsigned int nnotes;
+};
+
+static __always_inline size_t pviommu_place_of(struct scatterlist *sg,
+					       unsigned int left, dma_addr_t base)
+{
+	return left && sg ? sg_dma_address(sg) - base : SIZE_MAX;
+}
+
+/* Both kinds ascend, so the next is the lower one; SIZE_MAX if there is none */
+static __always_inline size_t pviommu_next_place(struct pviommu_places *p,
+						 dma_addr_t base)
+{
+	size_t pos;
+
+	if (p->note_pos < p->seg_pos) {
+		pos = p->note_pos;
+		p->note = sg_next(p->note);
+		p->note_pos = pviommu_place_of(p->note, --p->nnotes, base);
+	} else {
+		pos = p->seg_pos;
+		if (pos != SIZE_MAX) {
+			p->seg = sg_next(p->seg);
+			p->seg_pos = pviommu_place_of(p->seg, --p->nsegs, base);
+		}
+	}
+	return pos;
+}
+
 /* The run that begins at a cursor, and its first page; NULL, and said, if none does */
 static struct pviommu_slot *pviommu_run(struct pviommu_dev *pd, struct pviommu_space *sp,
 					struct pviommu_cursor *c, const char *what,
@@ -471,10 +595,11 @@ static struct pviommu_slot *pviommu_run(struct pviommu_dev *pd, struct pviommu_s
 	struct pviommu_slot *slot = NULL;
 
 	if (c->sg && c->seg)
-		slot = pviommu_lookup(sp, pd, sg_dma_address(c->seg),
-				      PVIOMMU_SLOT_SG, page);
+		slot = pviommu_lookup(sp, pd, sg_dma_address(c->seg), PVIOMMU_SLOT_SG);
 	if (unlikely(!slot))
 		pviommu_bad_handle(pd->dev, what, c->seg ? sg_dma_address(c->seg) : 0);
+	else
+		*page = pviommu_head(sp, slot, sg_dma_address(c->seg));
 	return slot;
 }
 
@@ -491,7 +616,8 @@ static void pviommu_next_run(struct pviommu_cursor *c, struct pviommu_slot *slot
 /*
  * Copy the part of a run that lies in @start..@end (bytes from the start of the
  * block) between window and caller. The list's DMA members say where each entry
- * lies, so this holds whatever became of the device's limits since the map.
+ * lies, so this holds whatever became of the device's limits and of the entries'
+ * lengths since the map. Members that make no sense end it.
  *
  * Return: the bytes copied.
  */
@@ -501,28 +627,35 @@ static size_t pviommu_copy_run(struct pviommu_window *w, unsigned long page,
 {
 	struct pviommu_slot *slot = pviommu_slot_of(&w->space, page);
 	dma_addr_t base = pviommu_page_dma(&w->space, page);
+	struct pviommu_places places = {
+		.seg = c.seg,
+		.nsegs = slot->nsegs,
+		.nnotes = slot->nents - slot->nsegs,
+	};
 	void *virt = pviommu_page_virt(w, page);
-	size_t copied = 0, done = 0;
+	size_t copied = 0, pos, next;
 	unsigned int i;
 
-	for (i = 0; i < slot->nents && c.sg && c.seg; i++, c.sg = sg_next(c.sg)) {
-		size_t pos, from, to;
+	/* The whole list is one run, if it has places noted down */
+	if (places.nnotes)
+		places.note = pviommu_skip(c.sg, slot->nsegs);
+	places.seg_pos = pviommu_place_of(places.seg, places.nsegs, base);
+	places.note_pos = pviommu_place_of(places.note, places.nnotes, base);
 
-		pos = sg_dma_address(c.seg) - base + done;
-		if (pos < slot->off || pos + c.sg->length > slot->len)
+	pos = pviommu_next_place(&places, base);
+	for (i = 0; i < slot->nents && c.sg; i++, c.sg = sg_next(c.sg), pos = next) {
+		size_t from, to;
+
+		next = i + 1 < slot->nents ? pviommu_next_place(&places, base) :
+					     slot->len;
+		if (pos < slot->off || pos > next || next > slot->len)
 			break;
 		from = max(pos, start);
-		to = min(pos + c.sg->length, end);
+		to = min3(pos + c.sg->length, next, end);
 		if (from < to) {
 			pviommu_copy(virt + from, sg_phys(c.sg) + from - pos,
 				     to - from, to_device);
 			copied += to - from;
-		}
-
-		done += c.sg->length;
-		if (done >= sg_dma_len(c.seg)) {
-			c.seg = sg_next(c.seg);
-			done = 0;
 		}
 	}
 	return copied;
@@ -569,11 +702,36 @@ pviommu_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	this_cpu_inc(pd->stats->unmaps);
 }
 
+/* The first entry that is not empty: there is one */
+static __always_inline struct scatterlist *pviommu_first(struct scatterlist *sg)
+{
+	while (unlikely(!sg->length))
+		sg = sg_next(sg);
+	return sg;
+}
+
+/*
+ * Have every entry of a list become a segment. An empty one cannot, and is
+ * refused in such a list.
+ */
+static noinline int pviommu_no_merging(struct scatterlist *sgl, unsigned int nents,
+				       struct pviommu_limits *lim)
+{
+	struct scatterlist *sg;
+	unsigned int i;
+
+	lim->max_seg = 0;
+	for_each_sg(sgl, sg, nents, i) {
+		if (!sg->length)
+			return -EINVAL;
+	}
+	return 0;
+}
+
 static __always_inline int
 pviommu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	       enum dma_data_direction dir, unsigned long attrs, bool host_copies)
 {
-	unsigned int max_nents = host_copies ? PV_IOMMU_MAX_SEGS : PVIOMMU_RUN_NENTS;
 	struct pviommu_cursor c = { .sg = sgl, .seg = NULL };
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
 	struct pviommu_map m = {
@@ -594,12 +752,19 @@ pviommu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	cap = pd->host->max_mapping;
 	while (left) {
 		m.sgl = c.sg;
-		m.nents = min_t(unsigned int, left, max_nents);
-		m.nents = pviommu_measure(&m, cap);
+		m.nents = left;
+		m.nents = pviommu_measure(&m, cap, host_copies);
 		if (unlikely(m.error))
 			goto unwind;
+		/* Places are noted for lists of one run, so that others need none */
+		if (unlikely(m.nents < nents && m.lim.max_seg && !host_copies)) {
+			m.error = pviommu_no_merging(sgl, nents, &m.lim);
+			if (m.error)
+				goto unwind;
+			continue;
+		}
 
-		m.off = sg_phys(c.sg) & m.lim.align_mask;
+		m.off = sg_phys(pviommu_first(c.sg)) & m.lim.align_mask;
 		if (unlikely(!pviommu_get(&m, host_copies))) {
 			/* Two pieces may be free where one of the size is not */
 			if (m.error == -ENOMEM && m.nents > 1) {
@@ -609,6 +774,8 @@ pviommu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			goto unwind;
 		}
 
+		if (!host_copies && m.nsegs < m.nents)
+			c.note = pviommu_skip(sgl, m.nsegs);
 		m.slot->sgl = sgl;
 		m.slot->nents = m.nents;
 		total += pviommu_fill(&m, &c, sgl, host_copies);
@@ -683,49 +850,108 @@ static void pviommu_sync_in_list(struct pviommu_dev *pd, struct pviommu_slot *sl
 	}
 }
 
+/**
+ * struct pviommu_sync - a sync by address
+ * @pd: the device
+ * @sp: where its mappings are
+ * @dir: of the mapping
+ * @to_device: which way to copy
+ */
+struct pviommu_sync {
+	struct pviommu_dev *pd;
+	struct pviommu_space *sp;
+	enum dma_data_direction dir;
+	bool to_device;
+};
+
+/*
+ * Copy what of a range lies in the block whose first page is @page. Returns where the
+ * block's data ends.
+ */
+static __always_inline dma_addr_t
+pviommu_sync_block(const struct pviommu_sync *sync, unsigned long page, dma_addr_t dma,
+		   size_t size, bool host_copies)
+{
+	struct pviommu_slot *slot = pviommu_slot_of(sync->sp, page);
+	struct pviommu_dev *pd = sync->pd;
+	size_t start, end, off;
+
+	off = dma - pviommu_page_dma(sync->sp, page);
+	start = max_t(size_t, off, slot->off);
+	end = off + min_t(size_t, size, slot->len);
+	end = min_t(size_t, end, slot->len);
+	if (unlikely(start >= end))
+		return dma - off + slot->len;
+
+	if (host_copies)
+		pviommu_arena_sync(pd, page, start, end, sync->to_device);
+	else if (likely(slot->state == PVIOMMU_SLOT_SINGLE))
+		pviommu_copy(pviommu_page_virt(&pd->host->window, page) + start,
+			     slot->phys + start - slot->off, end - start,
+			     sync->to_device);
+	else
+		pviommu_sync_in_list(pd, slot, start, end, sync->to_device);
+	pviommu_count_sync(pd, end - start, sync->to_device);
+	trace_pviommu_sync(pd->rid, dma, end - start, 0, sync->dir);
+	return dma - off + slot->len;
+}
+
+/*
+ * Mappings that follow one another without a gap can be one to their driver:
+ * AF_XDP treats pages so. What goes on past the last of them is nobody's.
+ */
+static noinline void pviommu_sync_neighbours(const struct pviommu_sync *sync,
+					     dma_addr_t dma, size_t size,
+					     bool host_copies)
+{
+	while (size) {
+		unsigned long page;
+		struct pviommu_slot *slot = pviommu_find(sync->pd->host, sync->sp, dma,
+							 &page);
+		dma_addr_t end;
+
+		/* It has to begin here, which data behind an offset does not */
+		if (!slot || READ_ONCE(slot->rid) != sync->pd->rid ||
+		    !pviommu_is_streaming(slot) ||
+		    slot->off || pviommu_page_dma(sync->sp, page) != dma)
+			return;
+		end = pviommu_sync_block(sync, page, dma, size, host_copies);
+		size -= min_t(size_t, size, end - dma);
+		dma = end;
+	}
+}
+
 static __always_inline void
 pviommu_sync_single(struct device *dev, dma_addr_t dma, size_t size,
 		    enum dma_data_direction dir, bool to_device, bool host_copies)
 {
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
+	struct pviommu_sync sync = { .pd = pd, .dir = dir, .to_device = to_device };
 	struct pviommu_slot *slot;
-	struct pviommu_space *sp;
-	size_t start, end, off;
 	unsigned long page;
+	dma_addr_t end;
 
 	if (!pviommu_sync_copies(dir, to_device))
 		return;
 	if (WARN_ON_ONCE(!pd))
 		return;
 
-	sp = pviommu_space(pd->host, host_copies);
-	slot = pviommu_find(pd->host, sp, dma, &page);
+	sync.sp = pviommu_space(pd->host, host_copies);
+	slot = pviommu_find(pd->host, sync.sp, dma, &page);
 	/* dma_alloc_pages() memory is synced too, and is the window in any mode */
 	if (host_copies && !slot)
 		slot = pviommu_find(pd->host, &pd->host->window.space, dma, &page);
-	if (unlikely(!slot || slot->rid != pd->rid)) {
+	if (unlikely(!slot || READ_ONCE(slot->rid) != pd->rid)) {
 		pviommu_bad_handle(dev, "sync", dma);
 		return;
 	}
-	if (slot->state == PVIOMMU_SLOT_COHERENT)
+	/* Coherent memory, also that of a driver before this one */
+	if (!pviommu_is_streaming(slot))
 		return;
 
-	off = dma - pviommu_page_dma(sp, page);
-	start = max_t(size_t, off, slot->off);
-	end = off + min_t(size_t, size, slot->len);
-	end = min_t(size_t, end, slot->len);
-	if (unlikely(start >= end))
-		return;
-
-	if (host_copies)
-		pviommu_arena_sync(pd, page, start, end, to_device);
-	else if (likely(slot->state == PVIOMMU_SLOT_SINGLE))
-		pviommu_copy(pviommu_page_virt(&pd->host->window, page) + start,
-			     slot->phys + start - slot->off, end - start, to_device);
-	else
-		pviommu_sync_in_list(pd, slot, start, end, to_device);
-	pviommu_count_sync(pd, end - start, to_device);
-	trace_pviommu_sync(pd->rid, dma, end - start, 0, dir);
+	end = pviommu_sync_block(&sync, page, dma, size, host_copies);
+	if (unlikely(size > end - dma))
+		pviommu_sync_neighbours(&sync, end, size - (end - dma), host_copies);
 }
 
 static __always_inline void
@@ -745,7 +971,8 @@ pviommu_sync_sg(struct device *dev, struct scatterlist *sgl, int nents,
 
 	/* dma_alloc_noncontiguous() memory: a list of one, and the window */
 	slot = pviommu_slot_at(&pd->host->window.space, sg_dma_address(sgl));
-	if (slot && slot->state == PVIOMMU_SLOT_COHERENT && slot->rid == pd->rid)
+	if (slot && slot->rid == pd->rid &&
+	    (slot->state == PVIOMMU_SLOT_COHERENT || slot->state == PVIOMMU_SLOT_ORPHAN))
 		return;
 
 	while (nents > 0) {

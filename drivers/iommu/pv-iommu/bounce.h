@@ -91,6 +91,7 @@ static __always_inline bool pviommu_place(struct pviommu_layout *l,
  * @lim: its limits
  * @sgl: the entries, or NULL for the one buffer at @phys
  * @nents: how many
+ * @nsegs: how many DMA segments they become
  * @phys: the buffer, where @sgl is NULL
  * @off: where the data starts in the block
  * @len: bytes from the start of the block to the end of the data
@@ -104,6 +105,7 @@ struct pviommu_map {
 	struct pviommu_limits lim;
 	struct scatterlist *sgl;
 	unsigned int nents;
+	unsigned int nsegs;
 	phys_addr_t phys;
 	size_t off;
 	size_t len;

@@ -32,9 +32,9 @@ static void *pviommu_alloc_pages(struct device *dev, size_t size, dma_addr_t *dm
 		.npages = PFN_UP(size),
 		.dma_limit = min_not_zero(dev->coherent_dma_mask, dev->bus_dma_limit),
 	};
-	unsigned long page = PVIOMMU_NO_PAGE;
+	struct pviommu_slot *slot = NULL;
 	struct pviommu_window *w;
-	struct pviommu_slot *slot;
+	void *virt;
 
 	if (WARN_ON_ONCE(!pd) || !size)
 		return NULL;
@@ -44,24 +44,24 @@ static void *pviommu_alloc_pages(struct device *dev, size_t size, dma_addr_t *dm
 	if (size <= w->size) {
 		want.order = min_t(unsigned int, order_base_2(want.npages),
 				   PVIOMMU_COHERENT_ALIGN);
-		page = pviommu_window_alloc_exact(pd->domain, &want);
+		slot = pviommu_window_alloc_exact(pd->domain, &want);
 	}
-	if (page == PVIOMMU_NO_PAGE) {
+	if (!slot) {
 		this_cpu_inc(pd->stats->failures);
 		trace_pviommu_fail(pd->rid, size, -ENOMEM);
 		return NULL;
 	}
 
 	/* The whole of it, as whoever maps it to user space shows whole pages */
-	memset(pviommu_page_virt(w, page), 0, want.npages << PAGE_SHIFT);
-	slot = pviommu_slot_of(&w->space, page);
+	virt = pviommu_page_virt(w, slot->page);
+	memset(virt, 0, want.npages << PAGE_SHIFT);
 	slot->len = min_t(size_t, size, U32_MAX);
 	slot->off = 0;
-	slot->rid = pd->rid;
+	WRITE_ONCE(slot->rid, pd->rid);
 	/* Pairs with the acquire of who looks for what a driver has left */
 	smp_store_release(&slot->state, PVIOMMU_SLOT_COHERENT);
-	*dma = pviommu_page_dma(&w->space, page);
-	return pviommu_page_virt(w, page);
+	*dma = pviommu_page_dma(&w->space, slot->page);
+	return virt;
 }
 
 /* The device may be attached, or not any more: see attach.c */
@@ -72,7 +72,7 @@ static void pviommu_free_pages(struct device *dev, dma_addr_t dma)
 	u8 state = PVIOMMU_SLOT_FREE;
 	unsigned long page;
 
-	if (slot && slot->rid == pviommu_rid(to_pci_dev(dev))) {
+	if (slot && READ_ONCE(slot->rid) == pviommu_rid(to_pci_dev(dev))) {
 		state = cmpxchg(&slot->state, PVIOMMU_SLOT_COHERENT,
 				PVIOMMU_SLOT_FREE);
 		if (unlikely(state == PVIOMMU_SLOT_ORPHAN))

@@ -233,7 +233,7 @@ static int pviommu_revoke(struct pviommu_domain *d, const u32 *chunk, unsigned i
 	for (i = 0; i < nr; i++)
 		pviommu_req_revoke(ch, d->id, chunk[i]);
 	ret = pviommu_req_ring(host, ch);
-	pviommu_req_end(ch, flags);
+	pviommu_req_end(host, ch, flags);
 
 	trace_pviommu_revoke(d->id, chunk[0], nr, ret);
 	if (ret)

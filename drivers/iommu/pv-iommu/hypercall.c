@@ -10,6 +10,7 @@
  * block and rides with that CPU's next request; a full block or a timer sends
  * what is queued.
  */
+#include <linux/delay.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
 
@@ -97,7 +98,7 @@ struct pviommu_channel *pviommu_req_begin(struct pviommu_host *host, u16 opcode,
 int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch)
 {
 	struct pv_iommu_req *req = ch->req;
-	u32 status, lost, kept;
+	u32 status, kept;
 
 	req->nr_unmaps = cpu_to_le16(ch->nr_unmaps);
 	req->unmap_errors = 0;
@@ -107,16 +108,12 @@ int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch)
 	iowrite32(virt_to_phys(req) >> PV_IOMMU_REQ_SHIFT, host->doorbell);
 
 	status = le32_to_cpu(READ_ONCE(req->status));
-	lost = le32_to_cpu(READ_ONCE(req->unmap_errors));
+	ch->lost += le32_to_cpu(READ_ONCE(req->unmap_errors));
 	kept = le32_to_cpu(READ_ONCE(req->revoke_errors));
 	ch->requests++;
 	trace_pviommu_request(le16_to_cpu(req->opcode), le16_to_cpu(req->rid),
 			      ch->nr_unmaps, status);
 	ch->nr_unmaps = 0;
-
-	if (unlikely(lost))
-		dev_warn_ratelimited(&host->pdev->dev, "host refused %u of the unmaps\n",
-				     lost);
 	return pviommu_errno(status) ?: kept ? -EIO : 0;
 }
 
@@ -149,13 +146,24 @@ void pviommu_req_revoke(struct pviommu_channel *ch, u32 domain, u32 chunk)
 
 /**
  * pviommu_req_end - give the channel free
+ * @host: the host device
  * @ch: from pviommu_req_begin()
  * @flags: from there
+ *
+ * What there is to be said is said then, and not before: the console may be a
+ * network card's, which maps what it sends by this very channel.
  */
-void pviommu_req_end(struct pviommu_channel *ch, unsigned long flags)
+void pviommu_req_end(struct pviommu_host *host, struct pviommu_channel *ch,
+		     unsigned long flags)
 	__releases(pviommu_channel)
 {
+	u32 lost = ch->lost;
+
+	ch->lost = 0;
 	raw_spin_unlock_irqrestore(&ch->lock, flags);
+	if (unlikely(lost))
+		dev_warn_ratelimited(&host->pdev->dev, "host refused %u of the unmaps\n",
+				     lost);
 }
 
 /**
@@ -185,7 +193,7 @@ int pviommu_request(struct pviommu_host *host, struct pviommu_call *call)
 	ret = pviommu_req_ring(host, ch);
 	call->group = le32_to_cpu(READ_ONCE(req->group));
 	call->offers = le32_to_cpu(READ_ONCE(req->offers));
-	pviommu_req_end(ch, flags);
+	pviommu_req_end(host, ch, flags);
 	return ret;
 }
 
@@ -221,36 +229,69 @@ bool pviommu_queue_unmap(struct pviommu_host *host, u16 rid, u64 dma_addr)
 	} else if (ch->nr_unmaps == 1) {
 		queue_delayed_work(system_percpu_wq, &host->flush, PVIOMMU_FLUSH_DELAY);
 	}
-	raw_spin_unlock_irqrestore(&ch->lock, flags);
+	pviommu_req_end(host, ch, flags);
 	return sent;
+}
+
+/* Send a CPU's queued unmaps; false if the channel is in use just now */
+static bool pviommu_try_flush(struct pviommu_host *host, struct pviommu_channel *ch)
+{
+	unsigned long flags;
+
+	if (!raw_spin_trylock_irqsave(&ch->lock, flags))
+		return false;
+	if (ch->nr_unmaps) {
+		pviommu_req_clear(ch->req, PV_IOMMU_OP_NOP, 0);
+		pviommu_req_ring(host, ch);
+	}
+	pviommu_req_end(host, ch, flags);
+	return true;
+}
+
+/**
+ * pviommu_try_flush_all - send the queued unmaps that can be sent at once
+ * @host: the host device
+ *
+ * A channel that is in use is left alone. Its CPU may be in the host, which may
+ * take long, and takes its queue along; to wait for it here would be to spin with
+ * IRQs off.
+ *
+ * Context: any but NMI.
+ * Return: whether none was left alone.
+ */
+bool pviommu_try_flush_all(struct pviommu_host *host)
+{
+	unsigned int cpu;
+	bool all = true;
+
+	for_each_possible_cpu(cpu)
+		all &= pviommu_try_flush(host, per_cpu_ptr(host->channel, cpu));
+	return all;
 }
 
 /**
  * pviommu_flush - send all CPUs' queued unmaps
  * @host: the host device
  *
- * Context: any but NMI.
+ * Context: process; sleeps.
  */
 void pviommu_flush(struct pviommu_host *host)
 {
-	unsigned long flags;
 	unsigned int cpu;
 
 	for_each_possible_cpu(cpu) {
-		struct pviommu_channel *ch = per_cpu_ptr(host->channel, cpu);
-
-		raw_spin_lock_irqsave(&ch->lock, flags);
-		if (ch->nr_unmaps) {
-			pviommu_req_clear(ch->req, PV_IOMMU_OP_NOP, 0);
-			pviommu_req_ring(host, ch);
-		}
-		raw_spin_unlock_irqrestore(&ch->lock, flags);
+		while (!pviommu_try_flush(host, per_cpu_ptr(host->channel, cpu)))
+			usleep_range(20, 100);
 	}
 }
 
 static void pviommu_flush_work(struct work_struct *work)
 {
-	pviommu_flush(container_of(to_delayed_work(work), struct pviommu_host, flush));
+	struct pviommu_host *host = container_of(to_delayed_work(work),
+						 struct pviommu_host, flush);
+
+	if (!pviommu_try_flush_all(host))
+		queue_delayed_work(system_percpu_wq, &host->flush, PVIOMMU_FLUSH_DELAY);
 }
 
 /**

@@ -149,6 +149,14 @@ static int pviommu_map_window(struct pviommu_host *host)
 		return -EINVAL;
 	}
 
+	/* Seen in /proc/iomem, and nobody else's */
+	if (!request_mem_region(w->phys, w->size, "pv_iommu window")) {
+		pci_err(host->pdev, "window at %pap, %#llx bytes, is in use by somebody else; see /proc/iomem, and choose another memaddr= for the host device\n",
+			&w->phys, w->size);
+		return -EBUSY;
+	}
+	w->claimed = true;
+
 	w->pgmap.type = MEMORY_DEVICE_GENERIC;
 	w->pgmap.range.start = w->phys;
 	w->pgmap.range.end = last;
@@ -208,6 +216,7 @@ static int pviommu_init_spaces(struct pviommu_host *host)
 		return ret;
 
 	/* Room for a few of the largest at once, also in a share of the window */
+	size = w->size / 2;
 	if (host->mode == PVIOMMU_MODE_BOUNCE) {
 		dma = pviommu_read64(host, PV_IOMMU_REG_ARENA_DMA);
 		size = pviommu_read64(host, PV_IOMMU_REG_ARENA_SIZE);
@@ -234,6 +243,8 @@ static void pviommu_host_free(struct pviommu_host *host)
 	pviommu_space_exit(&host->arena);
 	if (host->window.virt)
 		memunmap_pages(&host->window.pgmap);
+	if (host->window.claimed)
+		release_mem_region(host->window.phys, host->window.size);
 	kfree(host);
 }
 

@@ -61,6 +61,7 @@ enum pviommu_slot_state {
  * struct pviommu_slot - what is mapped at one page of DMA address space
  * @sgl: SG: the caller's scatterlist, whole
  * @phys: SINGLE: physical address of the caller's buffer
+ * @page: FREE, and in a CPU's cache or just taken: the page
  * @len: bytes from the start of the block to the end of the data
  * @dirty_end: end of the bytes that an earlier mapping may have left
  * @npages: pages to free, for a block that no cache takes; or else 0
@@ -83,6 +84,7 @@ struct pviommu_slot {
 	union {
 		struct scatterlist *sgl;
 		phys_addr_t phys;
+		unsigned long page;
 	};
 	u32 len;
 	u32 dirty_end;
@@ -101,6 +103,7 @@ struct pviommu_slot {
  * @dma: its first DMA address
  * @size: bytes
  * @shift: pages of a chunk, as a power of two
+ * @mask: the same, less one
  * @nr_chunks: how many chunks there are
  * @slots: one for each page of a chunk; NULL where there is nothing
  *
@@ -110,6 +113,7 @@ struct pviommu_space {
 	u64 dma;
 	u64 size;
 	unsigned int shift;
+	unsigned long mask;
 	unsigned long nr_chunks;
 	struct pviommu_slot **slots;
 };
@@ -150,7 +154,7 @@ struct pviommu_chunk {
  * @seen: @hits, @misses when the worker looked last
  * @nr: how many blocks of each order are here
  * @depth: how many there may be; follows need
- * @block: their first pages; those of an order begin at pviommu_cache_begin
+ * @block: their first slots; those of an order begin at pviommu_cache_begin
  */
 struct pviommu_cache {
 	unsigned long lock;
@@ -159,7 +163,7 @@ struct pviommu_cache {
 	u64 seen;
 	u16 nr[PVIOMMU_CACHE_ORDERS];
 	u16 depth[PVIOMMU_CACHE_ORDERS];
-	u32 block[PVIOMMU_CACHE_BLOCKS];
+	struct pviommu_slot *block[PVIOMMU_CACHE_BLOCKS];
 };
 
 /**
@@ -242,6 +246,7 @@ struct pviommu_want {
  * @size: bytes
  * @virt: kernel virtual address, write-back
  * @pgmap: its struct pages
+ * @claimed: it is in the resource tree
  * @chunks: those that are granted; NULL for others
  * @owner: the domains that have them, by id. Who holds the domain's lock may rely on
  *	a chunk of its
@@ -262,6 +267,7 @@ struct pviommu_window {
 	u64 size;
 	void *virt;
 	struct dev_pagemap pgmap;
+	bool claimed;
 	struct pviommu_chunk **chunks;
 	u32 *owner;
 
@@ -282,12 +288,14 @@ struct pviommu_window {
  * @lock: serialises @req; IRQs off. Another CPU takes it only to flush
  * @req: request block, shared with the host
  * @nr_unmaps: unmaps queued in @req
+ * @lost: unmaps that the host has refused, to be said when @lock is free
  * @requests: how often the doorbell was rung
  */
 struct pviommu_channel {
 	raw_spinlock_t lock;
 	struct pv_iommu_req *req;
 	unsigned int nr_unmaps;
+	u32 lost;
 	u64 requests;
 };
 
@@ -424,11 +432,13 @@ struct pviommu_channel *pviommu_req_begin(struct pviommu_host *host, u16 opcode,
 					  u16 rid, unsigned long *flags)
 	__acquires(pviommu_channel);
 int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch);
-void pviommu_req_end(struct pviommu_channel *ch, unsigned long flags)
+void pviommu_req_end(struct pviommu_host *host, struct pviommu_channel *ch,
+		     unsigned long flags)
 	__releases(pviommu_channel);
 void pviommu_req_revoke(struct pviommu_channel *ch, u32 domain, u32 chunk);
 int pviommu_request(struct pviommu_host *host, struct pviommu_call *call);
 bool pviommu_queue_unmap(struct pviommu_host *host, u16 rid, u64 dma_addr);
+bool pviommu_try_flush_all(struct pviommu_host *host);
 void pviommu_flush(struct pviommu_host *host);
 u64 pviommu_hypercalls(struct pviommu_host *host);
 
@@ -443,14 +453,13 @@ void pviommu_chunk_del(struct pviommu_domain *d, struct pviommu_chunk *c);
 struct pviommu_chunk *pviommu_chunk_of(struct pviommu_domain *d, unsigned long index);
 unsigned long pviommu_run_find(struct pviommu_space *sp, const unsigned long *set,
 			       unsigned long n, const struct pviommu_want *want);
-unsigned long pviommu_window_alloc_exact(struct pviommu_domain *d,
-					 const struct pviommu_want *want);
-unsigned long pviommu_window_alloc_slow(struct pviommu_domain *d,
-					unsigned int order);
+struct pviommu_slot *pviommu_window_alloc_exact(struct pviommu_domain *d,
+						const struct pviommu_want *want);
+struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
+					       unsigned int order);
 void pviommu_window_free_exact(struct pviommu_domain *d, unsigned long page,
 			       unsigned long npages);
-void pviommu_window_free_slow(struct pviommu_domain *d, unsigned long page,
-			      unsigned int order);
+void pviommu_window_free_slow(struct pviommu_domain *d, struct pviommu_slot *slot);
 bool pviommu_window_drain(struct pviommu_domain *d, bool idle_only);
 unsigned long pviommu_window_parked(struct pviommu_domain *d);
 int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size);
@@ -523,7 +532,7 @@ static inline struct pviommu_slot *pviommu_slot_of(struct pviommu_space *sp,
 {
 	struct pviommu_slot *slots = READ_ONCE(sp->slots[page >> sp->shift]);
 
-	return likely(slots) ? &slots[page & (BIT(sp->shift) - 1)] : NULL;
+	return likely(slots) ? &slots[page & sp->mask] : NULL;
 }
 
 /**

@@ -199,7 +199,7 @@ static void pviommu_shared_put(struct pviommu_domain *d, unsigned long page,
 	lockdep_assert_held(&d->lock);
 	d->used -= BIT(order);
 	d->free += BIT(order);
-	pviommu_chunk_put(c, shift, page & (BIT(shift) - 1), order);
+	pviommu_chunk_put(c, shift, page & w->space.mask, order);
 	pviommu_chunk_file(d, c);
 	if (!c->used)
 		pviommu_chunk_whole(d, c);
@@ -326,15 +326,17 @@ struct pviommu_chunk *pviommu_chunk_of(struct pviommu_domain *d, unsigned long i
 }
 
 /* What the shared layer hands out may hold anything */
-static void pviommu_fresh(struct pviommu_domain *d, unsigned long page,
-			  unsigned int order, unsigned long npages)
+static struct pviommu_slot *pviommu_fresh(struct pviommu_domain *d, unsigned long page,
+					  unsigned int order, unsigned long npages)
 {
 	struct pviommu_slot *slot = pviommu_slot_of(&d->host->window.space, page);
 
-	slot->order = order;
+	slot->page = page;
+	WRITE_ONCE(slot->order, order);
 	slot->npages = npages;
 	slot->dirty_start = 0;
 	slot->dirty_end = PAGE_SIZE << order;
+	return slot;
 }
 
 /**
@@ -381,10 +383,11 @@ void pviommu_chunk_del(struct pviommu_domain *d, struct pviommu_chunk *c)
 
 /* ---- allocation ---- */
 
-static unsigned long pviommu_exact_try(struct pviommu_domain *d,
-				       const struct pviommu_want *want)
+static struct pviommu_slot *pviommu_exact_try(struct pviommu_domain *d,
+					      const struct pviommu_want *want)
 {
 	struct pviommu_space *sp = &d->host->window.space;
+	struct pviommu_slot *slot = NULL;
 	bool run = want->order > sp->shift || want->npages > BIT(sp->shift);
 	unsigned long flags, page, low;
 
@@ -393,8 +396,8 @@ static unsigned long pviommu_exact_try(struct pviommu_domain *d,
 	page = run ? pviommu_shared_take_run(d, want) :
 		     pviommu_shared_take(d, want->order, want->dma_limit);
 	if (page != PVIOMMU_NO_PAGE) {
-		pviommu_fresh(d, page, run ? order_base_2(want->npages) : want->order,
-			      want->npages);
+		slot = pviommu_fresh(d, page, run ? order_base_2(want->npages) :
+					      want->order, want->npages);
 		if (!run)
 			pviommu_shared_put_range(d, page + want->npages,
 						 BIT(want->order) - want->npages);
@@ -404,7 +407,7 @@ static unsigned long pviommu_exact_try(struct pviommu_domain *d,
 
 	if (low < pviommu_low_pages(sp))
 		pviommu_domain_low(d);
-	return page;
+	return slot;
 }
 
 /**
@@ -417,30 +420,30 @@ static unsigned long pviommu_exact_try(struct pviommu_domain *d,
  * the shared lock.
  *
  * Context: any but NMI.
- * Return: the first page, or PVIOMMU_NO_PAGE when there is no room: counted, and not
- * before a chunk was asked for, and all that CPUs keep has been called back.
+ * Return: the first page's slot, or NULL when there is no room: counted, and not before
+ * a chunk was asked for, and all that CPUs keep has been called back.
  */
-unsigned long pviommu_window_alloc_exact(struct pviommu_domain *d,
-					 const struct pviommu_want *want)
+struct pviommu_slot *pviommu_window_alloc_exact(struct pviommu_domain *d,
+						const struct pviommu_want *want)
 {
-	unsigned long page = pviommu_exact_try(d, want);
+	struct pviommu_slot *slot = pviommu_exact_try(d, want);
 
 	/* Another CPU may take what was granted for this one, but not for ever */
-	if (page == PVIOMMU_NO_PAGE && pviommu_domain_grow(d, want))
-		page = pviommu_exact_try(d, want);
-	if (page == PVIOMMU_NO_PAGE) {
+	if (!slot && pviommu_domain_grow(d, want))
+		slot = pviommu_exact_try(d, want);
+	if (!slot) {
 		/* First, so that no CPU takes what others have given back */
 		pviommu_domain_press(d, want);
 		pviommu_window_drain(d, false);
-		page = pviommu_exact_try(d, want);
+		slot = pviommu_exact_try(d, want);
 	}
-	if (page == PVIOMMU_NO_PAGE) {
+	if (!slot) {
 		pviommu_domain_grow(d, want);
-		page = pviommu_exact_try(d, want);
+		slot = pviommu_exact_try(d, want);
 	}
-	if (page == PVIOMMU_NO_PAGE)
+	if (!slot)
 		atomic64_inc(&d->failed);
-	return page;
+	return slot;
 }
 
 /**
@@ -451,59 +454,61 @@ unsigned long pviommu_window_alloc_exact(struct pviommu_domain *d,
  * Lets the CPU keep more, and takes some for it on the way.
  *
  * Context: any but NMI.
- * Return: the first page, or PVIOMMU_NO_PAGE when the window is full.
+ * Return: the first page's slot, or NULL when the window is full.
  */
-unsigned long pviommu_window_alloc_slow(struct pviommu_domain *d, unsigned int order)
+struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
+					       unsigned int order)
 {
 	const struct pviommu_want want = {
 		.npages = BIT(order), .order = order, .dma_limit = U64_MAX,
 	};
 	struct pviommu_window *w = &d->host->window;
-	unsigned long page = PVIOMMU_NO_PAGE, flags, left;
+	struct pviommu_slot *slot = NULL;
+	unsigned long page, flags, left;
 	unsigned int nr = 1;
 	struct pviommu_cache *c;
 
-	if (order <= w->space.shift) {
-		local_irq_save(flags);
-		c = this_cpu_ptr(d->cache);
-		pviommu_cache_lock(c);
-		c->misses++;
-		if (!pviommu_pressed(w)) {
-			c->depth[order] = pviommu_cache_grow(c->depth[order], order);
-			nr = c->depth[order] / 2;
-		}
-		raw_spin_lock(&d->lock);
-		d->locked++;
+	if (order > w->space.shift)
+		return pviommu_window_alloc_exact(d, &want);
+
+	local_irq_save(flags);
+	c = this_cpu_ptr(d->cache);
+	pviommu_cache_lock(c);
+	c->misses++;
+	if (!pviommu_pressed(w)) {
+		c->depth[order] = pviommu_cache_grow(c->depth[order], order);
+		nr = c->depth[order] / 2;
+	}
+	raw_spin_lock(&d->lock);
+	d->locked++;
+	page = pviommu_shared_take(d, order, U64_MAX);
+	if (page != PVIOMMU_NO_PAGE)
+		slot = pviommu_fresh(d, page, order, 0);
+	/* Only what is in nobody's way: not the last of the domain's */
+	while (slot && --nr && c->nr[order] < c->depth[order] &&
+	       d->free >= pviommu_low_pages(&w->space) + BIT(order)) {
 		page = pviommu_shared_take(d, order, U64_MAX);
-		if (page != PVIOMMU_NO_PAGE)
+		if (page == PVIOMMU_NO_PAGE)
+			break;
+		c->block[pviommu_cache_begin[order] + c->nr[order]++] =
 			pviommu_fresh(d, page, order, 0);
-		/* Only what is in nobody's way: not the last of the domain's */
-		while (page != PVIOMMU_NO_PAGE && --nr && c->nr[order] < c->depth[order] &&
-		       d->free >= pviommu_low_pages(&w->space) + BIT(order)) {
-			unsigned long more = pviommu_shared_take(d, order, U64_MAX);
-
-			if (more == PVIOMMU_NO_PAGE)
-				break;
-			pviommu_fresh(d, more, order, 0);
-			c->block[pviommu_cache_begin[order] + c->nr[order]++] = more;
-		}
-		left = d->free;
-		raw_spin_unlock(&d->lock);
-		pviommu_cache_unlock(c);
-		local_irq_restore(flags);
-
-		if (left < pviommu_low_pages(&w->space))
-			pviommu_domain_low(d);
-		pviommu_domain_busy(d);
 	}
+	left = d->free;
+	raw_spin_unlock(&d->lock);
+	pviommu_cache_unlock(c);
+	local_irq_restore(flags);
 
-	if (page == PVIOMMU_NO_PAGE) {
-		page = pviommu_window_alloc_exact(d, &want);
+	if (left < pviommu_low_pages(&w->space))
+		pviommu_domain_low(d);
+	pviommu_domain_busy(d);
+
+	if (!slot) {
+		slot = pviommu_window_alloc_exact(d, &want);
 		/* A block like others: a cache may take it */
-		if (page != PVIOMMU_NO_PAGE && order <= w->space.shift)
-			pviommu_slot_of(&w->space, page)->npages = 0;
+		if (slot)
+			slot->npages = 0;
 	}
-	return page;
+	return slot;
 }
 
 /**
@@ -544,11 +549,11 @@ void pviommu_window_free_exact(struct pviommu_domain *d, unsigned long page,
 static void pviommu_cache_flush(struct pviommu_domain *d, struct pviommu_cache *c,
 				unsigned int order, unsigned int n)
 {
-	u32 *block = &c->block[pviommu_cache_begin[order]];
+	struct pviommu_slot **block = &c->block[pviommu_cache_begin[order]];
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
-		pviommu_shared_put(d, block[i], order);
+		pviommu_shared_put(d, block[i]->page, order);
 	c->nr[order] -= n;
 	memmove(block, block + n, c->nr[order] * sizeof(*block));
 }
@@ -556,19 +561,17 @@ static void pviommu_cache_flush(struct pviommu_domain *d, struct pviommu_cache *
 /**
  * pviommu_window_free_slow - give a block back when this CPU's cache is full
  * @d: the domain
- * @page: the block's first page; its slot is FREE already
- * @order: its size
+ * @slot: the block's first page's slot; FREE already, and @page is set
  *
  * Lets the CPU keep more, up to the limit. Then half of what it keeps goes, the
  * blocks that have not been used for longest, for one round of the shared lock.
  *
  * Context: any but NMI.
  */
-void pviommu_window_free_slow(struct pviommu_domain *d, unsigned long page,
-			      unsigned int order)
+void pviommu_window_free_slow(struct pviommu_domain *d, struct pviommu_slot *slot)
 {
 	struct pviommu_window *w = &d->host->window;
-	unsigned int limit = pviommu_cache_limit[order];
+	unsigned int order = slot->order, limit = pviommu_cache_limit[order];
 	struct pviommu_cache *c;
 	unsigned long flags;
 
@@ -580,11 +583,11 @@ void pviommu_window_free_slow(struct pviommu_domain *d, unsigned long page,
 		d->locked++;
 		if (c->depth[order] == limit)
 			pviommu_cache_flush(d, c, order, (c->nr[order] + 1) / 2);
-		pviommu_shared_put(d, page, order);
+		pviommu_shared_put(d, slot->page, order);
 		raw_spin_unlock(&d->lock);
 	} else {
 		c->depth[order] = pviommu_cache_grow(c->depth[order], order);
-		c->block[pviommu_cache_begin[order] + c->nr[order]++] = page;
+		c->block[pviommu_cache_begin[order] + c->nr[order]++] = slot;
 	}
 	pviommu_cache_unlock(c);
 	local_irq_restore(flags);
@@ -765,6 +768,7 @@ int pviommu_space_init(struct pviommu_space *sp, u64 dma, u64 size, unsigned int
 	sp->dma = dma;
 	sp->size = size;
 	sp->shift = shift;
+	sp->mask = BIT(shift) - 1;
 	sp->nr_chunks = DIV_ROUND_UP_ULL(size >> PAGE_SHIFT, BIT(shift));
 	sp->slots = kvcalloc(sp->nr_chunks, sizeof(*sp->slots), GFP_KERNEL);
 	return sp->slots ? 0 : -ENOMEM;

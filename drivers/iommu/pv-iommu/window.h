@@ -14,7 +14,7 @@
 
 #include "pviommu.h"
 
-/* No page: nothing is free */
+/* No page, no chunk */
 #define PVIOMMU_NO_PAGE		(~0UL)
 
 /* Where the blocks of an order begin in pviommu_cache.block */
@@ -41,14 +41,14 @@ static __always_inline void pviommu_cache_unlock(struct pviommu_cache *c)
  * @order: its size, below PVIOMMU_CACHE_ORDERS
  *
  * Context: any but NMI.
- * Return: the first page, or PVIOMMU_NO_PAGE when the domain has nothing and gets
- * nothing. Anywhere in the window: the caller has to see whether the device
- * reaches it.
+ * Return: the first page's slot, whose @page says where it is; or NULL when the domain
+ * has nothing and gets nothing. Anywhere in the window: the caller has to see whether
+ * the device reaches it.
  */
-static __always_inline unsigned long
+static __always_inline struct pviommu_slot *
 pviommu_window_alloc(struct pviommu_domain *d, unsigned int order)
 {
-	unsigned long page = PVIOMMU_NO_PAGE;
+	struct pviommu_slot *slot = NULL;
 	struct pviommu_cache *c;
 	unsigned long flags;
 	unsigned int nr;
@@ -59,15 +59,14 @@ pviommu_window_alloc(struct pviommu_domain *d, unsigned int order)
 	nr = c->nr[order];
 	if (likely(nr)) {
 		nr--;
-		page = c->block[pviommu_cache_begin[order] + nr];
+		slot = c->block[pviommu_cache_begin[order] + nr];
 		c->nr[order] = nr;
 		c->hits++;
 	}
 	pviommu_cache_unlock(c);
 	local_irq_restore(flags);
 
-	return likely(page != PVIOMMU_NO_PAGE) ? page :
-	       pviommu_window_alloc_slow(d, order);
+	return likely(slot) ? slot : pviommu_window_alloc_slow(d, order);
 }
 
 /**
@@ -86,18 +85,19 @@ static __always_inline void pviommu_window_free(struct pviommu_domain *d,
 	struct pviommu_cache *c;
 	unsigned long flags;
 
-	slot->state = PVIOMMU_SLOT_FREE;
+	WRITE_ONCE(slot->state, PVIOMMU_SLOT_FREE);
 	if (unlikely(slot->npages)) {
 		pviommu_window_free_exact(d, page, slot->npages);
 		return;
 	}
 
+	slot->page = page;
 	local_irq_save(flags);
 	c = this_cpu_ptr(d->cache);
 	pviommu_cache_lock(c);
 	nr = c->nr[order];
 	if (likely(nr < c->depth[order])) {
-		c->block[pviommu_cache_begin[order] + nr] = page;
+		c->block[pviommu_cache_begin[order] + nr] = slot;
 		c->nr[order] = nr + 1;
 		slot = NULL;
 	}
@@ -105,7 +105,7 @@ static __always_inline void pviommu_window_free(struct pviommu_domain *d,
 	local_irq_restore(flags);
 
 	if (unlikely(slot))
-		pviommu_window_free_slow(d, page, order);
+		pviommu_window_free_slow(d, slot);
 }
 
 #endif /* _PVIOMMU_WINDOW_H */

@@ -10,17 +10,35 @@
 #define _PVIOMMU_COMPAT_DMA_MAP_OPS_H
 
 #include <linux/dma-map-ops.h>
+#include <linux/mm.h>
+#include <linux/pfn.h>
+
+/* dma: allow DMA operations to be left out (6.11) under this name */
+#if !defined(CONFIG_ARCH_HAS_DMA_OPS) && !defined(CONFIG_DMA_OPS)
+#error "pv_iommu needs a kernel with ARCH_HAS_DMA_OPS, where a device can have DMA operations of its own: set CONFIG_XEN or CONFIG_GART_IOMMU, which select it, or build the driver in the kernel's tree"
+#endif
 
 /* dma-mapping: prepare dma_map_ops to conversion to physical address (6.19) */
 #ifndef PVIOMMU_NO_MAP_PHYS
 
 #define PVIOMMU_DEFINE_MAP(mode)
 
+static inline bool pviommu_has_page(phys_addr_t phys)
+{
+	return pfn_valid(PHYS_PFN(phys));
+}
+
 #define PVIOMMU_OP_MAP(mode)						\
 	.map_phys	= pviommu_##mode##_map_phys,			\
 	.unmap_phys	= pviommu_##mode##_unmap_phys
 
 #else
+
+/* The DMA API was given a page, so there is one */
+static inline bool pviommu_has_page(phys_addr_t phys)
+{
+	return true;
+}
 
 /*
  * map_resource stays NULL where there is one: dma_map_resource() then fails,

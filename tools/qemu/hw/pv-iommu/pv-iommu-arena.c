@@ -82,6 +82,10 @@ bool pv_iommu_arena_init(PvIommuState *s, Error **errp)
                                 s->arena_size);
         return false;
     }
+    s->arena_page = MIN(PV_IOMMU_CHUNK_MAX, s->arena_size & -s->arena_size);
+    if (s->arena_base) {
+        s->arena_page = MIN(s->arena_page, s->arena_base & -s->arena_base);
+    }
     s->arena_used = bitmap_new(granules(s->arena_size));
     s->arena_slots = g_new0(PvIommuMapping *, granules(s->arena_size));
     return true;

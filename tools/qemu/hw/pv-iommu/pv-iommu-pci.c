@@ -17,6 +17,7 @@
 #include "hw/qdev-properties.h"
 #include "migration/vmstate.h"
 #include "qapi/error.h"
+#include "qapi/visitor.h"
 #include "qemu/error-report.h"
 #include "qemu/module.h"
 #include "qemu/range.h"
@@ -195,10 +196,13 @@ static bool check_window(PvIommuState *s, Error **errp)
                           "multiple.\n");
         return false;
     }
-    if (!QEMU_IS_ALIGNED(s->dma_base, PV_IOMMU_GRANULE) ||
-        s->dma_base + s->window_size - 1 < s->dma_base) {
-        error_setg(errp, "dma-base=0x%" PRIx64 " is not a multiple of 4 KiB "
+    if (!QEMU_IS_ALIGNED(s->dma_base, PV_IOMMU_CHUNK_MIN) ||
+        s->dma_base >= PV_IOMMU_DMA_END ||
+        s->window_size > PV_IOMMU_DMA_END - s->dma_base) {
+        error_setg(errp, "dma-base=0x%" PRIx64 " is not a multiple of 64 KiB "
                    "with room for the window behind it", s->dma_base);
+        error_append_hint(errp, "Set dma-base= to a multiple of 2 MiB that "
+                          "devices reach, or leave it out.\n");
         return false;
     }
     if (hits_msi(s->dma_base, s->window_size)) {
@@ -237,7 +241,8 @@ static bool check_arena(PvIommuState *s, Error **errp)
         }
     }
     if (!QEMU_IS_ALIGNED(s->arena_base, PV_IOMMU_GRANULE) ||
-        s->arena_base + s->arena_size < s->arena_base ||
+        s->arena_base >= PV_IOMMU_DMA_END ||
+        s->arena_size > PV_IOMMU_DMA_END - s->arena_base ||
         hits_msi(s->arena_base, s->arena_size) ||
         ranges_overlap(s->arena_base, s->arena_size, s->dma_base,
                        s->window_size)) {
@@ -265,7 +270,8 @@ static bool decide_features(PvIommuState *s, Error **errp)
         return false;
     }
     s->host_features = (window ? PV_IOMMU_F_WINDOW : 0) |
-                       (s->arena_size ? PV_IOMMU_F_BOUNCE : 0);
+                       (s->arena_size ? PV_IOMMU_F_BOUNCE : 0) |
+                       PV_IOMMU_F_CHUNKS;
     return true;
 }
 
@@ -368,6 +374,7 @@ static void pv_iommu_realize(PCIDevice *pdev, Error **errp)
     vmstate_register_ram(window, DEVICE(s));
     memory_device_plug(MEMORY_DEVICE(s), ms);
 
+    pv_iommu_chunks_init(s);
     pv_iommu_spaces_init(s);
     pv_iommu_bus_setup(pci_get_bus(pdev), s);
     s->listener.realize = device_realized;
@@ -390,6 +397,7 @@ static void pv_iommu_exit(PCIDevice *pdev)
     device_listener_unregister(&s->listener);
     pv_iommu_bus_release(pci_get_bus(pdev));
     pv_iommu_spaces_cleanup(s);
+    pv_iommu_chunks_cleanup(s);
     memory_device_unplug(MEMORY_DEVICE(s), ms);
     vmstate_unregister_ram(host_memory_backend_get_memory(s->memdev),
                            DEVICE(s));
@@ -420,6 +428,7 @@ static PvIommuProperty pv_iommu_properties[] = {
     DEFINE_PROP_ON_OFF_AUTO("hw-iommu", PvIommuState, hw_iommu,
                             ON_OFF_AUTO_AUTO),
     DEFINE_PROP_BOOL("boot-bypass", PvIommuState, boot_bypass, true),
+    DEFINE_PROP_BOOL("isolation", PvIommuState, isolation, true),
     PV_IOMMU_PROP_END
 };
 
@@ -452,10 +461,31 @@ static void add_debug_properties(Object *obj)
         "take window and arena away from the devices");
 }
 
+static void get_limit(Object *obj, Visitor *v, const char *name, void *opaque,
+                      Error **errp)
+{
+    PvIommuState *s = PV_IOMMU_PCI(obj);
+    uint64_t limit = s->nr_chunks ? pv_iommu_limit(s) : s->limit;
+
+    visit_type_size(v, name, &limit, errp);
+}
+
+/* What is granted beyond it stays granted */
+static void set_limit(Object *obj, Visitor *v, const char *name, void *opaque,
+                      Error **errp)
+{
+    visit_type_size(v, name, &PV_IOMMU_PCI(obj)->limit, errp);
+}
+
 static void pv_iommu_init(Object *obj)
 {
     PvIommuState *s = PV_IOMMU_PCI(obj);
 
+    s->limit = UINT64_MAX;
+    object_property_add(obj, "limit", "size", get_limit, set_limit, NULL,
+                        NULL);
+    object_property_set_description(obj, "limit",
+        "bytes of the window that may be granted (default: all)");
     add_debug_properties(obj);
     object_property_add_uint32_ptr(obj, "x-live-mappings", &s->nr_mappings,
                                    OBJ_PROP_FLAG_READ);
@@ -495,7 +525,7 @@ static void pv_iommu_class_init(ObjectClass *klass, void *data)
     object_class_property_set_description(klass, "memaddr",
         "guest-physical address of the window (default: found above RAM)");
     object_class_property_set_description(klass, "dma-base",
-        "DMA address of the window (default: 0x100000)");
+        "DMA address of the window (default: 0x200000)");
     object_class_property_set_description(klass, "arena-size",
         "memory of the host to bounce through (default: 64M, 0: none)");
     object_class_property_set_description(klass, "arena-base",
@@ -504,6 +534,8 @@ static void pv_iommu_class_init(ObjectClass *klass, void *data)
         "streaming DMA may use the window (auto: if the host has an IOMMU)");
     object_class_property_set_description(klass, "boot-bypass",
         "devices reach all memory until they are attached (default: on)");
+    object_class_property_set_description(klass, "isolation",
+        "devices may be in domains of their own (default: on)");
 }
 
 static const TypeInfo pv_iommu_info = {

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/error-report.h"
 #include "qemu/log.h"
 #include "pv-iommu.h"
 #include "trace.h"
@@ -18,15 +19,33 @@ void pv_iommu_clear(PvIommuState *s, bool system)
     s->enabled = false;
 }
 
+/* A guest that does not know chunks has all of the window, or nothing */
+static bool limit_allows(PvIommuState *s)
+{
+    if (s->guest_features & PV_IOMMU_F_CHUNKS ||
+        pv_iommu_limit(s) >= s->window_size) {
+        return true;
+    }
+    warn_report_once("pv-iommu-pci: the guest's driver does not know chunks and "
+                     "wants all of the window, 0x%" PRIx64 " bytes, which "
+                     "limit=0x%" PRIx64 " does not allow: update the driver, "
+                     "or leave limit= out", s->window_size, pv_iommu_limit(s));
+    return false;
+}
+
 static void enable(PvIommuState *s)
 {
-    bool ok = s->guest_features && !(s->guest_features & ~s->host_features);
+    bool ok = s->guest_features & (PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE) &&
+              !(s->guest_features & ~s->host_features);
 
     trace_pv_iommu_enable(s->guest_features, s->host_features, ok);
     if (!ok) {
         qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: features 0x%" PRIx64
                       " are not among those offered, 0x%" PRIx64 "\n",
                       s->guest_features, s->host_features);
+        return;
+    }
+    if (!limit_allows(s)) {
         return;
     }
     s->enabled = true;
@@ -99,6 +118,15 @@ static uint64_t regs_read(void *opaque, hwaddr reg, unsigned size)
         break;
     case PV_IOMMU_REG_FAULT_ADDR:
         pair = s->fault_addr;
+        break;
+    case PV_IOMMU_REG_CHUNK_SIZE:
+        pair = s->chunk_size;
+        break;
+    case PV_IOMMU_REG_WINDOW_LIMIT:
+        pair = pv_iommu_limit(s);
+        break;
+    case PV_IOMMU_REG_WINDOW_GRANTED:
+        pair = s->nr_granted * s->chunk_size;
         break;
     }
     val = reg & 4 ? pair >> 32 : pair;

@@ -21,6 +21,16 @@
 QEMU_BUILD_BUG_ON(sizeof(struct pv_iommu_req) != PV_IOMMU_REQ_SIZE);
 QEMU_BUILD_BUG_ON(offsetof(struct pv_iommu_req, segs) != 128);
 
+/* What the host writes into the block */
+typedef struct PvIommuAnswer {
+    uint32_t status;
+    uint32_t unmap_errors;
+    uint32_t revoke_errors;
+    uint64_t dma_addr;
+    uint32_t group;
+    uint32_t offers;
+} PvIommuAnswer;
+
 /* All ones below a power of two */
 static bool is_low_mask(uint64_t mask)
 {
@@ -49,15 +59,23 @@ static bool inject(PvIommuState *s, uint32_t opcode, uint32_t status)
     return true;
 }
 
-static uint32_t req_attach(PvIommuState *s, uint16_t rid, uint32_t flags)
+static bool knows_chunks(PvIommuState *s)
 {
+    return s->guest_features & PV_IOMMU_F_CHUNKS;
+}
+
+static uint32_t req_attach(PvIommuState *s, const struct pv_iommu_req *req)
+{
+    const uint32_t flags = le32_to_cpu(req->flags);
+
     if (flags != PV_IOMMU_ATTACH_WINDOW && flags != PV_IOMMU_ATTACH_BOUNCE) {
         return PV_IOMMU_S_INVAL;
     }
     if (s->withhold || inject(s, PV_IOMMU_OP_ATTACH, PV_IOMMU_S_IO)) {
         return PV_IOMMU_S_IO;
     }
-    return pv_iommu_attach(s, rid, flags);
+    return pv_iommu_attach(s, le16_to_cpu(req->rid), flags,
+                           knows_chunks(s) ? le32_to_cpu(req->domain) : 0);
 }
 
 static uint32_t req_detach(PvIommuState *s, uint16_t rid, uint32_t flags)
@@ -199,6 +217,39 @@ static uint32_t req_sync(PvIommuState *s, const struct pv_iommu_req *req)
                                  dir == PV_IOMMU_DIR_TO_DEVICE);
 }
 
+static uint32_t req_probe(PvIommuState *s, const struct pv_iommu_req *req,
+                          PvIommuAnswer *answer)
+{
+    if (req->flags) {
+        return PV_IOMMU_S_INVAL;
+    }
+    return pv_iommu_probe(s, le16_to_cpu(req->rid), &answer->group,
+                          &answer->offers);
+}
+
+static uint32_t req_grant(PvIommuState *s, const struct pv_iommu_req *req)
+{
+    const uint32_t flags = le32_to_cpu(req->flags);
+
+    if (flags & ~PV_IOMMU_GRANT_KEEP) {
+        return PV_IOMMU_S_INVAL;
+    }
+    if (inject(s, PV_IOMMU_OP_GRANT, PV_IOMMU_S_IO)) {
+        return PV_IOMMU_S_IO;
+    }
+    return pv_iommu_grant(s, le32_to_cpu(req->domain), le32_to_cpu(req->first),
+                          le32_to_cpu(req->count), flags);
+}
+
+static uint32_t req_revoke(PvIommuState *s, const struct pv_iommu_req *req)
+{
+    if (req->flags) {
+        return PV_IOMMU_S_INVAL;
+    }
+    return pv_iommu_revoke(s, le32_to_cpu(req->domain), le32_to_cpu(req->first),
+                           le32_to_cpu(req->count));
+}
+
 /* The unmaps that ride along; returns how many of them failed */
 static uint32_t req_unmaps(PvIommuState *s, hwaddr addr, uint32_t nr)
 {
@@ -215,7 +266,8 @@ static uint32_t req_unmaps(PvIommuState *s, hwaddr addr, uint32_t nr)
         uint16_t rid = le16_to_cpu(wire[i].rid);
 
         if (!buffer_is_zero(wire[i].reserved, sizeof(wire[i].reserved)) ||
-            unmap(s, rid, dma_addr, false)) {
+            unmap(s, rid, dma_addr, false) ||
+            inject(s, PV_IOMMU_OP_NOP, PV_IOMMU_S_IO)) {
             qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: bad unmap of 0x%" PRIx64
                           " of device 0x%04x\n", dma_addr, rid);
             errors++;
@@ -224,34 +276,40 @@ static uint32_t req_unmaps(PvIommuState *s, hwaddr addr, uint32_t nr)
     return errors;
 }
 
-static uint32_t req_dispatch(PvIommuState *s, hwaddr addr,
-                             const struct pv_iommu_req *req,
-                             uint64_t *dma_addr)
+/* The revokes that ride along; returns how many of them failed */
+static uint32_t req_revokes(PvIommuState *s, hwaddr addr, uint32_t nr)
 {
-    const uint16_t rid = le16_to_cpu(req->rid);
-    const uint32_t flags = le32_to_cpu(req->flags);
+    struct pv_iommu_revoke wire[PV_IOMMU_MAX_REVOKES];
+    uint32_t errors = 0;
 
-    switch (le16_to_cpu(req->opcode)) {
-    case PV_IOMMU_OP_NOP:
-        return flags ? PV_IOMMU_S_INVAL : PV_IOMMU_S_OK;
-    case PV_IOMMU_OP_ATTACH:
-        return req_attach(s, rid, flags);
-    case PV_IOMMU_OP_DETACH:
-        return req_detach(s, rid, flags);
-    case PV_IOMMU_OP_MAP:
-    case PV_IOMMU_OP_UNMAP:
-    case PV_IOMMU_OP_SYNC:
-        if (!(s->guest_features & PV_IOMMU_F_BOUNCE)) {
-            return PV_IOMMU_S_UNSUPP;
-        }
-        break;
-    default:
-        return PV_IOMMU_S_OPCODE;
+    if (!read_block(addr, offsetof(struct pv_iommu_req, revokes),
+                    nr * sizeof(wire[0]), wire)) {
+        return nr;
     }
+    for (uint32_t i = 0; i < nr; i++) {
+        uint32_t domain = le32_to_cpu(wire[i].domain);
+        uint32_t first = le32_to_cpu(wire[i].first);
+        uint32_t count = le32_to_cpu(wire[i].count);
 
+        if (wire[i].reserved || pv_iommu_revoke(s, domain, first, count)) {
+            qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: bad revoke of %u chunks "
+                          "from %u on of domain %u\n", count, first, domain);
+            errors++;
+        }
+    }
+    return errors;
+}
+
+static uint32_t dispatch_bounce(PvIommuState *s, hwaddr addr,
+                                const struct pv_iommu_req *req,
+                                PvIommuAnswer *answer)
+{
+    if (!(s->guest_features & PV_IOMMU_F_BOUNCE)) {
+        return PV_IOMMU_S_UNSUPP;
+    }
     switch (le16_to_cpu(req->opcode)) {
     case PV_IOMMU_OP_MAP:
-        return req_map(s, addr, req, dma_addr);
+        return req_map(s, addr, req, &answer->dma_addr);
     case PV_IOMMU_OP_UNMAP:
         return req_unmap(s, req);
     default:
@@ -259,23 +317,119 @@ static uint32_t req_dispatch(PvIommuState *s, hwaddr addr,
     }
 }
 
+static uint32_t dispatch_chunks(PvIommuState *s, const struct pv_iommu_req *req,
+                                PvIommuAnswer *answer)
+{
+    if (!knows_chunks(s)) {
+        return PV_IOMMU_S_OPCODE;
+    }
+    switch (le16_to_cpu(req->opcode)) {
+    case PV_IOMMU_OP_PROBE:
+        return req_probe(s, req, answer);
+    case PV_IOMMU_OP_GRANT:
+        return req_grant(s, req);
+    default:
+        return req_revoke(s, req);
+    }
+}
+
+static uint32_t dispatch(PvIommuState *s, hwaddr addr,
+                         const struct pv_iommu_req *req, PvIommuAnswer *answer)
+{
+    const uint32_t flags = le32_to_cpu(req->flags);
+
+    switch (le16_to_cpu(req->opcode)) {
+    case PV_IOMMU_OP_NOP:
+        return flags ? PV_IOMMU_S_INVAL : PV_IOMMU_S_OK;
+    case PV_IOMMU_OP_ATTACH:
+        return req_attach(s, req);
+    case PV_IOMMU_OP_DETACH:
+        return req_detach(s, le16_to_cpu(req->rid), flags);
+    case PV_IOMMU_OP_MAP:
+    case PV_IOMMU_OP_UNMAP:
+    case PV_IOMMU_OP_SYNC:
+        return dispatch_bounce(s, addr, req, answer);
+    case PV_IOMMU_OP_PROBE:
+    case PV_IOMMU_OP_GRANT:
+    case PV_IOMMU_OP_REVOKE:
+        return dispatch_chunks(s, req, answer);
+    default:
+        return PV_IOMMU_S_OPCODE;
+    }
+}
+
+/* To a guest that does not know chunks, their part of the head is reserved */
+static bool chunk_part_is_good(PvIommuState *s, const struct pv_iommu_req *req)
+{
+    const size_t start = offsetof(struct pv_iommu_req, domain);
+    const size_t end = offsetof(struct pv_iommu_req, reserved);
+
+    if (!knows_chunks(s)) {
+        return buffer_is_zero((const uint8_t *)req + start, end - start);
+    }
+    return le16_to_cpu(req->nr_revokes) <= PV_IOMMU_MAX_REVOKES &&
+           !req->reserved_revokes;
+}
+
 /* The head of a block is judged as a whole before any part is acted on */
-static bool head_is_good(const struct pv_iommu_req *req)
+static bool head_is_good(PvIommuState *s, const struct pv_iommu_req *req)
 {
     const uint32_t nr_segs = le16_to_cpu(req->nr_segs);
 
     return nr_segs <= PV_IOMMU_MAX_SEGS &&
            (!nr_segs || le16_to_cpu(req->opcode) == PV_IOMMU_OP_MAP) &&
            le16_to_cpu(req->nr_unmaps) <= PV_IOMMU_MAX_UNMAPS &&
+           chunk_part_is_good(s, req) &&
            buffer_is_zero(req->reserved, sizeof(req->reserved));
+}
+
+/* Judge the request and do it */
+static void perform(PvIommuState *s, hwaddr addr,
+                    const struct pv_iommu_req *req, PvIommuAnswer *answer)
+{
+    answer->unmap_errors = le16_to_cpu(req->nr_unmaps);
+    answer->revoke_errors = knows_chunks(s) ? le16_to_cpu(req->nr_revokes) : 0;
+    if (!s->enabled) {
+        answer->status = PV_IOMMU_S_STATE;
+    } else if (!head_is_good(s, req)) {
+        answer->status = PV_IOMMU_S_INVAL;
+    } else {
+        answer->unmap_errors = req_unmaps(s, addr, answer->unmap_errors);
+        answer->revoke_errors = req_revokes(s, addr, answer->revoke_errors);
+        answer->status = dispatch(s, addr, req, answer);
+    }
+}
+
+static void put32(hwaddr addr, uint32_t val)
+{
+    address_space_stl_le(&address_space_memory, addr, val,
+                         MEMTXATTRS_UNSPECIFIED, NULL);
+}
+
+/* The block is RAM still: the big lock is held all the time */
+static void put_answer(PvIommuState *s, hwaddr addr, uint32_t opcode,
+                       const PvIommuAnswer *answer)
+{
+    if (answer->status == PV_IOMMU_S_OK && opcode == PV_IOMMU_OP_MAP) {
+        address_space_stq_le(&address_space_memory, REQ_ANSWER(addr, dma_addr),
+                             answer->dma_addr, MEMTXATTRS_UNSPECIFIED, NULL);
+    }
+    if (answer->status == PV_IOMMU_S_OK && opcode == PV_IOMMU_OP_PROBE) {
+        put32(REQ_ANSWER(addr, group), answer->group);
+        put32(REQ_ANSWER(addr, offers), answer->offers);
+    }
+    if (knows_chunks(s)) {
+        put32(REQ_ANSWER(addr, revoke_errors), answer->revoke_errors);
+    }
+    put32(REQ_ANSWER(addr, unmap_errors), answer->unmap_errors);
+    put32(REQ_ANSWER(addr, status), answer->status);
 }
 
 void pv_iommu_request(PvIommuState *s, uint32_t pfn)
 {
     const hwaddr addr = (hwaddr)pfn << PV_IOMMU_REQ_SHIFT;
     struct pv_iommu_req req;        /* of which the head alone is filled */
-    uint32_t unmap_errors, status;
-    uint64_t dma_addr = 0;
+    PvIommuAnswer answer = { 0 };
 
     if (!pv_iommu_is_ram(addr, PV_IOMMU_REQ_SIZE) ||
         !read_block(addr, 0, offsetof(struct pv_iommu_req, segs), &req)) {
@@ -288,32 +442,16 @@ void pv_iommu_request(PvIommuState *s, uint32_t pfn)
     trace_pv_iommu_req(addr, le16_to_cpu(req.opcode), le16_to_cpu(req.rid),
                        le32_to_cpu(req.flags), le16_to_cpu(req.nr_unmaps));
 
-    unmap_errors = le16_to_cpu(req.nr_unmaps);
-    if (!s->enabled) {
-        status = PV_IOMMU_S_STATE;
-    } else if (!head_is_good(&req)) {
-        status = PV_IOMMU_S_INVAL;
-    } else {
-        unmap_errors = req_unmaps(s, addr, unmap_errors);
-        status = req_dispatch(s, addr, &req, &dma_addr);
-    }
-
-    if (status != PV_IOMMU_S_OK) {
+    perform(s, addr, &req, &answer);
+    if (answer.status != PV_IOMMU_S_OK) {
         qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: request %u for device 0x%04x "
                       "failed, status %u\n", le16_to_cpu(req.opcode),
-                      le16_to_cpu(req.rid), status);
+                      le16_to_cpu(req.rid), answer.status);
     }
-    s->errors += status != PV_IOMMU_S_OK || unmap_errors;
+    s->errors += answer.status != PV_IOMMU_S_OK || answer.unmap_errors ||
+                 answer.revoke_errors;
 
-    /* the block is RAM still: the big lock is held all the time */
-    if (status == PV_IOMMU_S_OK &&
-        le16_to_cpu(req.opcode) == PV_IOMMU_OP_MAP) {
-        address_space_stq_le(&address_space_memory, REQ_ANSWER(addr, dma_addr),
-                             dma_addr, MEMTXATTRS_UNSPECIFIED, NULL);
-    }
-    address_space_stl_le(&address_space_memory, REQ_ANSWER(addr, unmap_errors),
-                         unmap_errors, MEMTXATTRS_UNSPECIFIED, NULL);
-    address_space_stl_le(&address_space_memory, REQ_ANSWER(addr, status),
-                         status, MEMTXATTRS_UNSPECIFIED, NULL);
-    trace_pv_iommu_req_done(addr, status, dma_addr, unmap_errors);
+    put_answer(s, addr, le16_to_cpu(req.opcode), &answer);
+    trace_pv_iommu_req_done(addr, answer.status, answer.dma_addr,
+                            answer.unmap_errors, answer.revoke_errors);
 }

@@ -15,17 +15,40 @@
 #include "pv-iommu.h"
 #include "trace.h"
 
+/* States of a chunk in the stream */
+#define CHUNK_CLEAN     0
+#define CHUNK_LEFT      1
+#define CHUNK_GRANTED   2
+
 static int drop_records(void *opaque)
 {
     PvIommuState *s = opaque;
 
     g_clear_pointer(&s->mig_devices, g_free);
+    g_clear_pointer(&s->mig_domains, g_free);
+    g_clear_pointer(&s->mig_chunks, g_free);
     g_clear_pointer(&s->mig_mappings, g_free);
     g_clear_pointer(&s->mig_segs, g_free);
     s->mig_nr_devices = 0;
     s->mig_nr_mappings = 0;
     s->mig_nr_segs = 0;
+    s->mig_nr_chunks = 0;
     return 0;
+}
+
+static void save_chunks(PvIommuState *s)
+{
+    PvIommuChunkRecord *cr;
+
+    s->mig_nr_chunks = s->nr_chunks;
+    cr = s->mig_chunks = g_new0(PvIommuChunkRecord, s->nr_chunks);
+    for (uint32_t i = 0; i < s->nr_chunks; i++, cr++) {
+        PvIommuDomain *d = s->chunk_owner[i];
+
+        cr->state = d ? CHUNK_GRANTED :
+                    test_bit(i, s->chunk_left) ? CHUNK_LEFT : CHUNK_CLEAN;
+        cr->domain = d ? d->id : 0;
+    }
 }
 
 static int pv_iommu_pre_save(void *opaque)
@@ -33,6 +56,7 @@ static int pv_iommu_pre_save(void *opaque)
     PvIommuState *s = opaque;
     PvIommuMappingRecord *mr;
     PvIommuDeviceRecord *dr;
+    PvIommuDomainRecord *id;
     PvIommuDevice *dev;
     GHashTableIter iter;
     PvIommuSeg *seg;
@@ -42,6 +66,7 @@ static int pv_iommu_pre_save(void *opaque)
     s->mig_nr_mappings = s->nr_mappings;
     s->mig_nr_segs = s->nr_segs;
     dr = s->mig_devices = g_new0(PvIommuDeviceRecord, s->mig_nr_devices);
+    id = s->mig_domains = g_new0(PvIommuDomainRecord, s->mig_nr_devices);
     mr = s->mig_mappings = g_new0(PvIommuMappingRecord, s->mig_nr_mappings);
     seg = s->mig_segs = g_new0(PvIommuSeg, s->mig_nr_segs);
 
@@ -51,6 +76,7 @@ static int pv_iommu_pre_save(void *opaque)
 
         dr->rid = pci_get_bdf(dev->pdev);
         dr->mode = dev->mode;
+        id->id = dev->space->domain->id;
         QLIST_FOREACH(m, &dev->mappings, next) {
             mr->rid = dr->rid;
             mr->dma_addr = s->arena_base + m->offset;
@@ -62,7 +88,9 @@ static int pv_iommu_pre_save(void *opaque)
             mr++;
         }
         dr++;
+        id++;
     }
+    save_chunks(s);
 
     trace_pv_iommu_pre_save(s->mig_nr_devices, s->mig_nr_mappings);
     return 0;
@@ -107,12 +135,8 @@ static bool load_mapping(PvIommuState *s, const PvIommuMappingRecord *mr,
     return true;
 }
 
-static int load_records(PvIommuState *s)
+static bool load_features(PvIommuState *s)
 {
-    const PvIommuSeg *segs = s->mig_segs;
-    uint32_t left = s->mig_nr_segs;
-    int32_t i;
-
     if (s->guest_features & ~s->host_features ||
         (s->enabled && !s->guest_features) ||
         (!s->enabled && (s->mig_nr_devices || s->mig_nr_mappings))) {
@@ -120,21 +144,105 @@ static int load_records(PvIommuState *s)
                      ", this host offers 0x%" PRIx64 ": give hw-iommu= and "
                      "arena-size= the same values on both hosts",
                      s->guest_features, s->host_features);
-        return -EINVAL;
+        return false;
+    }
+    if (!(s->guest_features & PV_IOMMU_F_CHUNKS) != !s->mig_chunks) {
+        error_report("pv-iommu: the stream does not say of chunks what a guest "
+                     "with features 0x%" PRIx64 " has", s->guest_features);
+        return false;
+    }
+    return true;
+}
+
+static bool load_device(PvIommuState *s, const PvIommuDeviceRecord *dr,
+                        uint32_t domain)
+{
+    uint32_t status = PV_IOMMU_S_INVAL;
+
+    if (dr->mode == PV_IOMMU_ATTACH_WINDOW ||
+        dr->mode == PV_IOMMU_ATTACH_BOUNCE) {
+        status = pv_iommu_attach(s, dr->rid, dr->mode, domain);
+    }
+    if (status == PV_IOMMU_S_OK) {
+        return true;
+    }
+    error_report("pv-iommu: device %02x:%02x.%x cannot be attached here as it "
+                 "was on the source (mode 0x%x, domain %u)%s",
+                 PCI_BUS_NUM(dr->rid), PCI_SLOT(dr->rid), PCI_FUNC(dr->rid),
+                 dr->mode, domain, status == PV_IOMMU_S_DOMAIN ?
+                 ": set isolation= as it is there" : "");
+    return false;
+}
+
+/* Who has attached devices is who can have chunks */
+static bool load_chunk(PvIommuState *s, uint32_t chunk,
+                       const PvIommuChunkRecord *cr)
+{
+    switch (cr->state) {
+    case CHUNK_CLEAN:
+        clear_bit(chunk, s->chunk_left);
+        return true;
+    case CHUNK_LEFT:
+        set_bit(chunk, s->chunk_left);
+        return true;
+    case CHUNK_GRANTED:
+        return pv_iommu_grant(s, cr->domain, chunk, 1, true) == PV_IOMMU_S_OK;
+    default:
+        return false;
+    }
+}
+
+static bool load_chunks(PvIommuState *s)
+{
+    const uint64_t limit = pv_iommu_limit(s);
+    uint64_t granted = 0;
+    int32_t i;
+
+    if (!s->mig_chunks) {
+        /* what was left where is not known */
+        bitmap_set(s->chunk_left, 0, s->nr_chunks);
+        return true;
     }
 
-    for (i = 0; i < s->mig_nr_devices; i++) {
-        uint32_t mode = s->mig_devices[i].mode;
-        uint16_t rid = s->mig_devices[i].rid;
+    for (i = 0; i < s->mig_nr_chunks; i++) {
+        if (s->mig_chunks[i].state == CHUNK_GRANTED) {
+            granted += s->chunk_size;
+        }
+    }
+    if (granted > limit) {
+        error_report("pv-iommu: the guest has 0x%" PRIx64 " bytes of the "
+                     "window, limit=0x%" PRIx64 " allows less: raise limit=",
+                     granted, limit);
+        return false;
+    }
+    for (i = 0; i < s->mig_nr_chunks; i++) {
+        if (!load_chunk(s, i, &s->mig_chunks[i])) {
+            error_report("pv-iommu: the stream has a bad chunk %d: state %u, "
+                         "domain %u", i, s->mig_chunks[i].state,
+                         s->mig_chunks[i].domain);
+            return false;
+        }
+    }
+    return true;
+}
 
-        if ((mode != PV_IOMMU_ATTACH_WINDOW &&
-             mode != PV_IOMMU_ATTACH_BOUNCE) ||
-            pv_iommu_attach(s, rid, mode) != PV_IOMMU_S_OK) {
-            error_report("pv-iommu: device %02x:%02x.%x cannot be attached "
-                         "here as it was on the source (mode 0x%x)",
-                         PCI_BUS_NUM(rid), PCI_SLOT(rid), PCI_FUNC(rid), mode);
+static int load_records(PvIommuState *s)
+{
+    const PvIommuSeg *segs = s->mig_segs;
+    uint32_t left = s->mig_nr_segs;
+    int32_t i;
+
+    if (!load_features(s)) {
+        return -EINVAL;
+    }
+    for (i = 0; i < s->mig_nr_devices; i++) {
+        if (!load_device(s, &s->mig_devices[i],
+                         s->mig_domains ? s->mig_domains[i].id : 0)) {
             return -EINVAL;
         }
+    }
+    if (!load_chunks(s)) {
+        return -EINVAL;
     }
 
     for (i = 0; i < s->mig_nr_mappings; i++) {
@@ -180,6 +288,59 @@ static const VMStateDescription vmstate_device = {
     .fields = (VMStateField[]) {
         VMSTATE_UINT16(rid, PvIommuDeviceRecord),
         VMSTATE_UINT32(mode, PvIommuDeviceRecord),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+static const VMStateDescription vmstate_domain = {
+    .name = "pv-iommu-pci/domain",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (VMStateField[]) {
+        VMSTATE_UINT32(id, PvIommuDomainRecord),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+static const VMStateDescription vmstate_chunk = {
+    .name = "pv-iommu-pci/chunk",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (VMStateField[]) {
+        VMSTATE_UINT8(state, PvIommuChunkRecord),
+        VMSTATE_UINT32(domain, PvIommuChunkRecord),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+/* The number of chunks follows from their size, and that of the window */
+static bool chunk_count_is_good(void *opaque, int version_id)
+{
+    PvIommuState *s = opaque;
+
+    return s->mig_nr_chunks == s->nr_chunks;
+}
+
+static bool chunks_needed(void *opaque)
+{
+    PvIommuState *s = opaque;
+
+    return s->guest_features & PV_IOMMU_F_CHUNKS;
+}
+
+/* Not sent for a guest that does not know of them, whom 1.0 can take */
+static const VMStateDescription vmstate_chunks = {
+    .name = "pv-iommu-pci/chunks",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .needed = chunks_needed,
+    .fields = (VMStateField[]) {
+        VMSTATE_INT32(mig_nr_chunks, PvIommuState),
+        VMSTATE_VALIDATE("the window has as many chunks", chunk_count_is_good),
+        VMSTATE_STRUCT_VARRAY_ALLOC(mig_domains, PvIommuState, mig_nr_devices,
+                                    1, vmstate_domain, PvIommuDomainRecord),
+        VMSTATE_STRUCT_VARRAY_ALLOC(mig_chunks, PvIommuState, mig_nr_chunks, 1,
+                                    vmstate_chunk, PvIommuChunkRecord),
         VMSTATE_END_OF_LIST()
     },
 };
@@ -251,5 +412,9 @@ const VMStateDescription vmstate_pv_iommu = {
         VMSTATE_STRUCT_VARRAY_ALLOC(mig_segs, PvIommuState, mig_nr_segs, 1,
                                     vmstate_seg, PvIommuSeg),
         VMSTATE_END_OF_LIST()
+    },
+    .subsections = (const VMStateDescription *[]) {
+        &vmstate_chunks,
+        NULL
     },
 };

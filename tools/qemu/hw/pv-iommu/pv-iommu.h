@@ -21,7 +21,15 @@ OBJECT_DECLARE_SIMPLE_TYPE(PvIommuState, PV_IOMMU_PCI)
 
 /* The window's size and the automatic places of window and arena */
 #define PV_IOMMU_WINDOW_ALIGN   (2 * MiB)
-#define PV_IOMMU_DMA_BASE       (1 * MiB)
+#define PV_IOMMU_DMA_BASE       (2 * MiB)
+
+/* DMA addresses are below this: x86 has 52 bits, and VFIO skips bit 63 */
+#define PV_IOMMU_DMA_END        (1ULL << 52)
+
+/* A chunk's size, and the least that a window is divided into */
+#define PV_IOMMU_CHUNK_MIN      (64 * KiB)
+#define PV_IOMMU_CHUNK_MAX      (2 * MiB)
+#define PV_IOMMU_CHUNKS_MIN     32
 
 #define PV_IOMMU_ARENA_SIZE     (64 * MiB)
 #define PV_IOMMU_ARENA_MAX      (64 * GiB)
@@ -36,27 +44,43 @@ typedef struct PvIommuSeg {
     uint32_t pos;
 } PvIommuSeg;
 
+/* Who the chunks are granted to; the guest chose its number */
+typedef struct PvIommuDomain {
+    uint32_t id;
+    uint32_t nr_devices;        /* attached to it: it ends with the last */
+    uint32_t nr_chunks;
+} PvIommuDomain;
+
 /*
  * What the requester of a DMA access reaches. Requesters that the PCI topology
- * makes indistinguishable share one, and so do all vfio-pci devices where that
- * is possible.
+ * makes indistinguishable share one, and so do the vfio-pci devices of one VFIO
+ * group, or with isolation=off all of them.
  */
 typedef struct PvIommuSpace {
-    /* the key; bus is NULL in the space that vfio-pci devices share */
+    /* the key; of vfio-pci devices bus is NULL, and devfn says which group */
     PCIBus *bus;
     int devfn;
 
     PvIommuState *iommu;
+    uint32_t group;             /* what PROBE says with isolation=on */
     AddressSpace as;
     MemoryRegion root;
     MemoryRegion refused;       /* beneath all the rest */
+    IOMMUMemoryRegion reach;    /* translates for attached devices */
     MemoryRegion bypass;
-    MemoryRegion window;
-    MemoryRegion arena;
+    MemoryRegion assigned_arena;
     MemoryRegion msi;
 
+    /* where reach sends what is no guest memory: see pv-iommu-reach.c */
+    AddressSpace nowhere_as;
+    MemoryRegion nowhere;
+    MemoryRegion nowhere_arena;
+    MemoryRegion nowhere_refused;
+
+    bool bypassing;
     uint32_t users;             /* devices attached */
     uint32_t mode;              /* theirs: one PV_IOMMU_ATTACH_* */
+    PvIommuDomain *domain;      /* theirs; read by translate() with no lock */
 } PvIommuSpace;
 
 typedef struct PvIommuMapping PvIommuMapping;
@@ -80,11 +104,20 @@ struct PvIommuMapping {
     PvIommuSeg segs[];
 };
 
-/* The same two as the migration stream carries them */
+/* All that as the migration stream carries it */
 typedef struct PvIommuDeviceRecord {
     uint16_t rid;
     uint32_t mode;
 } PvIommuDeviceRecord;
+
+typedef struct PvIommuDomainRecord {
+    uint32_t id;                /* of the device with the same index */
+} PvIommuDomainRecord;
+
+typedef struct PvIommuChunkRecord {
+    uint8_t state;              /* PV_IOMMU_CHUNK_* of pv-iommu-vmstate.c */
+    uint32_t domain;            /* if it is granted */
+} PvIommuChunkRecord;
 
 typedef struct PvIommuMappingRecord {
     uint64_t dma_addr;
@@ -105,9 +138,11 @@ struct PvIommuState {
     uint64_t arena_base;        /* 0: behind the window */
     OnOffAuto hw_iommu;
     bool boot_bypass;
+    bool isolation;
+    uint64_t limit;             /* as it was set; see pv_iommu_limit() */
     uint32_t error_rate;
     uint32_t error_ops;         /* one bit for each opcode */
-    bool withhold;
+    bool withhold;              /* read by translate() with no lock */
 
     /* registers */
     MemoryRegion regs;
@@ -125,14 +160,23 @@ struct PvIommuState {
     uint32_t error_clock;       /* requests since error-rate last struck */
 
     GHashTable *spaces;         /* of PvIommuSpace by bus and devfn */
-    PvIommuSpace *vfio_space;
+    uint32_t nr_spaces;
     GHashTable *devices;        /* of PvIommuDevice by PCIDevice */
     DeviceListener listener;
     Notifier machine_done;
     bool listening;
 
+    /* the window; index of both is the chunk */
+    uint64_t chunk_size;
+    uint32_t nr_chunks;
+    uint32_t nr_granted;
+    PvIommuDomain **chunk_owner;    /* read by translate() with no lock */
+    unsigned long *chunk_left;      /* holds what a domain has left there */
+    GHashTable *domains;            /* of PvIommuDomain by id */
+
     /* the arena; index of all three is the granule */
     MemoryRegion arena;
+    uint64_t arena_page;            /* pieces that it is translated in */
     unsigned long *arena_used;
     PvIommuMapping **arena_slots;   /* at a mapping's first granule */
     uint32_t nr_mappings;
@@ -143,7 +187,10 @@ struct PvIommuState {
     int32_t mig_nr_devices;
     int32_t mig_nr_mappings;
     int32_t mig_nr_segs;
+    int32_t mig_nr_chunks;
     PvIommuDeviceRecord *mig_devices;
+    PvIommuDomainRecord *mig_domains;
+    PvIommuChunkRecord *mig_chunks;
     PvIommuMappingRecord *mig_mappings;
     PvIommuSeg *mig_segs;
 };
@@ -157,13 +204,43 @@ void pv_iommu_fault(PvIommuState *s, uint16_t rid, hwaddr addr, unsigned size,
 /* pv-iommu-space.c */
 void pv_iommu_spaces_init(PvIommuState *s);
 void pv_iommu_spaces_cleanup(PvIommuState *s);
+PvIommuSpace *pv_iommu_space_of(PvIommuState *s, PCIDevice *pdev);
 bool pv_iommu_serves(PvIommuState *s, PCIDevice *pdev);
+bool pv_iommu_is_assigned(PCIDevice *pdev);
+bool pv_iommu_space_switch(PvIommuSpace *sp);
+void pv_iommu_withhold(PvIommuState *s, bool withhold);
+
+/* pv-iommu-attach.c */
 PvIommuDevice *pv_iommu_find_device(PvIommuState *s, uint16_t rid);
-uint32_t pv_iommu_attach(PvIommuState *s, uint16_t rid, uint32_t mode);
+uint32_t pv_iommu_probe(PvIommuState *s, uint16_t rid, uint32_t *group,
+                        uint32_t *offers);
+uint32_t pv_iommu_attach(PvIommuState *s, uint16_t rid, uint32_t mode,
+                         uint32_t domain);
 uint32_t pv_iommu_detach(PvIommuState *s, uint16_t rid);
 void pv_iommu_detach_device(PvIommuState *s, PCIDevice *pdev);
 void pv_iommu_detach_all(PvIommuState *s);
-void pv_iommu_withhold(PvIommuState *s, bool withhold);
+
+/* pv-iommu-reach.c */
+#define TYPE_PV_IOMMU_MEMORY_REGION "pv-iommu-memory-region"
+void pv_iommu_reach_init(PvIommuSpace *sp, const char *name);
+void pv_iommu_reach_cleanup(PvIommuSpace *sp);
+bool pv_iommu_reach_map(PvIommuSpace *sp, uint32_t first, uint32_t count);
+void pv_iommu_reach_unmap(PvIommuSpace *sp, uint32_t first, uint32_t count);
+bool pv_iommu_reach_show(PvIommuSpace *sp, PvIommuDomain *d);
+void pv_iommu_reach_hide(PvIommuSpace *sp, PvIommuDomain *d);
+void pv_iommu_reach_forget(PvIommuSpace *sp);
+
+/* pv-iommu-domain.c */
+void pv_iommu_chunks_init(PvIommuState *s);
+void pv_iommu_chunks_cleanup(PvIommuState *s);
+uint64_t pv_iommu_limit(PvIommuState *s);
+PvIommuDomain *pv_iommu_domain_find(PvIommuState *s, uint32_t id);
+PvIommuDomain *pv_iommu_domain_get(PvIommuState *s, uint32_t id);
+void pv_iommu_domain_put(PvIommuState *s, PvIommuDomain *d);
+uint32_t pv_iommu_grant(PvIommuState *s, uint32_t domain, uint32_t first,
+                        uint32_t count, bool keep);
+uint32_t pv_iommu_revoke(PvIommuState *s, uint32_t domain, uint32_t first,
+                         uint32_t count);
 
 /* pv-iommu-req.c */
 void pv_iommu_request(PvIommuState *s, uint32_t pfn);

@@ -45,7 +45,10 @@ static void test_bad_map(void)
     BAD_MAP(INVAL, req.boundary_mask = cpu_to_le64(0x1001));
     BAD_MAP(INVAL, req.boundary_mask = cpu_to_le64(1ULL << 63));
     BAD_MAP(INVAL, req.reserved[0] = cpu_to_le32(1));
-    BAD_MAP(INVAL, req.reserved[14] = cpu_to_le32(1U << 31));
+    BAD_MAP(INVAL, req.reserved[7] = cpu_to_le32(1U << 31));
+    BAD_MAP(INVAL, req.domain = cpu_to_le32(1));
+    BAD_MAP(INVAL, req.nr_revokes = cpu_to_le16(1));
+    BAD_MAP(INVAL, req.revoke_errors = cpu_to_le32(1));
     BAD_MAP(NOSPC, req.dma_limit = 0);
     BAD_MAP(NOSPC, req.dma_limit = cpu_to_le64(ARENA_DMA - 1));
     BAD_MAP(NOSPC, req.dma_limit = cpu_to_le64(ARENA_DMA + 4094));

@@ -153,10 +153,10 @@ static void test_migrate_refused(void)
         const char *message;
     } hosts[] = {
         { ",hw-iommu=off,arena-size=1M", "-device edu,addr=5",
-          "the guest has accepted features 0x3, this host offers 0x2" },
+          "the guest has accepted features 0x3, this host offers 0x6" },
         { ",hw-iommu=on,arena-size=2M", "-device edu,addr=5",
           "Size mismatch: 0000:00:03.0/pv-iommu.arena" },
-        { ",hw-iommu=on,arena-size=1M,dma-base=0x200000",
+        { ",hw-iommu=on,arena-size=1M,dma-base=0x300000",
           "-device edu,addr=5", "dma-base= differs" },
         { ",hw-iommu=on,arena-size=1M,memaddr=0x100200000",
           "-device edu,addr=5", "memaddr= differs" },
@@ -186,26 +186,31 @@ static void test_migrate_refused(void)
 }
 
 /* Put to in place of the one place in the stream where from is */
+static void spoil_bytes(const char *file, const char *bad, const void *from,
+                        const void *to, size_t size)
+{
+    g_autofree char *buf = NULL;
+    char *at;
+    gsize len;
+
+    g_assert(g_file_get_contents(file, &buf, &len, NULL));
+    at = memmem(buf, len, from, size);
+    g_assert_nonnull(at);
+    g_assert_null(memmem(at + 1, buf + len - at - 1, from, size));
+    memcpy(at, to, size);
+    g_assert(g_file_set_contents(bad, buf, len, NULL));
+}
+
 static void spoil(const char *file, const char *bad, const uint64_t *from,
                   const uint64_t *to, int nr)
 {
     uint64_t find[4], put[4];
-    g_autofree char *buf = NULL;
-    char *at;
-    gsize len;
-    int i;
 
-    for (i = 0; i < nr; i++) {
+    for (int i = 0; i < nr; i++) {
         find[i] = cpu_to_be64(from[i]);
         put[i] = cpu_to_be64(to[i]);
     }
-    g_assert(g_file_get_contents(file, &buf, &len, NULL));
-    at = memmem(buf, len, find, nr * sizeof(find[0]));
-    g_assert_nonnull(at);
-    g_assert_null(memmem(at + 1, buf + len - at - 1, find,
-                         nr * sizeof(find[0])));
-    memcpy(at, put, nr * sizeof(put[0]));
-    g_assert(g_file_set_contents(bad, buf, len, NULL));
+    spoil_bytes(file, bad, find, put, nr * sizeof(find[0]));
 }
 
 /* A stream that says what the source would not have granted */
@@ -279,6 +284,158 @@ static void test_migrate_bad_stream(void)
         g_assert_cmpint(status, !=, 0);
         g_assert_nonnull(strstr(out, lies[i].message));
     }
+    unlink(bad);
+    unlink(file);
+}
+
+/*
+ * Chunks. Two domains with a chunk each, one that was left, and the others,
+ * which the guest has written to before they were ever granted.
+ */
+
+#define DOM_A           0x5eed0011
+#define DOM_B           0x5eed0012
+#define CHUNK(n)        (WINDOW_ADDR + (n) * CHUNK_SIZE)
+#define CHUNK_DMA(n)    (WINDOW_DMA + (n) * CHUNK_SIZE)
+
+static Vm *start_chunks(void)
+{
+    Vm *vm = vm_start(PROPS);
+
+    enable_chunks(vm);
+    g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(attach_to(vm, RID2, DOM_B), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_to(vm, DOM_B, 4, 1, 0), ==, PV_IOMMU_S_OK);
+    fill(vm, WINDOW_ADDR, WINDOW_SIZE, 1);
+    g_assert_cmpuint(detach(vm, RID2), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(attach_to(vm, RID2, DOM_B), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_to(vm, DOM_A, 2, 1, PV_IOMMU_GRANT_KEEP), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_to(vm, DOM_B, 3, 1, PV_IOMMU_GRANT_KEEP), ==,
+                     PV_IOMMU_S_OK);
+    return vm;
+}
+
+static void test_migrate_chunks(void)
+{
+    g_autofree char *file = state_file();
+    uint32_t errors;
+    Vm *vm = start_chunks();
+
+    errors = vm->errors;
+    save(vm, file);
+    vm = load(file, "", PROPS);
+    vm->errors = errors;
+    vm->chunks = true;
+
+    check(vm, WINDOW_ADDR, WINDOW_SIZE, WINDOW_ADDR, 1);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_WINDOW_GRANTED), ==,
+                    2 * CHUNK_SIZE);
+    for (int i = 0; i < 8; i++) {
+        g_assert(dma_reaches(vm, &vm->edu[0], CHUNK_DMA(i), CHUNK(i)) ==
+                 (i == 2));
+        g_assert(dma_reaches(vm, &vm->edu[1], CHUNK_DMA(i), CHUNK(i)) ==
+                 (i == 3));
+    }
+
+    /* the clean one is granted as it is, the one that was left is cleared */
+    fill(vm, WINDOW_ADDR, WINDOW_SIZE, 2);
+    g_assert_cmpuint(grant_to(vm, DOM_A, 5, 1, 0), ==, PV_IOMMU_S_OK);
+    check(vm, WINDOW_ADDR, WINDOW_SIZE, WINDOW_ADDR, 2);
+    g_assert_cmpuint(grant_to(vm, DOM_A, 4, 1, 0), ==, PV_IOMMU_S_OK);
+    check_zero(vm, CHUNK(4), CHUNK_SIZE);
+
+    /* and the domains live on */
+    g_assert_cmpuint(grant_to(vm, DOM_A, 3, 1, 0), ==, PV_IOMMU_S_CHUNK);
+    g_assert_cmpuint(revoke_from(vm, DOM_B, 3, 1), ==, PV_IOMMU_S_OK);
+    check_zero(vm, CHUNK(3), CHUNK_SIZE);
+    g_assert_cmpuint(detach(vm, RID2), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_to(vm, DOM_B, 3, 1, 0), ==, PV_IOMMU_S_DOMAIN);
+    vm_stop(vm);
+    unlink(file);
+}
+
+/* After an old guest's stream it is not known what is where: all is left */
+static void test_migrate_old_guest(void)
+{
+    g_autofree char *file = state_file();
+    Vm *vm = vm_start(PROPS);
+
+    set_features(vm, PV_IOMMU_F_WINDOW);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_OK);
+    fill(vm, WINDOW_ADDR, WINDOW_SIZE, 1);
+    save(vm, file);
+    vm = load(file, "", PROPS);
+
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_WINDOW_GRANTED), ==, WINDOW_SIZE);
+    check(vm, WINDOW_ADDR, WINDOW_SIZE, WINDOW_ADDR, 1);
+    g_assert(dma_reaches(vm, &vm->edu[0], WINDOW_DMA, WINDOW_ADDR));
+    set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
+    enable_chunks(vm);
+    g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_to(vm, DOM_A, 2, 1, 0), ==, PV_IOMMU_S_OK);
+    check_zero(vm, CHUNK(2), CHUNK_SIZE);
+    check(vm, CHUNK(3), CHUNK_SIZE, CHUNK(3), 1);
+    vm_stop(vm);
+    unlink(file);
+}
+
+static void check_not_loaded(const char *file, const char *props,
+                             const char *message)
+{
+    g_autofree char *args = g_strdup_printf(
+        "-machine q35 -m 64M,slots=1,maxmem=192M "
+        "-object memory-backend-ram,id=win0,size=4M "
+        "-device pv-iommu-pci,id=pv0,addr=3,memdev=win0%s "
+        "-device edu,addr=4 -device edu,addr=5 -incoming 'exec:cat %s'",
+        props, file);
+    g_autofree char *out = NULL;
+    int status;
+
+    out = qemu_stderr(args, false, &status);
+    g_test_message("%s", out);
+    g_assert_cmpint(status, !=, 0);
+    g_assert_nonnull(strstr(out, message));
+}
+
+static void test_migrate_chunks_refused(void)
+{
+    static const struct {
+        size_t size;
+        uint8_t from[6];
+        uint8_t to[6];
+        const char *message;
+    } lies[] = {
+        /* a chunk's state and domain; their number, before the first domain */
+        { 5, { 2, 0x5e, 0xed, 0, 0x11 }, { 3, 0x5e, 0xed, 0, 0x11 },
+          "bad chunk 2: state 3" },
+        { 5, { 2, 0x5e, 0xed, 0, 0x11 }, { 2, 0x5e, 0xed, 0, 9 },
+          "bad chunk 2: state 2" },
+        { 5, { 2, 0x5e, 0xed, 0, 0x12 }, { 2, 0, 0, 0, 0 },
+          "bad chunk 3: state 2" },
+        { 6, { 0, 0, 0, 32, 0x5e, 0xed }, { 0, 0, 0, 33, 0x5e, 0xed },
+          "Input validation failed" },
+        { 6, { 0, 0, 0, 32, 0x5e, 0xed }, { 0xff, 0xff, 0xff, 32, 0x5e, 0xed },
+          "Input validation failed" },
+    };
+    /* accepted features, and that it is enabled */
+    static const uint8_t features[] = { 0, 0, 0, 0, 0, 0, 0, 7, 1 };
+    static const uint8_t old[] = { 0, 0, 0, 0, 0, 0, 0, 3, 1 };
+    g_autofree char *file = state_file();
+    g_autofree char *bad = state_file();
+
+    save(start_chunks(), file);
+    check_not_loaded(file, PROPS ",limit=128K",
+                     "the guest has 0x40000 bytes of the window, "
+                     "limit=0x20000 allows less: raise limit=");
+    check_not_loaded(file, PROPS ",isolation=off", "set isolation=");
+    for (int i = 0; i < ARRAY_SIZE(lies); i++) {
+        spoil_bytes(file, bad, lies[i].from, lies[i].to, lies[i].size);
+        check_not_loaded(bad, PROPS, lies[i].message);
+    }
+    spoil_bytes(file, bad, features, old, sizeof(old));
+    check_not_loaded(bad, PROPS, "the stream does not say of chunks");
     unlink(bad);
     unlink(file);
 }
@@ -379,5 +536,9 @@ void add_migrate_tests(void)
     qtest_add_func("/pv-iommu/migrate-refused", test_migrate_refused);
     qtest_add_func("/pv-iommu/migrate-bad-stream", test_migrate_bad_stream);
     qtest_add_func("/pv-iommu/migrate-virtio", test_migrate_virtio);
+    qtest_add_func("/pv-iommu/migrate-chunks", test_migrate_chunks);
+    qtest_add_func("/pv-iommu/migrate-old-guest", test_migrate_old_guest);
+    qtest_add_func("/pv-iommu/migrate-chunks-refused",
+                   test_migrate_chunks_refused);
     qtest_add_func("/pv-iommu/migrate", test_migrate);
 }

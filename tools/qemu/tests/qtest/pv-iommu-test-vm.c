@@ -70,6 +70,49 @@ void vm_stop(Vm *vm)
     g_free(vm);
 }
 
+void system_reset(Vm *vm)
+{
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'system_reset'}");
+    qtest_qmp_eventwait(vm->qts, "RESET");
+    qpci_device_enable(vm->dev);
+    /* the BARs went, too */
+    vm->bus->pio_alloc_ptr = 0xc000;
+    vm->bus->mmio_alloc_ptr = 0xE0000000;
+    vm->regs = qpci_iomap(vm->dev, PV_IOMMU_BAR_REGS, NULL);
+    vm->bell = qpci_iomap(vm->dev, PV_IOMMU_BAR_DOORBELL, NULL);
+    for (int i = 0; i < 2; i++) {
+        qpci_device_enable(vm->edu[i].dev);
+        vm->edu[i].bar = qpci_iomap(vm->edu[i].dev, 0, NULL);
+    }
+    vm->errors = 0;
+    vm->chunks = false;
+}
+
+/* Put a bus behind the bridge in this slot, and a range of memory */
+void bridge_init(Vm *vm, int slot, uint8_t bus, uint32_t mem)
+{
+    QPCIDevice *dev = qpci_device_find(vm->bus, QPCI_DEVFN(slot, 0));
+
+    g_assert_nonnull(dev);
+    qpci_config_writeb(dev, PCI_SECONDARY_BUS, bus);
+    qpci_config_writeb(dev, PCI_SUBORDINATE_BUS, bus);
+    qpci_config_writew(dev, PCI_MEMORY_BASE, mem >> 16);
+    qpci_config_writew(dev, PCI_MEMORY_LIMIT, (mem >> 16) + 0x30);
+    qpci_device_enable(dev);
+    g_free(dev);
+    vm->bus->mmio_alloc_ptr = mem;
+}
+
+Edu bridge_edu(Vm *vm, uint16_t rid)
+{
+    Edu edu = { .dev = qpci_device_find(vm->bus, rid) };
+
+    g_assert_nonnull(edu.dev);
+    qpci_device_enable(edu.dev);
+    edu.bar = qpci_iomap(edu.dev, 0, NULL);
+    return edu;
+}
+
 /*
  * Run QEMU until it gives up or, if it is told to quit, has started; returns
  * what it complained. One that neither gives up nor quits is killed.
@@ -112,6 +155,7 @@ void set_features(Vm *vm, uint64_t features)
     set_reg(vm, PV_IOMMU_REG_GUEST_FEATURES, features);
     set_reg(vm, PV_IOMMU_REG_GUEST_FEATURES + 4, features >> 32);
     set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_ENABLE);
+    vm->chunks = features & PV_IOMMU_F_CHUNKS;
 }
 
 uint32_t prop(Vm *vm, const char *name)
@@ -128,6 +172,13 @@ void set_prop(Vm *vm, const char *name, uint32_t val)
 {
     qtest_qmp_assert_success(vm->qts, "{'execute': 'qom-set', 'arguments': "
                              "{'path': %s, 'property': %s, 'value': %u}}",
+                             QOM_PATH, name, val);
+}
+
+void set_flag(Vm *vm, const char *name, bool val)
+{
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'qom-set', 'arguments': "
+                             "{'path': %s, 'property': %s, 'value': %i}}",
                              QOM_PATH, name, val);
 }
 
@@ -254,11 +305,25 @@ uint32_t submit(Vm *vm, struct pv_iommu_req *req)
         le16_to_cpu(req->opcode) == PV_IOMMU_OP_MAP) {
         expect.dma_addr = answer.dma_addr;
     }
+    if (status == PV_IOMMU_S_OK &&
+        le16_to_cpu(req->opcode) == PV_IOMMU_OP_PROBE) {
+        expect.group = answer.group;
+        expect.offers = answer.offers;
+    }
+    if (vm->chunks) {
+        expect.revoke_errors = answer.revoke_errors;
+    }
     g_assert(!memcmp(&answer, &expect, sizeof(answer)));
     g_assert_cmpuint(le32_to_cpu(answer.unmap_errors), <=,
                      le16_to_cpu(req->nr_unmaps));
 
-    vm->errors += status != PV_IOMMU_S_OK || answer.unmap_errors;
+    if (vm->chunks) {
+        g_assert_cmpuint(le32_to_cpu(answer.revoke_errors), <=,
+                         le16_to_cpu(req->nr_revokes));
+    }
+
+    vm->errors += status != PV_IOMMU_S_OK || answer.unmap_errors ||
+                  (vm->chunks && answer.revoke_errors);
     g_assert_cmpuint(reg(vm, PV_IOMMU_REG_ERRORS), ==, vm->errors);
     *req = answer;
     return status;
@@ -280,6 +345,60 @@ uint32_t attach(Vm *vm, uint16_t rid, uint32_t flags)
 uint32_t detach(Vm *vm, uint16_t rid)
 {
     return simple(vm, PV_IOMMU_OP_DETACH, rid, 0);
+}
+
+void enable_chunks(Vm *vm)
+{
+    set_features(vm, PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE |
+                 PV_IOMMU_F_CHUNKS);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, PV_IOMMU_CTL_ENABLE);
+}
+
+uint32_t probe(Vm *vm, uint16_t rid, uint32_t *group, uint32_t *offers)
+{
+    struct pv_iommu_req req;
+    uint32_t status;
+
+    req_init(&req, PV_IOMMU_OP_PROBE, rid, 0);
+    status = submit(vm, &req);
+    *group = le32_to_cpu(req.group);
+    *offers = le32_to_cpu(req.offers);
+    return status;
+}
+
+uint32_t attach_to(Vm *vm, uint16_t rid, uint32_t domain)
+{
+    struct pv_iommu_req req;
+
+    req_init(&req, PV_IOMMU_OP_ATTACH, rid, PV_IOMMU_ATTACH_WINDOW);
+    req.domain = cpu_to_le32(domain);
+    return submit(vm, &req);
+}
+
+void chunks_init(struct pv_iommu_req *req, uint16_t opcode, uint32_t domain,
+                 uint32_t first, uint32_t count, uint32_t flags)
+{
+    req_init(req, opcode, 0, flags);
+    req->domain = cpu_to_le32(domain);
+    req->first = cpu_to_le32(first);
+    req->count = cpu_to_le32(count);
+}
+
+uint32_t grant_to(Vm *vm, uint32_t domain, uint32_t first, uint32_t count,
+               uint32_t flags)
+{
+    struct pv_iommu_req req;
+
+    chunks_init(&req, PV_IOMMU_OP_GRANT, domain, first, count, flags);
+    return submit(vm, &req);
+}
+
+uint32_t revoke_from(Vm *vm, uint32_t domain, uint32_t first, uint32_t count)
+{
+    struct pv_iommu_req req;
+
+    chunks_init(&req, PV_IOMMU_OP_REVOKE, domain, first, count, 0);
+    return submit(vm, &req);
 }
 
 /* A MAP of one piece, for its caller to spoil */
@@ -367,6 +486,7 @@ void check_alive(Vm *vm)
                      PV_IOMMU_S_OK);
     check(vm, DST, 512, SRC, 0x77);
 }
+
 void check_fault(Vm *vm, uint64_t count, uint64_t addr, uint32_t info)
 {
     g_assert_cmpuint(reg64(vm, PV_IOMMU_REG_FAULT_COUNT), ==, count);

@@ -21,7 +21,7 @@ static void test_registers(void)
     g_assert_cmphex(reg(vm, PV_IOMMU_REG_MAGIC), ==, PV_IOMMU_MAGIC);
     g_assert_cmphex(reg(vm, PV_IOMMU_REG_VERSION), ==, PV_IOMMU_VERSION);
     g_assert_cmphex(reg64(vm, PV_IOMMU_REG_HOST_FEATURES), ==,
-                    PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE);
+                    PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE | PV_IOMMU_F_CHUNKS);
     g_assert_cmphex(reg64(vm, PV_IOMMU_REG_GUEST_FEATURES), ==, 0);
     g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, 0);
     g_assert_cmpuint(reg(vm, PV_IOMMU_REG_ERRORS), ==, 0);
@@ -34,12 +34,16 @@ static void test_registers(void)
     g_assert_cmphex(reg64(vm, PV_IOMMU_REG_FAULT_ADDR), ==, 0);
     g_assert_cmphex(reg(vm, PV_IOMMU_REG_FAULT_INFO), ==, 0);
     g_assert_cmphex(reg(vm, PV_IOMMU_REG_DOORBELL), ==, 0);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_CHUNK_SIZE), ==, CHUNK_SIZE);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_WINDOW_LIMIT), ==, WINDOW_SIZE);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_WINDOW_GRANTED), ==, 0);
 
     /* unlisted ones read as zero, and no write changes a read-only one */
     for (uint64_t i = 0; i < PV_IOMMU_REGS_SIZE; i += 4) {
         uint32_t before = reg(vm, i);
 
-        if (i > PV_IOMMU_REG_FAULT_INFO) {
+        if (i > PV_IOMMU_REG_WINDOW_LIMIT + 4 ||
+            (i > PV_IOMMU_REG_FAULT_INFO && i < PV_IOMMU_REG_CHUNK_SIZE)) {
             g_assert_cmphex(before, ==, 0);
         }
         if (i != PV_IOMMU_REG_GUEST_FEATURES &&
@@ -62,14 +66,14 @@ static void test_registers(void)
 static void test_features(void)
 {
     static const uint64_t bad[] = {
-        0, 1ULL << 2, 1ULL << 63, PV_IOMMU_F_WINDOW,
+        0, PV_IOMMU_F_CHUNKS, 1ULL << 3, 1ULL << 63, PV_IOMMU_F_WINDOW,
         PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE, PV_IOMMU_F_BOUNCE | 1ULL << 32,
     };
     Vm *vm = vm_start(",hw-iommu=off");
     GDir *groups;
 
     g_assert_cmphex(reg64(vm, PV_IOMMU_REG_HOST_FEATURES), ==,
-                    PV_IOMMU_F_BOUNCE);
+                    PV_IOMMU_F_BOUNCE | PV_IOMMU_F_CHUNKS);
     for (int i = 0; i < ARRAY_SIZE(bad); i++) {
         set_features(vm, bad[i]);
         g_assert_cmphex(reg64(vm, PV_IOMMU_REG_GUEST_FEATURES), ==, bad[i]);
@@ -103,14 +107,15 @@ static void test_features(void)
     vm = vm_start("");
     groups = g_dir_open("/sys/kernel/iommu_groups", 0, NULL);
     g_assert_cmphex(reg64(vm, PV_IOMMU_REG_HOST_FEATURES), ==,
-                    PV_IOMMU_F_BOUNCE | (groups && g_dir_read_name(groups) ?
-                                         PV_IOMMU_F_WINDOW : 0));
+                    PV_IOMMU_F_BOUNCE | PV_IOMMU_F_CHUNKS |
+                    (groups && g_dir_read_name(groups) ?
+                     PV_IOMMU_F_WINDOW : 0));
     g_clear_pointer(&groups, g_dir_close);
     vm_stop(vm);
 
     vm = vm_start(",hw-iommu=on,arena-size=0");
     g_assert_cmphex(reg64(vm, PV_IOMMU_REG_HOST_FEATURES), ==,
-                    PV_IOMMU_F_WINDOW);
+                    PV_IOMMU_F_WINDOW | PV_IOMMU_F_CHUNKS);
     g_assert_cmphex(reg64(vm, PV_IOMMU_REG_ARENA_SIZE), ==, 0);
     set_features(vm, PV_IOMMU_F_WINDOW);
     g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BOUNCE), ==,
@@ -331,31 +336,6 @@ static void test_bypass(void)
     vm_stop(vm);
 }
 
-/* Put a bus behind the bridge in this slot, and a range of memory */
-static void bridge_init(Vm *vm, int slot, uint8_t bus, uint32_t mem)
-{
-    QPCIDevice *dev = qpci_device_find(vm->bus, QPCI_DEVFN(slot, 0));
-
-    g_assert_nonnull(dev);
-    qpci_config_writeb(dev, PCI_SECONDARY_BUS, bus);
-    qpci_config_writeb(dev, PCI_SUBORDINATE_BUS, bus);
-    qpci_config_writew(dev, PCI_MEMORY_BASE, mem >> 16);
-    qpci_config_writew(dev, PCI_MEMORY_LIMIT, (mem >> 16) + 0x30);
-    qpci_device_enable(dev);
-    g_free(dev);
-    vm->bus->mmio_alloc_ptr = mem;
-}
-
-static Edu bridge_edu(Vm *vm, uint16_t rid)
-{
-    Edu edu = { .dev = qpci_device_find(vm->bus, rid) };
-
-    g_assert_nonnull(edu.dev);
-    qpci_device_enable(edu.dev);
-    edu.bar = qpci_iomap(edu.dev, 0, NULL);
-    return edu;
-}
-
 static void test_bridges(void)
 {
     Vm *vm = vm_start_on("q35", ",hw-iommu=on,arena-size=1M,boot-bypass=off",
@@ -411,23 +391,6 @@ static void test_bridges(void)
     vm_stop(vm);
 }
 
-static void system_reset(Vm *vm)
-{
-    qtest_qmp_assert_success(vm->qts, "{'execute': 'system_reset'}");
-    qtest_qmp_eventwait(vm->qts, "RESET");
-    qpci_device_enable(vm->dev);
-    /* the BARs went, too */
-    vm->bus->pio_alloc_ptr = 0xc000;
-    vm->bus->mmio_alloc_ptr = 0xE0000000;
-    vm->regs = qpci_iomap(vm->dev, PV_IOMMU_BAR_REGS, NULL);
-    vm->bell = qpci_iomap(vm->dev, PV_IOMMU_BAR_DOORBELL, NULL);
-    for (int i = 0; i < 2; i++) {
-        qpci_device_enable(vm->edu[i].dev);
-        vm->edu[i].bar = qpci_iomap(vm->edu[i].dev, 0, NULL);
-    }
-    vm->errors = 0;
-}
-
 static void test_system_reset(void)
 {
     Vm *vm = vm_bounce("");
@@ -477,6 +440,7 @@ int main(int argc, char **argv)
     qtest_add_func("/pv-iommu/bridges", test_bridges);
     qtest_add_func("/pv-iommu/system-reset", test_system_reset);
     add_bounce_tests();
+    add_chunks_tests();
     add_hostile_tests();
     add_migrate_tests();
     add_args_tests();

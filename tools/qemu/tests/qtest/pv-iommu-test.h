@@ -25,8 +25,9 @@
 
 #define RAM_SIZE        (64 * MiB)
 #define WINDOW_SIZE     (4 * MiB)
-#define WINDOW_DMA      (1 * MiB)
+#define WINDOW_DMA      (2 * MiB)
 #define WINDOW_ADDR     (4 * GiB)
+#define CHUNK_SIZE      (WINDOW_SIZE / 32)
 #define ARENA_SIZE      (1 * MiB)
 #define ARENA_DMA       (6 * MiB)   /* the next multiple of 2 MiB */
 
@@ -34,7 +35,7 @@
 #define BLOCK           0x200000
 #define SRC             0x300000
 #define DST             0x400000
-#define WILD            0x500000
+#define WILD            0x800000
 
 #define RID             0x20    /* edu0 at 04.0 */
 #define RID2            0x28    /* edu1 at 05.0 */
@@ -78,6 +79,7 @@ typedef struct Vm {
     QPCIBar bell;
     Edu edu[2];
     uint32_t errors;            /* what the ERRORS register should say */
+    bool chunks;                /* PV_IOMMU_F_CHUNKS was accepted */
 } Vm;
 
 /* The machine */
@@ -95,6 +97,12 @@ void set_reg(Vm *vm, uint64_t offset, uint32_t val);
 void set_features(Vm *vm, uint64_t features);
 uint32_t prop(Vm *vm, const char *name);
 void set_prop(Vm *vm, const char *name, uint32_t val);
+void set_flag(Vm *vm, const char *name, bool val);
+void system_reset(Vm *vm);
+
+/* A bus behind the bridge in a slot, with a range of memory; edu on it */
+void bridge_init(Vm *vm, int slot, uint8_t bus, uint32_t mem);
+Edu bridge_edu(Vm *vm, uint16_t rid);
 
 /* Guest memory: fill() writes a pattern, and check() looks for it */
 void fill(Vm *vm, uint64_t addr, size_t size, uint8_t seed);
@@ -128,6 +136,16 @@ uint32_t sync_range(Vm *vm, uint16_t rid, uint64_t dma, uint32_t flags,
 Vm *vm_bounce(const char *more);
 void check_alive(Vm *vm);
 
+/* Chunks and domains; attach_to() is in window mode */
+void enable_chunks(Vm *vm);
+uint32_t probe(Vm *vm, uint16_t rid, uint32_t *group, uint32_t *offers);
+uint32_t attach_to(Vm *vm, uint16_t rid, uint32_t domain);
+void chunks_init(struct pv_iommu_req *req, uint16_t opcode, uint32_t domain,
+                 uint32_t first, uint32_t count, uint32_t flags);
+uint32_t grant_to(Vm *vm, uint32_t domain, uint32_t first, uint32_t count,
+               uint32_t flags);
+uint32_t revoke_from(Vm *vm, uint32_t domain, uint32_t first, uint32_t count);
+
 /* The fault registers */
 void check_fault(Vm *vm, uint64_t count, uint64_t addr, uint32_t info);
 
@@ -138,6 +156,7 @@ void peek(Vm *vm, uint64_t dma, uint64_t cnt);
 
 /* The parts */
 void add_bounce_tests(void);
+void add_chunks_tests(void);
 void add_hostile_tests(void);
 void add_migrate_tests(void);
 void add_args_tests(void);

@@ -22,6 +22,7 @@ dev=$(devices_of nvme | head -n 1)
 wait_for 20 disk_of "$dev" >/dev/null || fail "no disk"
 need_attached "$dev"
 fio_verify "/dev/$(disk_of "$dev")" --size=4M
+grep -q 'pv_iommu window' /proc/iomem || fail "the window is not in /proc/iomem"
 
 rmmod pv_iommu 2>/dev/null && fail "rmmod with $dev attached"
 [ -d "/sys/bus/pci/devices/$dev/pv_iommu" ] || fail "$dev was detached"

@@ -45,6 +45,7 @@ static const struct pvt_group * const pvt_groups[] = {
 	&pvt_group_pages,
 	&pvt_group_mmap,
 	&pvt_group_pool,
+	&pvt_group_kept,
 	&pvt_group_full,
 	&pvt_group_wild,
 	&pvt_group_count,

@@ -2,6 +2,8 @@
 /* dma_alloc_pages, dma_alloc_noncontiguous, noncoherent memory, get_sgtable */
 #include <linux/highmem.h>
 #include <linux/kernel.h>
+#include <linux/list.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -134,11 +136,46 @@ out:
 	vfree(data);
 }
 
+/*
+ * A driver may keep such pages on a list by page->lru, and map them like any
+ * others. Where pgmap was is what the list says then; here that looks like a
+ * device's memory, which is refused.
+ */
+static void pages_on_list(struct pvt *t)
+{
+	struct dev_pagemap *bait = kzalloc(sizeof(*bait), GFP_KERNEL);
+	struct list_head *head = (struct list_head *)bait;
+	dma_addr_t dma, again;
+	struct list_head was;
+	struct page *page;
+
+	page = dma_alloc_pages(t->dev, PAGE_SIZE, &dma, DMA_BIDIRECTIONAL,
+			       GFP_KERNEL);
+	if (!pvt_expect(t, bait && page, "no memory"))
+		goto out;
+	BUILD_BUG_ON(offsetof(struct dev_pagemap, type) < sizeof(*head));
+	bait->type = MEMORY_DEVICE_PCI_P2PDMA;
+	INIT_LIST_HEAD(head);
+	was = page->lru;
+	list_add(&page->lru, head);
+
+	again = dma_map_page(t->dev, page, 0, PAGE_SIZE, DMA_TO_DEVICE);
+	if (pvt_expect(t, !dma_mapping_error(t->dev, again), "it cannot be mapped"))
+		dma_unmap_page(t->dev, again, PAGE_SIZE, DMA_TO_DEVICE);
+	list_del(&page->lru);
+	page->lru = was;
+out:
+	if (page)
+		dma_free_pages(t->dev, PAGE_SIZE, page, dma, DMA_BIDIRECTIONAL);
+	kfree(bait);
+}
+
 static const struct pvt_case pages_cases[] = {
 	{ "alloc_pages", pages_alloc_pages },
 	{ "noncoherent", pages_noncoherent },
 	{ "noncontiguous", pages_noncontiguous },
 	{ "get_sgtable", pages_get_sgtable },
+	{ "on_list", pages_on_list },
 };
 
 PVT_GROUP(pages);

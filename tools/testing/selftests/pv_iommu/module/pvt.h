@@ -142,6 +142,7 @@ extern const struct pvt_group pvt_group_context;
 extern const struct pvt_group pvt_group_pages;
 extern const struct pvt_group pvt_group_mmap;
 extern const struct pvt_group pvt_group_pool;
+extern const struct pvt_group pvt_group_kept;
 extern const struct pvt_group pvt_group_full;
 extern const struct pvt_group pvt_group_wild;
 extern const struct pvt_group pvt_group_count;

@@ -264,6 +264,102 @@ out:
 	kfree(got);
 }
 
+/* Merged or not, each entry of a list has one page to itself, and zeros in it */
+static bool sg_clear(struct pvt *t, struct sg_bufs *b, unsigned int n)
+{
+	dma_set_max_seg_size(t->dev, SZ_1M);
+	if (!sg_alloc(t, b, n, PAGE_SIZE))
+		return false;
+	memset(b->area, 0, n * PAGE_SIZE);
+	pvt_fill(b->data, b->total, pvt_random(t));
+	return true;
+}
+
+/*
+ * A driver may shorten an entry that is mapped, as those do that cut off what
+ * the device did not transfer: the ones behind it stay where they are.
+ */
+static void sg_shortened(struct pvt *t)
+{
+	struct scatterlist *sg;
+	struct sg_bufs b;
+	int nents, i, how;
+
+	for (how = 0; how < 3 && !t->failures; how++) {
+		if (!sg_clear(t, &b, 6))
+			return;
+		nents = dma_map_sg(t->dev, b.sgt.sgl, 6, DMA_BIDIRECTIONAL);
+		if (!pvt_expect(t, nents > 0, "cannot map")) {
+			sg_free(&b);
+			return;
+		}
+		pvt_dev_write_sg(t, t->edu, b.sgt.sgl, nents, b.data, b.total);
+		b.sgt.sgl[0].length = 700;
+		b.sgt.sgl[2].length = 1;
+		b.sgt.sgl[3].length = 0;
+		if (how == 1)
+			dma_sync_sg_for_cpu(t->dev, b.sgt.sgl, 6,
+					    DMA_BIDIRECTIONAL);
+		if (how == 2 && nents == 1)
+			dma_sync_single_for_cpu(t->dev, sg_dma_address(b.sgt.sgl),
+						b.total, DMA_BIDIRECTIONAL);
+		dma_unmap_sg_attrs(t->dev, b.sgt.sgl, 6, DMA_BIDIRECTIONAL,
+				   how == 1 ? DMA_ATTR_SKIP_CPU_SYNC : 0);
+		for_each_sg(b.sgt.sgl, sg, 6, i)
+			pvt_same(t, b.area + i * PAGE_SIZE, b.data + i * PAGE_SIZE,
+				 pvt_on_pviommu() ? sg->length : 0,
+				 i > 3 ? "entry behind shorter ones" : "entry");
+		/* the host copies all that was mapped */
+		if (pvt_on_window())
+			pvt_zero(t, b.area + 700, PAGE_SIZE - 700, "what was cut off");
+		sg_free(&b);
+	}
+}
+
+/* An empty entry takes no place, wherever it is */
+static void sg_empty(struct pvt *t)
+{
+	struct scatterlist *sg;
+	struct sg_bufs b;
+	size_t pos = 0;
+	int nents, i;
+
+	if (!pvt_on_pviommu()) {
+		pvt_skip(t, "not promised by this backend");
+		return;
+	}
+	if (!sg_clear(t, &b, 7))
+		return;
+	for_each_sg(b.sgt.sgl, sg, 7, i) {
+		if (i == 0 || i == 3 || i == 6) {
+			sg->length = 0;
+			b.total -= PAGE_SIZE;
+		}
+	}
+	nents = dma_map_sg(t->dev, b.sgt.sgl, 7, DMA_BIDIRECTIONAL);
+	if (!pvt_expect(t, nents > 0, "cannot map")) {
+		sg_free(&b);
+		return;
+	}
+	pvt_sg_legal(t, t->dev, b.sgt.sgl, nents, b.total);
+	pvt_dev_write_sg(t, t->edu, b.sgt.sgl, nents, b.data, b.total);
+	dma_unmap_sg(t->dev, b.sgt.sgl, 7, DMA_BIDIRECTIONAL);
+	for_each_sg(b.sgt.sgl, sg, 7, i) {
+		if (sg->length)
+			pvt_same(t, b.area + i * PAGE_SIZE, b.data + pos,
+				 sg->length, "entry among empty ones");
+		else
+			pvt_zero(t, b.area + i * PAGE_SIZE, PAGE_SIZE, "empty entry");
+		pos += sg->length;
+	}
+	for_each_sg(b.sgt.sgl, sg, 7, i)
+		sg->length = 0;
+	nents = dma_map_sg_attrs(t->dev, b.sgt.sgl, 7, DMA_TO_DEVICE,
+				 DMA_ATTR_NO_WARN);
+	pvt_expect(t, !nents, "a list of nothing is mapped");
+	sg_free(&b);
+}
+
 static const struct pvt_case sg_cases[] = {
 	{ "small", sg_small },
 	{ "large", sg_large },
@@ -272,6 +368,8 @@ static const struct pvt_case sg_cases[] = {
 	{ "short_write", sg_short_write },
 	{ "merged", sg_merged },
 	{ "shapes", sg_shapes },
+	{ "shortened", sg_shortened },
+	{ "empty", sg_empty },
 };
 
 PVT_GROUP(sg);

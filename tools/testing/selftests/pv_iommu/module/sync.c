@@ -9,6 +9,7 @@
 #include "pvt.h"
 
 #define SYNC_LEN	3000
+#define SYNC_MANY	16
 
 struct sync_map {
 	dma_addr_t dma;
@@ -276,6 +277,67 @@ out:
 	kfree(got);
 }
 
+/*
+ * Mappings that follow one another are synced as one: AF_XDP's pool does so
+ * with pages. The second of them is reached from the middle of the first.
+ */
+static void sync_neighbours(struct pvt *t)
+{
+	u8 *buf[SYNC_MANY] = {}, *got = kmalloc(PAGE_SIZE, GFP_KERNEL);
+	int i, n, a = -1, b = -1;
+	dma_addr_t dma[SYNC_MANY];
+
+	if (!pvt_expect(t, got, "no memory"))
+		return;
+	for (n = 0; n < SYNC_MANY && a < 0; n++) {
+		buf[n] = (u8 *)get_zeroed_page(GFP_KERNEL);
+		if (!pvt_expect(t, buf[n], "no memory"))
+			break;
+		dma[n] = dma_map_single(t->dev, buf[n], PAGE_SIZE,
+					DMA_BIDIRECTIONAL);
+		if (!pvt_expect(t, !dma_mapping_error(t->dev, dma[n]), "cannot map")) {
+			free_page((unsigned long)buf[n]);
+			break;
+		}
+		for (i = 0; i < n; i++) {
+			if (dma[i] + PAGE_SIZE == dma[n])
+				a = i, b = n;
+			else if (dma[n] + PAGE_SIZE == dma[i])
+				a = n, b = i;
+		}
+	}
+	if (a < 0) {
+		pvt_skip(t, "no two of %d pages are neighbours", n);
+		goto out;
+	}
+
+	pvt_fill(got, PAGE_SIZE, pvt_random(t));
+	pvt_dev_write(t, t->edu, dma[a] + PAGE_SIZE / 2, got, PAGE_SIZE / 2);
+	pvt_dev_write(t, t->edu, dma[b], got + PAGE_SIZE / 2, PAGE_SIZE / 2);
+	dma_sync_single_for_cpu(t->dev, dma[a] + PAGE_SIZE / 2, PAGE_SIZE,
+				DMA_BIDIRECTIONAL);
+	pvt_same(t, buf[a] + PAGE_SIZE / 2, got, PAGE_SIZE / 2, "first page's end");
+	pvt_same(t, buf[b], got + PAGE_SIZE / 2, PAGE_SIZE / 2, "second page's start");
+	pvt_zero(t, buf[a], PAGE_SIZE / 2, "first page's start");
+	pvt_zero(t, buf[b] + PAGE_SIZE / 2, PAGE_SIZE / 2, "second page's end");
+
+	pvt_fill(buf[a], PAGE_SIZE, pvt_random(t));
+	pvt_fill(buf[b], PAGE_SIZE, pvt_random(t));
+	dma_sync_single_for_device(t->dev, dma[a] + 100, 2 * PAGE_SIZE - 100,
+				   DMA_BIDIRECTIONAL);
+	if (pvt_dev_read(t, t->edu, dma[b], got, PAGE_SIZE))
+		pvt_same(t, got, buf[b], PAGE_SIZE, "second page, for the device");
+	/* and what is beyond the last of them is left alone */
+	dma_sync_single_for_cpu(t->dev, dma[n - 1] + PAGE_SIZE - 1, SZ_1M,
+				DMA_BIDIRECTIONAL);
+out:
+	while (n--) {
+		dma_unmap_single(t->dev, dma[n], PAGE_SIZE, DMA_BIDIRECTIONAL);
+		free_page((unsigned long)buf[n]);
+	}
+	kfree(got);
+}
+
 static const struct pvt_case sync_cases[] = {
 	{ "for_cpu", sync_for_cpu },
 	{ "for_device", sync_for_device },
@@ -284,6 +346,7 @@ static const struct pvt_case sync_cases[] = {
 	{ "packet", sync_packet },
 	{ "sg", sync_sg },
 	{ "in_list", sync_in_list },
+	{ "neighbours", sync_neighbours },
 };
 
 PVT_GROUP(sync);

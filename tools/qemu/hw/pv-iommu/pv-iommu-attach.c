@@ -1,0 +1,225 @@
+/*
+ * pv-iommu: how the guest attaches devices, and to what
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/log.h"
+#include "pv-iommu.h"
+#include "trace.h"
+
+/* With isolation=off there is one group */
+#define GROUP_ALL       0
+
+static PCIDevice *find_pdev(PvIommuState *s, uint16_t rid)
+{
+    return pci_find_device(pci_get_bus(PCI_DEVICE(s)), PCI_BUS_NUM(rid),
+                           rid & 0xff);
+}
+
+/* The device behind us that the guest means; NULL: none */
+static PCIDevice *find_served(PvIommuState *s, uint16_t rid)
+{
+    PCIDevice *pdev = find_pdev(s, rid);
+
+    return pdev && pv_iommu_serves(s, pdev) ? pdev : NULL;
+}
+
+PvIommuDevice *pv_iommu_find_device(PvIommuState *s, uint16_t rid)
+{
+    PCIDevice *pdev = find_pdev(s, rid);
+
+    return pdev ? g_hash_table_lookup(s->devices, pdev) : NULL;
+}
+
+/* Which modes a device may be attached in, leaving others of its group aside */
+static uint32_t modes_of(PvIommuState *s, PCIDevice *pdev)
+{
+    uint32_t modes = 0;
+
+    if (s->guest_features & PV_IOMMU_F_WINDOW) {
+        modes |= PV_IOMMU_ATTACH_WINDOW;
+    }
+    /* to show an assigned device the arena would pin the arena */
+    if (s->guest_features & PV_IOMMU_F_BOUNCE &&
+        (s->boot_bypass || !pv_iommu_is_assigned(pdev))) {
+        modes |= PV_IOMMU_ATTACH_BOUNCE;
+    }
+    return modes;
+}
+
+QEMU_BUILD_BUG_ON(PV_IOMMU_PROBE_WINDOW != PV_IOMMU_ATTACH_WINDOW ||
+                  PV_IOMMU_PROBE_BOUNCE != PV_IOMMU_ATTACH_BOUNCE);
+
+uint32_t pv_iommu_probe(PvIommuState *s, uint16_t rid, uint32_t *group,
+                        uint32_t *offers)
+{
+    PCIDevice *pdev = find_served(s, rid);
+
+    if (!pdev) {
+        return PV_IOMMU_S_NODEV;
+    }
+    *group = s->isolation ? pv_iommu_space_of(s, pdev)->group : GROUP_ALL;
+    *offers = modes_of(s, pdev);
+    if (pv_iommu_is_assigned(pdev)) {
+        *offers |= PV_IOMMU_PROBE_ASSIGNED;
+    }
+    trace_pv_iommu_probe(rid, *group, *offers);
+    return PV_IOMMU_S_OK;
+}
+
+/* Would that put a group in two domains? */
+static bool splits_group(PvIommuState *s, PvIommuSpace *sp, uint32_t domain)
+{
+    if (sp->domain) {
+        return sp->domain->id != domain;
+    }
+    return !s->isolation && g_hash_table_size(s->domains) &&
+           !pv_iommu_domain_find(s, domain);
+}
+
+/* The first device of a space is attached, and it shows the domain's chunks */
+static bool space_open(PvIommuSpace *sp, uint32_t mode, PvIommuDomain *d)
+{
+    const bool told = !sp->bypassing;   /* else who follows looks by itself */
+
+    sp->mode = mode;
+    sp->users = 1;
+    qatomic_set(&sp->domain, d);
+    return pv_iommu_space_switch(sp) &&
+           (!told || sp->iommu->withhold || pv_iommu_reach_show(sp, d));
+}
+
+/* The last one was detached */
+static void space_close(PvIommuSpace *sp)
+{
+    PvIommuDomain *d = sp->domain;
+
+    qatomic_set(&sp->domain, NULL);
+    sp->users = 0;
+    if (!sp->iommu->withhold) {
+        pv_iommu_reach_hide(sp, d);
+    }
+    pv_iommu_space_switch(sp);
+}
+
+static uint32_t attach(PvIommuState *s, uint16_t rid, uint32_t mode,
+                       uint32_t domain)
+{
+    PCIDevice *pdev = find_served(s, rid);
+    PvIommuDevice *dev;
+    PvIommuDomain *d;
+    PvIommuSpace *sp;
+
+    if (!pdev) {
+        return PV_IOMMU_S_NODEV;
+    }
+    if (g_hash_table_lookup(s->devices, pdev)) {
+        return PV_IOMMU_S_STATE;
+    }
+    sp = pv_iommu_space_of(s, pdev);
+    if (!(modes_of(s, pdev) & mode) || (sp->users && sp->mode != mode)) {
+        return PV_IOMMU_S_UNSUPP;
+    }
+    if (splits_group(s, sp, domain)) {
+        return PV_IOMMU_S_DOMAIN;
+    }
+
+    d = pv_iommu_domain_get(s, domain);
+    if (!d) {
+        return PV_IOMMU_S_IO;
+    }
+    if (sp->users) {
+        sp->users++;
+    } else if (!space_open(sp, mode, d)) {
+        space_close(sp);
+        pv_iommu_domain_put(s, d);
+        return PV_IOMMU_S_IO;
+    }
+
+    dev = g_new0(PvIommuDevice, 1);
+    dev->pdev = pdev;
+    dev->space = sp;
+    dev->mode = mode;
+    QLIST_INIT(&dev->mappings);
+    g_hash_table_insert(s->devices, pdev, dev);
+    return PV_IOMMU_S_OK;
+}
+
+uint32_t pv_iommu_attach(PvIommuState *s, uint16_t rid, uint32_t mode,
+                         uint32_t domain)
+{
+    uint32_t status = attach(s, rid, mode, domain);
+
+    trace_pv_iommu_attach(rid, mode, domain, status);
+    return status;
+}
+
+/* The caller takes it out of the table */
+static void release(PvIommuState *s, PvIommuDevice *dev)
+{
+    const uint16_t rid = pci_get_bdf(dev->pdev);
+    PvIommuDomain *d = dev->space->domain;
+    PvIommuMapping *m, *next;
+    uint32_t dropped = 0;
+
+    QLIST_FOREACH_SAFE(m, &dev->mappings, next, next) {
+        pv_iommu_mapping_free(s, m);
+        dropped++;
+    }
+    if (dropped) {
+        s->nr_dropped += dropped;
+        qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: %u live mappings of device "
+                      "%02x:%02x.%x dropped\n", dropped, PCI_BUS_NUM(rid),
+                      PCI_SLOT(rid), PCI_FUNC(rid));
+    }
+
+    if (dev->space->users > 1) {
+        dev->space->users--;
+    } else {
+        space_close(dev->space);
+    }
+    pv_iommu_domain_put(s, d);
+    trace_pv_iommu_detach(rid, dropped);
+    g_free(dev);
+}
+
+uint32_t pv_iommu_detach(PvIommuState *s, uint16_t rid)
+{
+    PCIDevice *pdev = find_served(s, rid);
+
+    if (!pdev) {
+        return PV_IOMMU_S_NODEV;
+    }
+    if (!g_hash_table_lookup(s->devices, pdev)) {
+        return PV_IOMMU_S_STATE;
+    }
+    pv_iommu_detach_device(s, pdev);
+    return PV_IOMMU_S_OK;
+}
+
+/* Also called for devices that are not attached, and for any other at unplug */
+void pv_iommu_detach_device(PvIommuState *s, PCIDevice *pdev)
+{
+    PvIommuDevice *dev = g_hash_table_lookup(s->devices, pdev);
+
+    if (dev) {
+        g_hash_table_remove(s->devices, pdev);
+        release(s, dev);
+    }
+}
+
+static gboolean release_one(gpointer key, gpointer value, gpointer opaque)
+{
+    release(opaque, value);
+    return TRUE;
+}
+
+void pv_iommu_detach_all(PvIommuState *s)
+{
+    memory_region_transaction_begin();
+    g_hash_table_foreach_remove(s->devices, release_one, s);
+    memory_region_transaction_commit();
+}

@@ -1,0 +1,322 @@
+/*
+ * pv-iommu: what the DMA addresses of a space mean
+ *
+ * Each space has an IOMMU memory region: emulated devices and vhost ask it what
+ * an address stands for, and VFIO is told what comes and what goes, a chunk at a
+ * time, so that nothing that stays is touched. (RAM aliases would merge in the
+ * flat view, and VFIO would unmap and map again what is in use. And they answer
+ * vhost with the DMA address in place of a guest-physical one.)
+ *
+ * What a device does not reach, and the arena, are translated too, to an
+ * address space where there is no guest memory: at addresses that no guest
+ * memory has, as vhost looks at nothing else of the answer.
+ *
+ * translate() runs in any thread, without the big lock. It looks at who a chunk
+ * belongs to and compares pointers, and never follows them.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "exec/address-spaces.h"
+#include "qemu/atomic.h"
+#include "pv-iommu.h"
+#include "trace.h"
+
+/*
+ * reach has the addresses below REACH_SIZE, and nowhere what of them is no guest
+ * memory. Above them is none anyway, nor window or arena (PV_IOMMU_DMA_END).
+ */
+#define REACH_SIZE          (1ULL << 62)
+#define NOWHERE_ARENA       (1ULL << 61)
+#define NOWHERE_REFUSED     REACH_SIZE
+
+/* Who made a DMA that was refused; VFIO's spaces have no device of their own */
+static uint16_t requester(PvIommuSpace *sp, MemTxAttrs attrs)
+{
+    return sp->bus ? PCI_BUILD_BDF(pci_bus_num(sp->bus), sp->devfn)
+                   : attrs.requester_id;
+}
+
+static MemTxResult refused_read(void *opaque, hwaddr addr, uint64_t *data,
+                                unsigned size, MemTxAttrs attrs)
+{
+    PvIommuSpace *sp = opaque;
+
+    pv_iommu_fault(sp->iommu, requester(sp, attrs), addr, size, false);
+    *data = UINT64_MAX;
+    return MEMTX_DECODE_ERROR;
+}
+
+static MemTxResult refused_write(void *opaque, hwaddr addr, uint64_t data,
+                                 unsigned size, MemTxAttrs attrs)
+{
+    PvIommuSpace *sp = opaque;
+
+    pv_iommu_fault(sp->iommu, requester(sp, attrs), addr, size, true);
+    return MEMTX_DECODE_ERROR;
+}
+
+/* Any width at any address: it is refused as the device asked for it */
+static const MemoryRegionOps refused_ops = {
+    .read_with_attrs = refused_read,
+    .write_with_attrs = refused_write,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+    .valid = {
+        .min_access_size = 1,
+        .max_access_size = 8,
+        .unaligned = true,
+    },
+    .impl = {
+        .min_access_size = 1,
+        .max_access_size = 8,
+        .unaligned = true,
+    },
+};
+
+static void refused_init(PvIommuSpace *sp, MemoryRegion *mr, MemoryRegion *root,
+                         hwaddr at, uint64_t size)
+{
+    memory_region_init_io(mr, OBJECT(sp->iommu), &refused_ops, sp,
+                          "pv-iommu-refused", size);
+    /*
+     * The handlers only count. The device that is refused may well be in the
+     * middle of an access by another one that is refused.
+     */
+    mr->disable_reentrancy_guard = true;
+    memory_region_add_subregion_overlap(root, at, mr, -1);
+}
+
+/* What the devices of the space are shown now: NULL if nothing */
+static PvIommuDomain *shown_domain(PvIommuSpace *sp)
+{
+    return qatomic_read(&sp->iommu->withhold) ? NULL
+                                              : qatomic_read(&sp->domain);
+}
+
+static IOMMUTLBEntry window_entry(PvIommuState *s, uint32_t chunk,
+                                  IOMMUAccessFlags perm)
+{
+    const uint64_t offset = chunk * s->chunk_size;
+
+    return (IOMMUTLBEntry) {
+        .target_as = &address_space_memory,
+        .iova = s->dma_base + offset,
+        .translated_addr = s->memaddr + offset,
+        .addr_mask = s->chunk_size - 1,
+        .perm = perm,
+    };
+}
+
+static IOMMUTLBEntry nowhere_entry(PvIommuSpace *sp, hwaddr addr,
+                                   hwaddr translated, uint64_t size)
+{
+    return (IOMMUTLBEntry) {
+        .target_as = &sp->nowhere_as,
+        .iova = addr & ~(size - 1),
+        .translated_addr = translated & ~(size - 1),
+        .addr_mask = size - 1,
+        .perm = IOMMU_RW,
+    };
+}
+
+static IOMMUTLBEntry reach_translate(IOMMUMemoryRegion *mr, hwaddr addr,
+                                     IOMMUAccessFlags flag, int iommu_idx)
+{
+    PvIommuSpace *sp = container_of(mr, PvIommuSpace, reach);
+    PvIommuState *s = sp->iommu;
+    PvIommuDomain *d = shown_domain(sp);
+
+    if (d && addr >= s->dma_base && addr - s->dma_base < s->window_size) {
+        uint32_t chunk = (addr - s->dma_base) / s->chunk_size;
+
+        if (qatomic_read(&s->chunk_owner[chunk]) == d) {
+            return window_entry(s, chunk, IOMMU_RW);
+        }
+    }
+    if (d && qatomic_read(&sp->mode) == PV_IOMMU_ATTACH_BOUNCE &&
+        addr >= s->arena_base && addr - s->arena_base < s->arena_size) {
+        return nowhere_entry(sp, addr, NOWHERE_ARENA + (addr - s->arena_base),
+                             s->arena_page);
+    }
+    return nowhere_entry(sp, addr, NOWHERE_REFUSED + addr, PV_IOMMU_GRANULE);
+}
+
+/* The default looks at every page of the region */
+static void reach_replay(IOMMUMemoryRegion *mr, IOMMUNotifier *n)
+{
+    PvIommuSpace *sp = container_of(mr, PvIommuSpace, reach);
+    PvIommuState *s = sp->iommu;
+    PvIommuDomain *d = shown_domain(sp);
+
+    for (uint32_t i = 0; d && i < s->nr_chunks; i++) {
+        IOMMUTLBEvent event = {
+            .type = IOMMU_NOTIFIER_MAP,
+            .entry = window_entry(s, i, IOMMU_RW),
+        };
+
+        if (s->chunk_owner[i] == d) {
+            memory_region_notify_iommu_one(n, &event);
+        }
+    }
+}
+
+static void unmap_one(PvIommuSpace *sp, uint32_t chunk)
+{
+    IOMMUTLBEvent event = {
+        .type = IOMMU_NOTIFIER_UNMAP,
+        .entry = window_entry(sp->iommu, chunk, IOMMU_NONE),
+    };
+
+    memory_region_notify_iommu(&sp->reach, 0, event);
+    event.type = IOMMU_NOTIFIER_DEVIOTLB_UNMAP;
+    memory_region_notify_iommu(&sp->reach, 0, event);
+}
+
+/* Tell who follows that the chunks went */
+void pv_iommu_reach_unmap(PvIommuSpace *sp, uint32_t first, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        unmap_one(sp, first + i);
+    }
+}
+
+/* Tell who follows of one more chunk; false: somebody could not map it */
+static bool map_one(PvIommuSpace *sp, uint32_t chunk)
+{
+    IOMMUTLBEvent event = {
+        .type = IOMMU_NOTIFIER_MAP,
+        .entry = window_entry(sp->iommu, chunk, IOMMU_RW),
+    };
+
+    sp->reach.map_error = 0;
+    memory_region_notify_iommu(&sp->reach, 0, event);
+    if (!sp->reach.map_error) {
+        return true;
+    }
+    unmap_one(sp, chunk);   /* another one may have mapped it */
+    return false;
+}
+
+/* Tell who follows that the chunks came: all of them, or false and none */
+bool pv_iommu_reach_map(PvIommuSpace *sp, uint32_t first, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (!map_one(sp, first + i)) {
+            pv_iommu_reach_unmap(sp, first, i);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Tell who follows that all of the domain's chunks went */
+void pv_iommu_reach_hide(PvIommuSpace *sp, PvIommuDomain *d)
+{
+    PvIommuState *s = sp->iommu;
+
+    for (uint32_t i = 0; i < s->nr_chunks; i++) {
+        if (s->chunk_owner[i] == d) {
+            unmap_one(sp, i);
+        }
+    }
+}
+
+/* Tell who follows that they all came, or false and none of them */
+bool pv_iommu_reach_show(PvIommuSpace *sp, PvIommuDomain *d)
+{
+    PvIommuState *s = sp->iommu;
+
+    for (uint32_t i = 0; i < s->nr_chunks; i++) {
+        if (s->chunk_owner[i] == d && !map_one(sp, i)) {
+            while (i--) {
+                if (s->chunk_owner[i] == d) {
+                    unmap_one(sp, i);
+                }
+            }
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
+ * Tell those that only remember what they have asked for, as vhost does, to
+ * forget all of it: they have asked when the space bypassed.
+ */
+void pv_iommu_reach_forget(PvIommuSpace *sp)
+{
+    IOMMUNotifier *n;
+
+    IOMMU_NOTIFIER_FOREACH(n, &sp->reach) {
+        IOMMUTLBEvent event = {
+            .type = n->notifier_flags,
+            .entry = {
+                .target_as = &address_space_memory,
+                .iova = n->start,
+                .addr_mask = n->end - n->start,
+                .perm = IOMMU_NONE,
+            },
+        };
+
+        if (!(n->notifier_flags & IOMMU_NOTIFIER_MAP)) {
+            memory_region_notify_iommu_one(n, &event);
+        }
+    }
+}
+
+/* The regions, in the space's root and beside it */
+void pv_iommu_reach_init(PvIommuSpace *sp, const char *name)
+{
+    PvIommuState *s = sp->iommu;
+    Object *owner = OBJECT(s);
+
+    refused_init(sp, &sp->refused, &sp->root, 0, UINT64_MAX);
+    memory_region_init_iommu(&sp->reach, sizeof(sp->reach),
+                             TYPE_PV_IOMMU_MEMORY_REGION, owner,
+                             "pv-iommu-reach", REACH_SIZE);
+    memory_region_add_subregion(&sp->root, 0, MEMORY_REGION(&sp->reach));
+
+    memory_region_init(&sp->nowhere, owner, "pv-iommu-nowhere", UINT64_MAX);
+    refused_init(sp, &sp->nowhere_refused, &sp->nowhere, NOWHERE_REFUSED,
+                 REACH_SIZE);
+    if (s->arena_size) {
+        memory_region_init_alias(&sp->nowhere_arena, owner,
+                                 "pv-iommu-nowhere-arena", &s->arena, 0,
+                                 s->arena_size);
+        memory_region_add_subregion(&sp->nowhere, NOWHERE_ARENA,
+                                    &sp->nowhere_arena);
+    }
+    address_space_init(&sp->nowhere_as, &sp->nowhere, name);
+}
+
+void pv_iommu_reach_cleanup(PvIommuSpace *sp)
+{
+    if (sp->iommu->arena_size) {
+        memory_region_del_subregion(&sp->nowhere, &sp->nowhere_arena);
+    }
+    memory_region_del_subregion(&sp->nowhere, &sp->nowhere_refused);
+    memory_region_del_subregion(&sp->root, MEMORY_REGION(&sp->reach));
+    memory_region_del_subregion(&sp->root, &sp->refused);
+    address_space_destroy(&sp->nowhere_as);
+}
+
+static void reach_class_init(ObjectClass *klass, void *data)
+{
+    IOMMUMemoryRegionClass *imrc = IOMMU_MEMORY_REGION_CLASS(klass);
+
+    imrc->translate = reach_translate;
+    imrc->replay = reach_replay;
+}
+
+static const TypeInfo reach_info = {
+    .name = TYPE_PV_IOMMU_MEMORY_REGION,
+    .parent = TYPE_IOMMU_MEMORY_REGION,
+    .class_init = reach_class_init,
+};
+
+static void reach_register_types(void)
+{
+    type_register_static(&reach_info);
+}
+type_init(reach_register_types)
