@@ -59,3 +59,9 @@ def threads(machine, _):
 def fibers(machine, _):
     """The same on CPUs that take turns at every lock, by 20 seeds"""
     native(machine, "fibers", "--fibers")
+
+
+@hosttest("scale", modes=("native",))
+def scale(machine, _):
+    """8 to 64 CPUs find blocks in their caches, and no map fails with room free"""
+    native(machine, "scale", "--steps=500000", "--max=64")

@@ -503,7 +503,8 @@ static void check_full(struct device_model *d, unsigned int order, const char *w
 	unsigned long chunk = chunks() ? world.config.chunk >> PAGE_SHIFT : npages;
 	unsigned long share, domains = 1, seen = 0;
 
-	if (world.bounce || world.nr_lists || BIT(order) > chunk)
+	/* Chunks in a row are another matter */
+	if (world.bounce || world.nr_lists || BIT(order) > world.config.chunk >> PAGE_SHIFT)
 		return;
 	for (page = ALIGN(first, BIT(order)) - first; page + BIT(order) <= npages;
 	     page += BIT(order)) {

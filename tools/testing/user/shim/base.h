@@ -83,8 +83,26 @@ typedef unsigned short umode_t;
 #endif
 #endif
 
+void shim_race_begin(void);
+void shim_race_end(void);
+
 /* Relaxed atomics, as the kernel's memory model has them: TSan knows these */
+#ifndef SHIM_TSAN
 #define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
+#else
+/*
+ * As KCSAN has it by default: a plain write of a word is not torn, so that who says
+ * READ_ONCE() may look at what another CPU writes plainly.
+ */
+#define READ_ONCE(x)							\
+({									\
+	typeof(__atomic_load_n(&(x), __ATOMIC_RELAXED)) __once;		\
+	shim_race_begin();						\
+	__once = __atomic_load_n(&(x), __ATOMIC_RELAXED);		\
+	shim_race_end();						\
+	__once;								\
+})
+#endif
 #define WRITE_ONCE(x, val)	__atomic_store_n(&(x), val, __ATOMIC_RELAXED)
 #define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
@@ -108,8 +126,6 @@ typedef unsigned short umode_t;
 #else
 #define data_race(expr)		(expr)
 #endif
-void shim_race_begin(void);
-void shim_race_end(void);
 
 #define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
 #define sizeof_field(t, m)	sizeof(((t *)0)->m)

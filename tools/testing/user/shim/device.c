@@ -322,7 +322,7 @@ int sysfs_create_group(struct kobject *kobj, const struct attribute_group *group
 	struct device *dev = kobj_to_dev(kobj);
 	unsigned int i;
 
-	if (shim_fail && !--shim_fail)
+	if (READ_ONCE(shim_fail) && !--shim_fail)
 		return -ENOMEM;
 	for (i = 0; i < ARRAY_SIZE(dev->groups); i++) {
 		if (!dev->groups[i]) {

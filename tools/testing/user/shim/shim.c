@@ -257,7 +257,7 @@ void *shim_alloc_percpu(size_t size, size_t align)
 	void *p = NULL;
 
 	might_sleep();
-	if (shim_fail && !--shim_fail)
+	if (READ_ONCE(shim_fail) && !--shim_fail)
 		return NULL;
 	pthread_mutex_lock(&shim_mutex);
 	/* A unit between two keeps them apart, and is where overruns are seen */
@@ -731,7 +731,7 @@ void *shim_kmalloc(size_t size, gfp_t gfp, const char *file, int line)
 #endif
 	if (size > 1UL << 40)
 		return NULL;
-	if (__atomic_load_n(&shim_fail, __ATOMIC_RELAXED) && !--shim_fail)
+	if (READ_ONCE(shim_fail) && !--shim_fail)
 		return NULL;
 	/* Larger ones are aligned to a line, as the kernel's are */
 	if (gfp & __GFP_ZERO) {
@@ -806,7 +806,7 @@ struct page *shim_alloc_pages(gfp_t gfp, unsigned long npages)
 
 	if (gfp & GFP_KERNEL)
 		might_sleep();
-	if (__atomic_load_n(&shim_fail, __ATOMIC_RELAXED) && !--shim_fail)
+	if (READ_ONCE(shim_fail) && !--shim_fail)
 		return NULL;
 	pthread_mutex_lock(&shim_mutex);
 	pfn = shim_find_pages(npages, align);
