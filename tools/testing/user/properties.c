@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * properties [--steps N] [--seed S] [--jobs J] [--length L]
+ * properties [--steps N] [--seed S] [--jobs J] [--length L] [--no-shrink]
  * properties --world SEED [--length L]
  *
  * Worlds of L random steps each, until N steps are done; world.c says what is
@@ -28,6 +28,7 @@ static struct shared {
 
 static struct step steps[MAX_LENGTH];
 static unsigned int length = 2000;
+static bool no_shrink;
 
 static void failed(const char *why)
 {
@@ -120,6 +121,10 @@ static int report(u64 seed)
 
 	printf("FAILED in world %#llx, of %u steps\n", seed, length);
 	fflush(stdout);
+	if (no_shrink) {
+		printf("%s\n", shared->why);
+		return 1;
+	}
 	world_make_steps(seed, steps, length);
 	if (!fails(seed, steps, n, false)) {
 		printf("it does not fail again\n");
@@ -177,8 +182,10 @@ static int run(u64 seed, u64 total, unsigned int jobs)
 		done += shared[i].worlds;
 		if (!status)
 			continue;
-		if (!bad)
+		if (!bad) {
+			memcpy(shared->why, shared[i].why, sizeof(shared->why));
 			report(shared[i].world);
+		}
 		bad = true;
 	}
 	printf("%llu worlds, %llu steps: %s\n", done, done * length,
@@ -198,7 +205,8 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "steps", 1, NULL, 'n' }, { "seed", 1, NULL, 's' },
 		{ "jobs", 1, NULL, 'j' }, { "length", 1, NULL, 'l' },
-		{ "world", 1, NULL, 'w' }, { }
+		{ "world", 1, NULL, 'w' },
+		{ "no-shrink", 0, NULL, 'k' }, { }
 	};
 	u64 steps_wanted = 1000000, seed = time(NULL), world = 0;
 	unsigned int jobs = 1;
@@ -220,6 +228,9 @@ int main(int argc, char **argv)
 			break;
 		case 'w':
 			world = strtoull(optarg, NULL, 0);
+			break;
+		case 'k':
+			no_shrink = true;
 			break;
 		default:
 			return 2;

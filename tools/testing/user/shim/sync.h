@@ -116,7 +116,6 @@ static __always_inline unsigned long shim_irq_save(void)
 	unsigned long real;
 
 	__asm__ __volatile__("pushfq; popq %0" : "=r" (real) : : "memory");
-	flags |= (real & 0) | flags;
 #else
 	if (!flags)
 		shim_point();
