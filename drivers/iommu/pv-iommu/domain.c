@@ -549,10 +549,11 @@ void pviommu_domain_put(struct pviommu_domain *d, bool lost)
 	/* Who makes others give back may have found it in the list */
 	synchronize_rcu();
 
+	pviommu_window_drain(d, false);
 	raw_spin_lock_irq(&d->lock);
 	d->gone = true;
+	atomic_long_add(d->used, &w->kept);
 	raw_spin_unlock_irq(&d->lock);
-	pviommu_window_drain(d, false);
 	pviommu_domain_shed(d);
 }
 
@@ -595,6 +596,24 @@ unsigned int pviommu_domain_collect(struct pviommu_domain *d, u16 rid, u32 *page
 		cond_resched();
 	}
 	return nr;
+}
+
+/**
+ * pviommu_domains_share - what each domain gets in any case
+ * @host: the host device
+ *
+ * Context: process.
+ * Return: bytes; there is as much for one that is yet to come.
+ */
+unsigned long pviommu_domains_share(struct pviommu_host *host)
+{
+	struct pviommu_window *w = &host->window;
+	unsigned long share;
+
+	raw_spin_lock_irq(&w->lock);
+	share = pviommu_share(w);
+	raw_spin_unlock_irq(&w->lock);
+	return share << (w->space.shift + PAGE_SHIFT);
 }
 
 /**

@@ -259,6 +259,7 @@ struct pviommu_want {
  * @spare: bookkeeping for chunks to come
  * @last_id: of the domain that was made last; host.lock
  * @pressure: jiffies until which nobody begins to keep blocks
+ * @kept: pages that drivers have not freed whose domains are gone
  * @refused: somebody found no chunk, so look whether the limit has changed
  */
 struct pviommu_window {
@@ -280,6 +281,7 @@ struct pviommu_window {
 	struct pviommu_chunk *spare[PVIOMMU_SPARE_CHUNKS];
 	u32 last_id;
 	unsigned long pressure;
+	atomic_long_t kept;
 	bool refused;
 };
 
@@ -477,6 +479,7 @@ void pviommu_domain_low(struct pviommu_domain *d);
 void pviommu_domain_busy(struct pviommu_domain *d);
 unsigned int pviommu_domain_collect(struct pviommu_domain *d, u16 rid, u32 *pages,
 				    unsigned int max, unsigned long *pos);
+unsigned long pviommu_domains_share(struct pviommu_host *host);
 int pviommu_domains_regrant(struct pviommu_host *host);
 size_t pviommu_domains_metadata(struct pviommu_host *host);
 

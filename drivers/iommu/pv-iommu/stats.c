@@ -103,6 +103,8 @@ static struct pviommu_totals pviommu_total(struct pviommu_host *host)
 	list_for_each_entry(d, &host->window.domains, node)
 		pviommu_domain_add(d, &t);
 	mutex_unlock(&host->lock);
+	/* Of drivers that are gone, and have not freed it */
+	t.used += (u64)atomic_long_read(&host->window.kept) << PAGE_SHIFT;
 	return t;
 }
 
@@ -340,6 +342,7 @@ static int pviommu_window_show(struct seq_file *m, void *unused)
 	seq_printf(m, "chunk %llu\n", pviommu_chunks_bytes(w, 1));
 	seq_printf(m, "limit %llu\n", pviommu_chunks_bytes(w, READ_ONCE(w->limit)));
 	seq_printf(m, "granted %llu\n", pviommu_chunks_bytes(w, READ_ONCE(w->taken)));
+	seq_printf(m, "share %lu\n", pviommu_domains_share(host));
 	seq_printf(m, "used %llu\n", t.used);
 	seq_printf(m, "parked %llu\n", t.parked);
 	seq_printf(m, "high_water %llu\n", t.high_water);

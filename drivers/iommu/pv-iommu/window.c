@@ -525,18 +525,21 @@ void pviommu_window_free_exact(struct pviommu_domain *d, unsigned long page,
 {
 	struct pviommu_window *w = &d->host->window;
 	struct pviommu_chunk *c = w->chunks[page >> w->space.shift];
-	unsigned long flags;
+	unsigned long flags, before;
 	bool gone;
 
 	raw_spin_lock_irqsave(&d->lock, flags);
 	d->locked++;
+	before = d->used;
 	if (c->run)
 		pviommu_shared_put_run(d, c);
 	else
 		pviommu_shared_put_range(d, page, npages);
 	gone = d->gone;
-	if (unlikely(gone))
+	if (unlikely(gone)) {
 		atomic_inc(&d->refs);
+		atomic_long_sub(before - d->used, &w->kept);
+	}
 	raw_spin_unlock_irqrestore(&d->lock, flags);
 
 	if (unlikely(gone))
