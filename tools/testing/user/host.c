@@ -39,15 +39,30 @@ struct host_domain {
 
 #define HOST_MAX_DOMAINS	64
 
+#define HOST_MAX_ARENA		SZ_16M
+
+/* Devices are on the first buses */
+#define HOST_MAX_RID		1024
+
+/**
+ * struct host_device - a device behind pv-iommu
+ * @attached: PV_IOMMU_ATTACH_*, or 0
+ * @group: which devices it cannot be told from; 0: no such device
+ * @domain: only with chunks, and where it is attached: what it reaches
+ */
+struct host_device {
+	u8 attached;
+	u32 group;
+	struct host_domain *domain;
+};
+
 static struct {
 	struct host_config config;
 	u32 regs[PV_IOMMU_REGS_SIZE / 4];
 	u64 features;
 	bool enabled;
-	u8 attached[65536];
-	u32 group[65536];
-	/* Only with chunks: an attached device's domain */
-	struct host_domain *domain[65536];
+	/* By requester ID */
+	struct host_device devices[HOST_MAX_RID];
 	struct host_domain domains[HOST_MAX_DOMAINS];
 	/* Of each chunk: who has it, and whether somebody has left something */
 	struct host_domain **owner;
@@ -73,6 +88,14 @@ void (*host_tamper)(struct pv_iommu_req *req);
 u32 (*host_tamper_reg)(unsigned int reg, u32 value);
 
 void (*host_revoked)(unsigned long chunk);
+
+/* One that is not there, if there is none: never attached */
+static struct host_device *host_device(u16 rid)
+{
+	static struct host_device none;
+
+	return rid < HOST_MAX_RID ? &host.devices[rid] : &none;
+}
 
 static bool host_chunks(void)
 {
@@ -189,7 +212,7 @@ static u32 host_map(struct pv_iommu_req *req)
 	unsigned long page;
 	unsigned int i;
 
-	if (host.attached[req->rid] != PV_IOMMU_ATTACH_BOUNCE)
+	if (host_device(req->rid)->attached != PV_IOMMU_ATTACH_BOUNCE)
 		return PV_IOMMU_S_STATE;
 	if (req->flags & ~(PV_IOMMU_DIR_TO_DEVICE | PV_IOMMU_DIR_FROM_DEVICE) ||
 	    !req->flags || !req->nr_segs || req->nr_segs > PV_IOMMU_MAX_SEGS ||
@@ -373,9 +396,9 @@ static u32 host_probe(struct pv_iommu_req *req)
 {
 	if (req->flags)
 		return PV_IOMMU_S_INVAL;
-	if (!host.group[req->rid])
+	if (!host_device(req->rid)->group)
 		return PV_IOMMU_S_NODEV;
-	req->group = host.group[req->rid];
+	req->group = host_device(req->rid)->group;
 	req->offers = PV_IOMMU_PROBE_WINDOW |
 		      (host.config.arena_size ? PV_IOMMU_PROBE_BOUNCE : 0);
 	return PV_IOMMU_S_OK;
@@ -390,26 +413,28 @@ static u32 host_attach(struct pv_iommu_req *req)
 		return PV_IOMMU_S_INVAL;
 	if (!(host.features & (bounce ? PV_IOMMU_F_BOUNCE : PV_IOMMU_F_WINDOW)))
 		return PV_IOMMU_S_UNSUPP;
-	if (host.attached[req->rid])
+	if (!host_device(req->rid)->group)
+		return PV_IOMMU_S_NODEV;
+	if (host_device(req->rid)->attached)
 		return PV_IOMMU_S_STATE;
 	if (host_chunks()) {
-		d = host_domain_get(req->domain, host.group[req->rid]);
+		d = host_domain_get(req->domain, host_device(req->rid)->group);
 		if (!d)
 			return PV_IOMMU_S_DOMAIN;
 	}
-	host.domain[req->rid] = d;
-	host.attached[req->rid] = req->flags;
+	host_device(req->rid)->domain = d;
+	host_device(req->rid)->attached = req->flags;
 	return PV_IOMMU_S_OK;
 }
 
 static u32 host_detach(struct pv_iommu_req *req)
 {
-	if (!host.attached[req->rid])
+	if (!host_device(req->rid)->attached)
 		return PV_IOMMU_S_STATE;
 	host_drop_all(req->rid);
-	host_domain_put(host.domain[req->rid]);
-	host.domain[req->rid] = NULL;
-	host.attached[req->rid] = 0;
+	host_domain_put(host_device(req->rid)->domain);
+	host_device(req->rid)->domain = NULL;
+	host_device(req->rid)->attached = 0;
 	return PV_IOMMU_S_OK;
 }
 
@@ -524,10 +549,14 @@ static void host_ring(u32 frame)
 
 static void host_reset(void)
 {
+	unsigned int rid;
+
 	if (host.mappings)
 		host_drop_all(-1);
-	memset(host.attached, 0, sizeof(host.attached));
-	memset(host.domain, 0, sizeof(host.domain));
+	for (rid = 0; rid < HOST_MAX_RID; rid++) {
+		host.devices[rid].attached = 0;
+		host.devices[rid].domain = NULL;
+	}
 	memset(host.domains, 0, sizeof(host.domains));
 	if (host.owner)
 		memset(host.owner, 0, host_nr_chunks() * sizeof(*host.owner));
@@ -647,7 +676,14 @@ struct pci_dev *host_create(const struct host_config *config)
 	memset(&host_counters, 0, sizeof(host_counters));
 	host.config = *config;
 	if (config->arena_size) {
-		host.arena = malloc(config->arena_size);
+		/* One for all, so that its pages need not come and go */
+		static unsigned char *arena;
+
+		if (!arena)
+			arena = malloc(HOST_MAX_ARENA);
+		if (!arena || config->arena_size > HOST_MAX_ARENA)
+			shim_panic("no arena of %llu bytes", config->arena_size);
+		host.arena = arena;
 		memset(host.arena, 0, config->arena_size);
 		host.mappings = calloc(host_arena_pages(), sizeof(*host.mappings));
 		host.busy = calloc(BITS_TO_LONGS(host_arena_pages()), sizeof(long));
@@ -668,7 +704,6 @@ void host_destroy(void)
 {
 	if (host.mappings)
 		host_drop_all(-1);
-	free(host.arena);
 	free(host.mappings);
 	free(host.busy);
 	free(host.owner);
@@ -680,19 +715,19 @@ static void *host_translate(u16 rid, u64 dma, size_t len)
 {
 	u64 offset = dma - host.config.window_dma;
 
-	if (!host.attached[rid] || !len)
+	if (!host_device(rid)->attached || !len)
 		return NULL;
 	if (offset < host.config.window_size && len <= host.config.window_size - offset) {
 		u64 chunk;
 
 		for (chunk = host_chunks() ? offset / host.config.chunk : 1;
 		     host_chunks() && chunk <= (offset + len - 1) / host.config.chunk; chunk++)
-			if (host.owner[chunk] != host.domain[rid])
+			if (host.owner[chunk] != host_device(rid)->domain)
 				return NULL;
 		return phys_to_virt(host.config.window_phys + offset);
 	}
 	offset = dma - host.config.arena_dma;
-	if (host.attached[rid] == PV_IOMMU_ATTACH_BOUNCE &&
+	if (host_device(rid)->attached == PV_IOMMU_ATTACH_BOUNCE &&
 	    offset < host.config.arena_size && len <= host.config.arena_size - offset)
 		return host.arena + offset;
 	return NULL;
@@ -719,7 +754,7 @@ unsigned int host_mappings(void)
 
 bool host_attached(u16 rid)
 {
-	return host.attached[rid];
+	return host_device(rid)->attached;
 }
 
 u64 host_chunk_size(u64 window_size, u64 window_dma)
@@ -733,7 +768,7 @@ u64 host_chunk_size(u64 window_size, u64 window_dma)
 
 void host_set_group(u16 rid, u32 group)
 {
-	host.group[rid] = group;
+	host_device(rid)->group = group;
 }
 
 void host_set_limit(u64 limit)

@@ -124,7 +124,7 @@ static struct {
 	u8 *window_block;
 	u8 *arena_owner;
 	size_t max_mapping;
-	bool limit_lowered;
+	bool limit_fixed, limit_changed;
 	u64 fill;
 	u64 maps_done, unmaps_done;
 	unsigned long warnings_seen;
@@ -531,7 +531,7 @@ static void check_full(struct device_model *d, unsigned int order, const char *w
 		none += !host_chunk_group(i) && !world.window_block[i * chunk];
 	}
 	share = max(world.config.limit / world.config.chunk / (2 * domains), 1ULL);
-	require(mine >= share || world.limit_lowered || !none ||
+	require(mine >= share || world.limit_changed || !none ||
 		host_chunks_granted() >= world.config.limit / world.config.chunk,
 		"%s of order %u failed: %lu chunks, a share is %lu, %lu are free", what, order,
 		mine, share, none);
@@ -661,6 +661,9 @@ static void op_map_sg(struct step *s, struct device_model *d)
 		}
 		sg_set_page(&m->sgl[at], phys_to_page(phys), m->pieces[i].len,
 			    offset_in_page(phys));
+		/* Left by an earlier use of the list */
+		m->sgl[at].dma_length = 0x5a5a;
+		m->sgl[at].dma_address = 0x5a5a5a5a;
 		if (i == n - 1)
 			sg_mark_end(&m->sgl[at]);
 	}
@@ -978,7 +981,8 @@ static void op_limit(struct step *s)
 {
 	u64 n = world.config.window_size / world.config.chunk, limit = 1 + s->a % n;
 
-	world.limit_lowered |= limit < host_chunks_granted();
+	/* The module notices, but not at once */
+	world.limit_changed = true;
 	world.config.limit = limit * world.config.chunk;
 	trace("limit %llu of %llu chunks", limit, n);
 	host_set_limit(world.config.limit);
@@ -1077,7 +1081,7 @@ void world_step(const struct step *step)
 		op_check();
 		break;
 	case OP_LIMIT:
-		if (chunks())
+		if (chunks() && !world.limit_fixed)
 			op_limit(s);
 		break;
 	}
@@ -1149,6 +1153,7 @@ static void make_host(u64 *r)
 			     1ULL << 38, (1ULL << 40) + SZ_64K);
 	c->chunk = host_chunk_size(c->window_size, c->window_dma);
 	c->limit = c->window_size;
+	world.limit_fixed = world_random(r) & 1;
 	if (world_random(r) & 1)
 		c->limit = (2 + world_random(r) % (c->window_size / c->chunk - 1)) * c->chunk;
 	if (world_random(r) & 1)
