@@ -422,6 +422,15 @@ pviommu_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 
 /* ---- scatterlists ---- */
 
+/* sg_next(), inline: its call would be half of what an entry costs */
+static __always_inline struct scatterlist *pviommu_sg_next(struct scatterlist *sg)
+{
+	if (unlikely(sg_is_last(sg)))
+		return NULL;
+	sg++;
+	return unlikely(sg_is_chain(sg)) ? sg_chain_ptr(sg) : sg;
+}
+
 /*
  * How many of the entries of @m fit into a block of at most @cap bytes; @m->len is how
  * long it then has to be, and @m->nsegs how many segments there will be. The first
@@ -433,12 +442,13 @@ static __always_inline unsigned int pviommu_measure(struct pviommu_map *m, size_
 	const unsigned int max_nents = host_copies ? PV_IOMMU_MAX_SEGS :
 						     PVIOMMU_RUN_NENTS;
 	unsigned int i, n = 0, segs = 0;
+	const unsigned int nents = min_t(unsigned int, m->nents, U16_MAX);
+	struct scatterlist *sg = m->sgl;
 	struct pviommu_layout l;
-	struct scatterlist *sg;
 	size_t end = 0;
 
 	m->error = 0;
-	for_each_sg(m->sgl, sg, min_t(unsigned int, m->nents, U16_MAX), i) {
+	for (i = 0; i < nents; i++, sg = pviommu_sg_next(sg)) {
 		if (unlikely(!sg->length))
 			continue;
 		m->error = pviommu_check_page(m->pd->host, sg_page(sg));
@@ -477,12 +487,14 @@ struct pviommu_cursor {
 	struct scatterlist *note;
 };
 
-static __always_inline void pviommu_note(struct pviommu_cursor *c, dma_addr_t dma)
+/* @next comes after @c->sg, which in a list of one segment is where the note is */
+static __always_inline void pviommu_note(struct pviommu_cursor *c,
+					 struct scatterlist *next, dma_addr_t dma)
 {
 	if (c->note) {
 		sg_dma_address(c->note) = dma;
 		sg_dma_len(c->note) = 0;
-		c->note = sg_next(c->note);
+		c->note = c->note == c->sg ? next : pviommu_sg_next(c->note);
 	}
 }
 
@@ -505,14 +517,16 @@ pviommu_fill(const struct pviommu_map *m, struct pviommu_cursor *c,
 	struct pviommu_slot *slot = m->slot;
 	struct pviommu_layout l = { .pos = slot->off };
 	size_t total = 0, end = slot->off;
+	struct scatterlist *next;
 	unsigned int i, nsegs = 0;
 
-	for (i = 0; i < slot->nents; i++, c->sg = sg_next(c->sg)) {
+	for (i = 0; i < m->nents; i++, c->sg = next) {
 		phys_addr_t phys = sg_phys(c->sg);
 		unsigned int len = c->sg->length;
 
+		next = pviommu_sg_next(c->sg);
 		if (unlikely(!len)) {
-			pviommu_note(c, base + l.pos);
+			pviommu_note(c, next, base + l.pos);
 			continue;
 		}
 		if (pviommu_place(&l, &m->lim, phys, len, !nsegs)) {
@@ -523,7 +537,7 @@ pviommu_fill(const struct pviommu_map *m, struct pviommu_cursor *c,
 			if (!host_copies && l.pos > end)
 				memset(virt + end, 0, l.pos - end);
 		} else if (!host_copies) {
-			pviommu_note(c, base + l.pos);
+			pviommu_note(c, next, base + l.pos);
 		}
 		sg_dma_len(c->seg) += len;
 		if (!host_copies)
@@ -539,7 +553,7 @@ pviommu_fill(const struct pviommu_map *m, struct pviommu_cursor *c,
 static struct scatterlist *pviommu_skip(struct scatterlist *sg, unsigned int n)
 {
 	while (n-- && sg)
-		sg = sg_next(sg);
+		sg = pviommu_sg_next(sg);
 	return sg;
 }
 
@@ -575,12 +589,12 @@ static __always_inline size_t pviommu_next_place(struct pviommu_places *p,
 
 	if (p->note_pos < p->seg_pos) {
 		pos = p->note_pos;
-		p->note = sg_next(p->note);
+		p->note = pviommu_sg_next(p->note);
 		p->note_pos = pviommu_place_of(p->note, --p->nnotes, base);
 	} else {
 		pos = p->seg_pos;
 		if (pos != SIZE_MAX) {
-			p->seg = sg_next(p->seg);
+			p->seg = pviommu_sg_next(p->seg);
 			p->seg_pos = pviommu_place_of(p->seg, --p->nsegs, base);
 		}
 	}
@@ -643,7 +657,8 @@ static size_t pviommu_copy_run(struct pviommu_window *w, unsigned long page,
 	places.note_pos = pviommu_place_of(places.note, places.nnotes, base);
 
 	pos = pviommu_next_place(&places, base);
-	for (i = 0; i < slot->nents && c.sg; i++, c.sg = sg_next(c.sg), pos = next) {
+	for (i = 0; i < slot->nents && c.sg;
+	     i++, c.sg = pviommu_sg_next(c.sg), pos = next) {
 		size_t from, to;
 
 		next = i + 1 < slot->nents ? pviommu_next_place(&places, base) :

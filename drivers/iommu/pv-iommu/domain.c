@@ -9,6 +9,8 @@
  * - A worker has a chunk granted as soon as little is left of those that there are.
  *   An allocation that finds nothing has one granted by itself, in whatever context
  *   it is; that is an exit, and counted.
+ *   The worker is frozen with user space: what it did while the host device sleeps
+ *   would be unknown to one that was reset.
  * - The worker gives chunks back of which nothing has been in use for some seconds,
  *   many with one request, and calls back what idle CPUs keep. When it finds nothing
  *   more to do it rests, until the allocator has been used beyond its caches again.
@@ -27,10 +29,10 @@
 #include <linux/jiffies.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #include "pviommu.h"
 #include "window.h"
-#include "compat/workqueue.h"
 #include "trace.h"
 
 /* How often the worker looks, and how long a chunk has to be unused */
@@ -283,7 +285,7 @@ bool pviommu_domain_grow(struct pviommu_domain *d, const struct pviommu_want *wa
 	d->grants += n;
 	d->grants_late += !want->ahead;
 	raw_spin_unlock_irqrestore(&d->lock, flags);
-	queue_delayed_work(system_percpu_wq, &host->balance, PVIOMMU_BALANCE_DELAY);
+	queue_delayed_work(system_freezable_wq, &host->balance, PVIOMMU_BALANCE_DELAY);
 	return true;
 err:
 	list_for_each_entry_safe(c, next, &bodies, node)
@@ -392,7 +394,7 @@ static void pviommu_balance_work(struct work_struct *work)
 		more |= pviommu_domain_balance(d);
 	mutex_unlock(&host->lock);
 	if (more)
-		queue_delayed_work(system_percpu_wq, &host->balance, PVIOMMU_BALANCE_DELAY);
+		queue_delayed_work(system_freezable_wq, &host->balance, PVIOMMU_BALANCE_DELAY);
 }
 
 /**
@@ -406,7 +408,7 @@ static void pviommu_balance_work(struct work_struct *work)
 void pviommu_domain_busy(struct pviommu_domain *d)
 {
 	if (!delayed_work_pending(&d->host->balance))
-		queue_delayed_work(system_percpu_wq, &d->host->balance,
+		queue_delayed_work(system_freezable_wq, &d->host->balance,
 				   PVIOMMU_BALANCE_DELAY);
 }
 
@@ -423,7 +425,7 @@ void pviommu_domain_low(struct pviommu_domain *d)
 	if (READ_ONCE(d->asked))
 		return;
 	WRITE_ONCE(d->asked, true);
-	mod_delayed_work(system_percpu_wq, &d->host->balance, 0);
+	mod_delayed_work(system_freezable_wq, &d->host->balance, 0);
 }
 
 /**

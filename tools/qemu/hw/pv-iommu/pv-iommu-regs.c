@@ -26,8 +26,8 @@ static bool limit_allows(PvIommuState *s)
         pv_iommu_limit(s) >= s->window_size) {
         return true;
     }
-    warn_report_once("pv-iommu-pci: the guest's driver does not know chunks and "
-                     "wants all of the window, 0x%" PRIx64 " bytes, which "
+    warn_report_once("pv-iommu-pci: the guest's driver does not know chunks, "
+                     "and wants all of the window, 0x%" PRIx64 " bytes, which "
                      "limit=0x%" PRIx64 " does not allow: update the driver, "
                      "or leave limit= out", s->window_size, pv_iommu_limit(s));
     return false;

@@ -5,8 +5,8 @@
  * devices attached): there is a RAM alias of all of the guest's memory. Or it
  * translates: there is a region that is asked and that tells of changes
  * (pv-iommu-reach.c), and what it shows are the chunks of the domain that its
- * devices are attached to. With boot-bypass=off it never bypasses, and no change
- * in it unmaps anything else, if only for a moment.
+ * devices are attached to. With boot-bypass=off it never bypasses, and no
+ * change in it unmaps anything else, if only for a moment.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -38,8 +38,8 @@ static gboolean space_equal(gconstpointer v1, gconstpointer v2)
 }
 
 /*
- * Make the space bypass, or not, as its attached devices or the lack of them call
- * for. False: a device could not be shown what it should be.
+ * Make the space bypass, or not, as its attached devices or the lack of them
+ * call for. False: a device could not be shown what it should be.
  */
 bool pv_iommu_space_switch(PvIommuSpace *sp)
 {

@@ -413,7 +413,7 @@ const VMStateDescription vmstate_pv_iommu = {
                                     vmstate_seg, PvIommuSeg),
         VMSTATE_END_OF_LIST()
     },
-    .subsections = (const VMStateDescription *[]) {
+    .subsections = (const VMStateDescription * []) {
         &vmstate_chunks,
         NULL
     },

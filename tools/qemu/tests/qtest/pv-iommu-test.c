@@ -444,6 +444,7 @@ int main(int argc, char **argv)
     add_hostile_tests();
     add_migrate_tests();
     add_args_tests();
+    add_vhost_tests();
 
     ret = g_test_run();
     unlink(bios);
