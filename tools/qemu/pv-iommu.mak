@@ -47,6 +47,8 @@ CONFIG_VIRTIO_SCSI=y
 CONFIG_VIRTIO_RNG=y
 CONFIG_VIRTIO_BALLOON=y
 CONFIG_VIRTIO_SERIAL=y
+# for its vhost: a backend that asks what addresses mean
+CONFIG_VHOST_USER_RNG=y
 
 # How a test talks to the outside
 CONFIG_ISA_DEBUG=y

@@ -293,7 +293,7 @@ uint32_t pv_iommu_revoke(PvIommuState *s, uint32_t domain, uint32_t first,
  * Life
  */
 
-/* The largest power of two that divides dma-base=, up to a 32nd of the window */
+/* The largest power of two that divides dma-base=, to a 32nd of the window */
 static uint64_t chunk_size(PvIommuState *s)
 {
     uint64_t size = PV_IOMMU_CHUNK_MAX;

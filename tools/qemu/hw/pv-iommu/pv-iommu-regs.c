@@ -15,6 +15,9 @@ void pv_iommu_clear(PvIommuState *s, bool system)
 {
     trace_pv_iommu_reset(system);
     pv_iommu_detach_all(s);
+    if (system) {
+        pv_iommu_unconfine(s);
+    }
     s->guest_features = 0;
     s->enabled = false;
 }
@@ -26,8 +29,8 @@ static bool limit_allows(PvIommuState *s)
         pv_iommu_limit(s) >= s->window_size) {
         return true;
     }
-    warn_report_once("pv-iommu-pci: the guest's driver does not know chunks and "
-                     "wants all of the window, 0x%" PRIx64 " bytes, which "
+    warn_report_once("pv-iommu-pci: the guest's driver does not know chunks, "
+                     "and wants all of the window, 0x%" PRIx64 " bytes, which "
                      "limit=0x%" PRIx64 " does not allow: update the driver, "
                      "or leave limit= out", s->window_size, pv_iommu_limit(s));
     return false;
@@ -49,6 +52,7 @@ static void enable(PvIommuState *s)
         return;
     }
     s->enabled = true;
+    pv_iommu_confine(s);
 }
 
 static void write_control(PvIommuState *s, uint32_t val)

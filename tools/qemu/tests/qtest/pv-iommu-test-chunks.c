@@ -5,6 +5,10 @@
  */
 
 #include "qemu/osdep.h"
+#include "libqos/libqos-malloc.h"
+#include "libqos/virtio.h"
+#include "libqos/virtio-pci.h"
+#include "standard-headers/linux/virtio_config.h"
 #include "pv-iommu-test.h"
 
 #define PROPS           ",boot-bypass=off,hw-iommu=on,arena-size=1M"
@@ -133,7 +137,8 @@ static void test_grant(void)
     }
 
     g_assert_cmpuint(grant_to(vm, DOM_A, 0, 1, 0), ==, PV_IOMMU_S_OK);
-    g_assert_cmpuint(grant_to(vm, DOM_A, NR_CHUNKS - 2, 2, 0), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_to(vm, DOM_A, NR_CHUNKS - 2, 2, 0), ==,
+                     PV_IOMMU_S_OK);
     g_assert_cmpuint(granted(vm), ==, 3);
     for (uint32_t i = 0; i < NR_CHUNKS; i++) {
         g_assert(reaches(vm, 0, i) == (i == 0 || i >= NR_CHUNKS - 2));
@@ -297,7 +302,8 @@ static void test_limit(void)
     set_prop(vm, "limit", UINT32_MAX);
     g_assert_cmphex(reg64(vm, PV_IOMMU_REG_WINDOW_LIMIT), ==, WINDOW_SIZE);
     g_assert_cmpuint(prop(vm, "limit"), ==, WINDOW_SIZE);
-    g_assert_cmpuint(grant_to(vm, DOM_A, 1, NR_CHUNKS - 1, 0), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_to(vm, DOM_A, 1, NR_CHUNKS - 1, 0), ==,
+                     PV_IOMMU_S_OK);
     vm_stop(vm);
 }
 
@@ -391,13 +397,14 @@ static void test_isolation(void)
     Vm *vm = vm_two_domains("");
     uint64_t faults = 0;
 
-    check_refused(vm, DMA(5), ADDR(5), &faults);                /* B's */
+    /* B's; one never granted; one given back; one that changed hands */
+    check_refused(vm, DMA(5), ADDR(5), &faults);
     check_refused(vm, DMA(6) - 64, ADDR(6) - 64, &faults);
-    check_refused(vm, DMA(9), ADDR(9), &faults);        /* never granted */
+    check_refused(vm, DMA(9), ADDR(9), &faults);
     g_assert_cmpuint(revoke_from(vm, DOM_A, 3, 1), ==, PV_IOMMU_S_OK);
-    check_refused(vm, DMA(3) + 4096, ADDR(3) + 4096, &faults);  /* given back */
+    check_refused(vm, DMA(3) + 4096, ADDR(3) + 4096, &faults);
     g_assert_cmpuint(grant_to(vm, DOM_B, 3, 1, 0), ==, PV_IOMMU_S_OK);
-    check_refused(vm, DMA(3) + 4096, ADDR(3) + 4096, &faults);  /* changed hands */
+    check_refused(vm, DMA(3) + 4096, ADDR(3) + 4096, &faults);
     check_refused(vm, WINDOW_ADDR, WINDOW_ADDR, &faults);
     check_refused(vm, WILD, WILD, &faults);
 
@@ -736,6 +743,52 @@ static void test_resident(void)
     unlink(pidfile);
 }
 
+/* A balloon takes what is not granted, and leaves what is */
+static void test_balloon(void)
+{
+    const uint32_t pfns[] = {
+        cpu_to_le32(ADDR(2) >> 12), cpu_to_le32(ADDR(3) >> 12),
+        cpu_to_le32((ADDR(3) >> 12) - 1), cpu_to_le32(ADDR(4) >> 12),
+    };
+    Vm *vm = vm_start_on("q35", PROPS, "-device virtio-balloon-pci,addr=6,"
+                         "disable-legacy=on");
+    QPCIAddress where = { .devfn = 0x30 };
+    QVirtioPCIDevice *d;
+    QGuestAllocator alloc;
+    QVirtQueue *vq;
+    uint32_t head;
+    uint64_t buf;
+
+    enable_chunks(vm);
+    g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_to(vm, DOM_A, 2, 1, 0), ==, PV_IOMMU_S_OK);
+    fill(vm, WINDOW_ADDR, WINDOW_SIZE, 7);
+
+    alloc_init(&alloc, 0, 0x1000000, 0x2000000, GRANULE);
+    d = virtio_pci_new(vm->bus, &where);
+    qvirtio_pci_device_enable(d);
+    qvirtio_start_device(&d->vdev);
+    qvirtio_set_features(&d->vdev, 1ULL << VIRTIO_F_VERSION_1);
+    vq = qvirtqueue_setup(&d->vdev, &alloc, 0);
+    qvirtio_set_driver_ok(&d->vdev);
+    buf = guest_alloc(&alloc, GRANULE);
+    qtest_memwrite(vm->qts, buf, pfns, sizeof(pfns));
+    head = qvirtqueue_add(vm->qts, vq, buf, sizeof(pfns), false, false);
+    qvirtqueue_kick(vm->qts, &d->vdev, vq, head);
+    qvirtio_wait_used_elem(vm->qts, &d->vdev, vq, head, NULL,
+                           30 * G_USEC_PER_SEC);
+
+    check(vm, ADDR(2), CHUNK_SIZE, ADDR(2), 7);
+    check_zero(vm, ADDR(3), 4096);
+    check(vm, ADDR(3) + 4096, CHUNK_SIZE - 4096, ADDR(3) + 4096, 7);
+    check_zero(vm, ADDR(4), 4096);
+
+    qvirtqueue_cleanup(d->vdev.bus, vq, &alloc);
+    qos_object_destroy((QOSGraphObject *)d);
+    alloc_destroy(&alloc);
+    vm_stop(vm);
+}
+
 /* A device that comes and goes */
 static void test_hotplug(void)
 {
@@ -786,5 +839,6 @@ void add_chunks_tests(void)
     qtest_add_func("/pv-iommu/chunks/boot-bypass", test_boot_bypass);
     qtest_add_func("/pv-iommu/chunks/withhold", test_withhold);
     qtest_add_func("/pv-iommu/chunks/resident", test_resident);
+    qtest_add_func("/pv-iommu/chunks/balloon", test_balloon);
     qtest_add_func("/pv-iommu/chunks/hotplug", test_hotplug);
 }

@@ -160,5 +160,6 @@ void add_chunks_tests(void);
 void add_hostile_tests(void);
 void add_migrate_tests(void);
 void add_args_tests(void);
+void add_vhost_tests(void);
 
 #endif /* PV_IOMMU_TEST_H */
