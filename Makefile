@@ -40,7 +40,9 @@ help:
 	@echo 'make demo-vfio  a disk assigned on real KVM: what is locked, swapped and asked of the host'
 	@echo 'make test     all tests; TESTS="GLOB..." some of them (make list: which)'
 	@echo 'make test-short  some of them, in minutes: does another kernel do?'
+	@echo 'make test-native  the module in user space: properties, threads, fuzzing'
 	@echo 'make bench    what mappings cost, with this and with other schemes'
+	@echo 'make bench-native  the same in ns on this machine, beside swiotlb and memcpy'
 	@echo 'make check    what can be seen without running it: style, types, shell, docs'
 	@echo 'make module   the guest module alone, in build/module/'
 	@echo 'make qemu     QEMU with the device alone, in build/qemu/'
@@ -113,6 +115,11 @@ SHORT = edu-* nvme-fio counters rebind load-late unload
 test-short: prepare
 	@$(runner) test --jobs $(JOBS) -- $(SHORT:%='%')
 
+# The module's code in user space: no guest, no QEMU
+.PHONY: test-native
+test-native:
+	@$(runner) test --jobs 1 -- 'native/*'
+
 .PHONY: list
 list: prepare
 	@$(runner) test --list -- $(foreach t,$(TESTS),'$(t)')
@@ -125,6 +132,12 @@ bench = /usr/bin/python3 tools/testing/qemu/benchrun.py --build $(BUILD) \
 .PHONY: bench
 bench: prepare-host
 	@$(bench)
+
+# On this machine itself, in user space, beside the kernel's swiotlb and memcpy
+.PHONY: bench-native
+bench-native:
+	@$(MAKE) --no-print-directory -s -C tools/testing/user bench BUILD=$(BUILD) \
+		CACHE=$(CACHE) KERNEL=$(firstword $(KERNELS)) BENCH='$(BENCH)'
 
 # What is measured becomes what is allowed
 .PHONY: bench-budget

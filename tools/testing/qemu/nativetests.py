@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests of the module's code in user space: tools/testing/user/README.rst."""
+
+import os
+import subprocess
+
+from hosttests import hosttest
+from vm import FACTOR, Failed, Skipped
+
+USER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../user")
+# The exit status by which a program says that it cannot run here
+SKIP = 4
+STEPS = 10_000_000
+
+
+def native(machine, program, *arguments, timeout=600):
+    """Builds a program of tools/testing/user and runs it."""
+    build = machine.build.resolve()
+    target = build / "user" / program
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C",
+                   "TSAN_OPTIONS": "history_size=4:suppressions="
+                                   f"{USER}/tsan.supp",
+                   "UBSAN_OPTIONS": os.environ["UBSAN_OPTIONS"]}
+    made = subprocess.run(
+        ["make", "--no-print-directory", "-s", "-C", USER, f"BUILD={build}",
+         str(target)], env=environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        check=False, errors="replace")
+    if made.returncode:
+        raise Failed(f"{program} does not build\n{made.stdout}")
+    try:
+        done = subprocess.run(
+            [target, *arguments], env=environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            check=False, errors="replace", timeout=timeout * FACTOR)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"no end after {timeout * FACTOR:.0f} s") from None
+    if done.returncode == SKIP:
+        raise Skipped(done.stdout.strip().split("\n")[-1])
+    if done.returncode:
+        raise Failed(f"status {done.returncode}\n{done.stdout}")
+    return done.stdout
+
+
+@hosttest("properties", modes=("native",))
+def properties(machine, _):
+    """10^7 random steps of drivers keep to a model of the DMA API's contract"""
+    native(machine, "properties", f"--steps={STEPS}",
+           f"--jobs={os.cpu_count() or 1}")
+
+
+@hosttest("threads", modes=("native",))
+def threads(machine, _):
+    """Six CPUs that are threads: no race, no page twice, no byte of another's"""
+    native(machine, "threads", "--rounds=3000")
+
+
+@hosttest("fibers", modes=("native",))
+def fibers(machine, _):
+    """The same on CPUs that take turns at every lock, by 20 seeds"""
+    native(machine, "fibers", "--fibers")
+
+
+@hosttest("scale", modes=("native",))
+def scale(machine, _):
+    """8 to 64 CPUs find blocks in their caches, and no map fails with room free"""
+    native(machine, "scale", "--steps=500000", "--max=64")

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Many CPUs on few: see cpus.h.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <ucontext.h>
+
+#include "cpus.h"
+
+#define FIBER_STACK	(128UL << 10)
+
+/* ---- threads ---- */
+
+struct thread {
+	pthread_t thread;
+	unsigned int cpu;
+	cpu_fn fn;
+	void *data;
+};
+
+static unsigned int yield_one_in;
+static __thread u64 yield_random;
+
+static void thread_point(void)
+{
+	if (yield_one_in && world_random(&yield_random) % yield_one_in == 0)
+		sched_yield();
+}
+
+static void *thread_main(void *p)
+{
+	struct thread *t = p;
+
+	shim_thread_init(t->cpu);
+	yield_random = t->cpu;
+	t->fn(t->cpu, t->data);
+	return NULL;
+}
+
+void cpus_run_threads(unsigned int n, cpu_fn fn, void *data, unsigned int yield)
+{
+	struct thread *threads = calloc(n, sizeof(*threads));
+	unsigned int i;
+
+	yield_one_in = yield;
+	shim_point_hook = thread_point;
+	for (i = 0; i < n; i++) {
+		threads[i] = (struct thread){ .cpu = i, .fn = fn, .data = data };
+		if (pthread_create(&threads[i].thread, NULL, thread_main, &threads[i]))
+			shim_panic("thread %u of %u cannot be made", i, n);
+	}
+	for (i = 0; i < n; i++)
+		pthread_join(threads[i].thread, NULL);
+	shim_point_hook = NULL;
+	free(threads);
+}
+
+/* ---- fibers ---- */
+
+/**
+ * struct fiber - one CPU that waits for its turn
+ * @context: where it is
+ * @cpu: what it knows of itself, see struct shim_cpu
+ * @stack: its stack
+ * @done: it has come to its end
+ */
+struct fiber {
+	ucontext_t context;
+	struct shim_cpu cpu;
+	void *stack;
+	bool done;
+};
+
+static struct fiber *fibers;
+static unsigned int nr_fibers, fibers_left, fiber_now;
+static ucontext_t fiber_main;
+static cpu_fn fiber_fn;
+static void *fiber_data;
+static u64 fiber_random;
+
+static void fiber_switch(unsigned int to)
+{
+	struct fiber *from = &fibers[fiber_now];
+
+	if (to == fiber_now)
+		return;
+	from->cpu = shim_cpu;
+	fiber_now = to;
+	shim_cpu = fibers[to].cpu;
+	swapcontext(&from->context, &fibers[to].context);
+}
+
+/* One of those that have not ended, by chance, and not the one that runs */
+static unsigned int fiber_next(void)
+{
+	unsigned int i = world_random(&fiber_random) % nr_fibers;
+
+	while (fibers[i].done)
+		i = (i + 1) % nr_fibers;
+	return i;
+}
+
+static void fiber_point(void)
+{
+	if (world_random(&fiber_random) % yield_one_in == 0)
+		fiber_switch(fiber_next());
+}
+
+/* The holder of the lock is another fiber: let any other run */
+static void fiber_wait(void)
+{
+	static unsigned int waits;
+
+	if (fibers_left == 1 || waits++ > 100000000)
+		shim_panic("CPU %u waits for a lock that nobody will give up", shim_cpu.id);
+	fiber_switch(fiber_next());
+}
+
+void cpus_pause(void)
+{
+	if (fibers)
+		fiber_switch(fiber_next());
+}
+
+static void fiber_start(void)
+{
+	fiber_fn(fiber_now, fiber_data);
+	fibers[fiber_now].done = true;
+	if (--fibers_left == 0) {
+		setcontext(&fiber_main);
+	} else {
+		fiber_now = fiber_next();
+		shim_cpu = fibers[fiber_now].cpu;
+		setcontext(&fibers[fiber_now].context);
+	}
+}
+
+void cpus_run_fibers(unsigned int n, cpu_fn fn, void *data, unsigned int yield, u64 seed)
+{
+	unsigned int i;
+
+	fibers = calloc(n, sizeof(*fibers));
+	nr_fibers = n;
+	fibers_left = n;
+	fiber_fn = fn;
+	fiber_data = data;
+	fiber_random = seed;
+	yield_one_in = yield ?: 1;
+	for (i = 0; i < n; i++) {
+		struct fiber *f = &fibers[i];
+
+		f->stack = malloc(FIBER_STACK);
+		f->cpu = (struct shim_cpu){ .id = i, .offset = i * SHIM_PERCPU_SIZE };
+		getcontext(&f->context);
+		f->context.uc_stack.ss_sp = f->stack;
+		f->context.uc_stack.ss_size = FIBER_STACK;
+		makecontext(&f->context, fiber_start, 0);
+	}
+	shim_point_hook = fiber_point;
+	shim_wait_hook = fiber_wait;
+	fiber_now = 0;
+	shim_cpu = fibers[0].cpu;
+	swapcontext(&fiber_main, &fibers[0].context);
+	shim_point_hook = NULL;
+	shim_wait_hook = NULL;
+	shim_thread_init(0);
+	for (i = 0; i < n; i++)
+		free(fibers[i].stack);
+	free(fibers);
+	fibers = NULL;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Many CPUs: threads, or fibers of one thread that take turns wherever the code
+ * under test takes or gives up a lock.
+ */
+#ifndef _USER_CPUS_H
+#define _USER_CPUS_H
+
+#include "world.h"
+
+typedef void (*cpu_fn)(unsigned int cpu, void *data);
+
+/* One thread for each CPU; with sched_yield() at one in @yield points */
+void cpus_run_threads(unsigned int n, cpu_fn fn, void *data, unsigned int yield);
+/* One fiber each; at one in @yield points another goes on. The same for a seed. */
+void cpus_run_fibers(unsigned int n, cpu_fn fn, void *data, unsigned int yield, u64 seed);
+/* Between two operations; in fibers, where another may go on */
+void cpus_pause(void);
+
+#endif /* _USER_CPUS_H */

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * fuzz-host: a host whose registers and answers are the input, while drivers map,
+ * sync and unmap. Their data may be lost; but the module touches nothing that is not
+ * its own (the sanitizers watch), does not hang, warns of nothing as its own mistake,
+ * gives each page to one at a time, and leaves nothing behind when it goes.
+ *
+ * With libFuzzer; or, with files as arguments, just those.
+ */
+#include "guest.h"
+
+#define NR_DEVICES	3
+#define NR_HELD		16
+#define BUFFER		SZ_64K
+#define RAM		SZ_8M
+
+static const u8 *input;
+static size_t input_left;
+
+static u64 take(unsigned int bytes)
+{
+	u64 v = 0;
+
+	bytes = min_t(size_t, bytes, input_left);
+	memcpy(&v, input, bytes);
+	input += bytes;
+	input_left -= bytes;
+	return v;
+}
+
+/* A smaller quarantine, or most of the time goes into fresh pages */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "quarantine_size_mb=4";
+}
+
+/* Some registers, and the status of a request, are lies as the input has it */
+static bool lying;
+
+static u32 lie_reg(unsigned int reg, u32 value)
+{
+	if (!lying || take(1) % 16)
+		return value;
+	switch (take(1) % 4) {
+	case 0:
+		return 0;
+	case 1:
+		return value ^ BIT(take(1) % 32);
+	case 2:
+		return value + (take(1) << PAGE_SHIFT);
+	default:
+		return take(4);
+	}
+}
+
+static void lie(struct pv_iommu_req *req)
+{
+	unsigned int how = lying ? take(1) : 0;
+
+	if (how & 1)
+		req->status = take(1) % 14;
+	if (how & 2)
+		req->dma_addr ^= BIT_ULL(take(1) % 64);
+	if (how & 4)
+		req->dma_addr = 3ULL * SZ_4G + (take(2) << PAGE_SHIFT);
+	if (how & 8)
+		req->group = take(1) % 4;
+	if (how & 16)
+		req->unmap_errors = take(2);
+	if (how & 32)
+		req->revoke_errors = take(2);
+	if (how & 64)
+		req->status = PV_IOMMU_S_NONE;
+	/* The whole of it, as it is the host's to write as well */
+	if (how & 128 && !(take(1) % 8))
+		memset(req, take(1), sizeof(*req));
+}
+
+struct held {
+	struct device *dev;
+	dma_addr_t dma;
+	u32 len;
+	void *vaddr;
+};
+
+static struct held held[NR_HELD];
+static struct guest guest;
+
+static void drop(struct held *h)
+{
+	const struct dma_map_ops *ops = h->dev ? h->dev->dma_ops : NULL;
+
+	if (!h->dev)
+		return;
+	if (h->vaddr)
+		ops->free(h->dev, h->len, h->vaddr, h->dma, 0);
+	else
+		ops->unmap_phys(h->dev, h->dma, h->len, DMA_BIDIRECTIONAL, 0);
+	h->dev = NULL;
+}
+
+static void map(struct held *h, phys_addr_t phys)
+{
+	struct device *dev = guest.devices[take(1) % NR_DEVICES];
+	const struct dma_map_ops *ops = dev->dma_ops;
+	unsigned int i;
+
+	if (!ops || !ops->map_phys || !to_pci_dev(dev)->dev.driver)
+		return;
+	h->len = 1 + take(2) % BUFFER;
+	h->vaddr = NULL;
+	if (take(1) % 8) {
+		h->dma = ops->map_phys(dev, phys, h->len, DMA_BIDIRECTIONAL, 0);
+		if (h->dma == DMA_MAPPING_ERROR)
+			return;
+	} else {
+		h->vaddr = ops->alloc(dev, h->len, &h->dma, GFP_ATOMIC, 0);
+		if (!h->vaddr)
+			return;
+		memset(h->vaddr, 0x11, h->len);
+	}
+	for (i = 0; i < NR_HELD; i++)
+		if (held[i].dev && held[i].dma <= h->dma + h->len - 1 &&
+		    h->dma <= held[i].dma + held[i].len - 1)
+			shim_panic("%#llx is mapped twice", h->dma);
+	h->dev = dev;
+}
+
+static void rebind(struct pci_dev *pdev)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_HELD; i++)
+		if (held[i].dev == &pdev->dev)
+			drop(&held[i]);
+	shim_unbind(pdev);
+	if (take(1) & 1)
+		shim_bind(pdev);
+}
+
+static void drive(phys_addr_t phys)
+{
+	unsigned int steps = 0;
+
+	while (input_left && steps++ < 300) {
+		struct held *h = &held[take(1) % NR_HELD];
+
+		shim_set_cpu(take(1) % nr_cpu_ids);
+		switch (take(1) % 8) {
+		case 0 ... 3:
+			if (h->dev)
+				drop(h);
+			else
+				map(h, phys);
+			break;
+		case 4:
+			if (h->dev && h->dev->dma_ops->sync_single_for_cpu)
+				h->dev->dma_ops->sync_single_for_cpu(h->dev, h->dma, h->len,
+								     DMA_BIDIRECTIONAL);
+			break;
+		case 5:
+			shim_run_work(take(1) * 8);
+			break;
+		case 6:
+			rebind(to_pci_dev(guest.devices[take(1) % NR_DEVICES]));
+			break;
+		case 7:
+			lying = !lying;
+			break;
+		}
+	}
+}
+
+/* A probe that fails is well, if it leaves nothing */
+static void begin(void)
+{
+	unsigned int i, flags = take(1);
+
+	shim_init(2, RAM);
+	guest.config = (struct host_config){
+		.features = (flags & 1 ? PV_IOMMU_F_WINDOW : 0) | PV_IOMMU_F_BOUNCE |
+			    (flags & 2 ? PV_IOMMU_F_CHUNKS : 0),
+		.window_phys = SZ_1G, .window_size = SZ_2M, .window_dma = SZ_2M,
+		.arena_dma = 3ULL * SZ_4G, .arena_size = SZ_1M,
+		.chunk = SZ_64K, .limit = SZ_2M,
+	};
+	host_create(&guest.config);
+	for (i = 0; i < NR_DEVICES; i++) {
+		struct pci_dev *pdev = shim_device_add(0, PCI_DEVFN(i + 1, 0), 0x00ff00);
+
+		pdev->dma_mask = DMA_BIT_MASK(64);
+		pdev->dev.coherent_dma_mask = DMA_BIT_MASK(64);
+		guest.devices[i] = &pdev->dev;
+		host_set_group(pdev->devfn, i / 2 + 1);
+	}
+	host_tamper = lie;
+	host_tamper_reg = lie_reg;
+	lying = flags & 4;
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	struct page *page;
+	unsigned int i;
+
+	if (size > 4096)
+		return 0;
+	input = data;
+	input_left = size;
+	memset(held, 0, sizeof(held));
+	begin();
+	page = shim_alloc_pages(GFP_ATOMIC | __GFP_ZERO, PFN_UP(BUFFER));
+	if (shim_module_init())
+		shim_panic("no module");
+	if (!shim_probe_result) {
+		for (i = 0; i < NR_DEVICES; i++)
+			shim_bind(to_pci_dev(guest.devices[i]));
+		drive(page_to_phys(page));
+		lying = false;
+		for (i = 0; i < NR_HELD; i++)
+			drop(&held[i]);
+		for (i = 0; i < NR_DEVICES; i++)
+			shim_unbind(to_pci_dev(guest.devices[i]));
+	}
+	shim_free_pages(page, PFN_UP(BUFFER));
+	shim_module_exit();
+	if (shim_log.warns)
+		shim_panic("%lu WARN()s: %s", shim_log.warns, shim_log.last);
+	shim_free_devices();
+	host_destroy();
+	shim_exit();
+	return 0;
+}

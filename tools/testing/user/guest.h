@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A guest with the module, a host device and some devices, for the programs
+ * that measure or run many CPUs. world.c has its own, random ones.
+ */
+#ifndef _USER_GUEST_H
+#define _USER_GUEST_H
+
+#include "host.h"
+
+#define GUEST_MAX_DEVICES	8
+
+/**
+ * struct guest - what was made
+ * @config: what the host offers
+ * @devices: attached devices
+ * @rids: their requester IDs
+ * @nr_devices: how many
+ */
+struct guest {
+	struct host_config config;
+	struct device *devices[GUEST_MAX_DEVICES];
+	u16 rids[GUEST_MAX_DEVICES];
+	unsigned int nr_devices;
+};
+
+void guest_begin(struct guest *g, unsigned int cpus, unsigned int devices,
+		 u64 window, u64 arena, bool chunks, unsigned long ram);
+void guest_end(struct guest *g);
+/* A number in a file of debugfs; -1 where it is not there */
+long long guest_number(const char *file, const char *name);
+/* Dies unless the allocator's own check finds every page just once */
+void guest_check(void);
+
+#endif /* _USER_GUEST_H */
