@@ -397,7 +397,7 @@ static void test_isolation(void)
     Vm *vm = vm_two_domains("");
     uint64_t faults = 0;
 
-    /* B's; one that was never granted; one given back; one that changed hands */
+    /* B's; one never granted; one given back; one that changed hands */
     check_refused(vm, DMA(5), ADDR(5), &faults);
     check_refused(vm, DMA(6) - 64, ADDR(6) - 64, &faults);
     check_refused(vm, DMA(9), ADDR(9), &faults);
