@@ -71,8 +71,8 @@ static int pviommu_exempt(struct pviommu_host *host, struct pci_dev *pdev)
 /* What became of that. A host that does not know of it confines none such. */
 static const char *pviommu_exempt_result(int ret)
 {
-	return ret != -EOPNOTSUPP ? "" :
-	       "; the host lets it reach no memory (boot-bypass=off, or it has been attached before)";
+	return ret == -EOPNOTSUPP ?
+	       "; the host lets it reach no memory (boot-bypass=off, or attached before)" : "";
 }
 
 /**
@@ -190,6 +190,7 @@ static void pviommu_release(struct pviommu_dev *pd, struct pviommu_space *sp,
 
 	for (i = 0; i < sp->end - sp->first; i++) {
 		struct pviommu_slot *slot = &sp->slots[i];
+		/* With pviommu_publish(): whose it is, is read after that it is */
 		u8 state = smp_load_acquire(&slot->state);
 
 		if (state == PVIOMMU_SLOT_FREE || state == PVIOMMU_SLOT_ORPHAN ||

@@ -207,6 +207,7 @@ pviommu_get(struct pviommu_dev *pd, const struct pviommu_limits *lim,
 static __always_inline void pviommu_publish(struct pviommu_slot *slot,
 					    enum pviommu_slot_state state)
 {
+	/* With pviommu_find() and pviommu_release() */
 	smp_store_release(&slot->state, state);
 }
 

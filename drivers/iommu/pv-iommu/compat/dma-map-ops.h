@@ -13,9 +13,12 @@
 #include <linux/mm.h>
 #include <linux/pfn.h>
 
-/* dma: allow DMA operations to be left out (6.11) under this name */
+/*
+ * Where a device cannot have DMA operations of its own, set_dma_ops() does nothing
+ * (6.12). What selects the symbol is named; so does this driver in the tree.
+ */
 #if !defined(CONFIG_ARCH_HAS_DMA_OPS) && !defined(CONFIG_DMA_OPS)
-#error "pv_iommu needs a kernel with ARCH_HAS_DMA_OPS, where a device can have DMA operations of its own: set CONFIG_XEN or CONFIG_GART_IOMMU, which select it, or build the driver in the kernel's tree"
+#error "pv_iommu needs a kernel with ARCH_HAS_DMA_OPS: set CONFIG_XEN or CONFIG_GART_IOMMU"
 #endif
 
 /* dma-mapping: prepare dma_map_ops to conversion to physical address (6.19) */
