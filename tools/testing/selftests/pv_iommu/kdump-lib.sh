@@ -43,10 +43,10 @@ crash() {
 	(while :; do
 		ip netns exec b ping -f -s 1400 -c 100000 "$WIRE_A" >/dev/null 2>&1 ||
 			ip netns exec b ping -A -s 1400 -c 1000 "$WIRE_A" >/dev/null 2>&1
-	done) &
+	done) >/dev/null 2>&1 &
 	load_endless "$disk"
 	sleep 2
-	busy "$disk" || fail "no load"
+	wait_for 10 busy "$disk" || fail "no load"
 	echo 1 >/proc/sys/kernel/sysrq
 	echo c >/proc/sysrq-trigger
 	sleep 120
