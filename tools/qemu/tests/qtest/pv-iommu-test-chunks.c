@@ -643,7 +643,11 @@ static void test_boot_bypass(void)
 {
     Vm *vm = vm_start(",hw-iommu=on,boot-bypass=on");
 
+    g_assert(dma_reaches(vm, &vm->edu[0], WILD, WILD));
     enable_chunks(vm);
+    g_assert(!dma_reaches(vm, &vm->edu[0], WILD, WILD));
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_OK);
     g_assert(dma_reaches(vm, &vm->edu[0], WILD, WILD));
     for (int i = 0; i < 3; i++) {
         g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
@@ -652,7 +656,8 @@ static void test_boot_bypass(void)
         g_assert_cmpuint(grant_to(vm, DOM_A, 1, 1, 0), ==, PV_IOMMU_S_OK);
         g_assert(reaches(vm, 0, 1));
         g_assert_cmpuint(detach(vm, RID), ==, PV_IOMMU_S_OK);
-        g_assert(dma_reaches(vm, &vm->edu[0], WILD, WILD));
+        g_assert(!dma_reaches(vm, &vm->edu[0], WILD, WILD));
+        g_assert(!reaches(vm, 0, 1));
     }
     vm_stop(vm);
 }
