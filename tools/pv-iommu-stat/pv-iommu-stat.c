@@ -21,30 +21,34 @@
 
 enum {
 	MAPS, UNMAPS, SYNCS, TO_DEVICE, FROM_DEVICE, FAILURES, HYPERCALLS,
+	DOMAIN, DOMAIN_GRANTED, DOMAIN_GRANTED_MAX, DOMAIN_USED, DOMAIN_GRANTS,
+	DOMAIN_GRANTS_LATE, DOMAIN_REVOKES,
 	NR_COUNTERS
 };
 
 static const char * const counter_names[NR_COUNTERS] = {
 	"maps", "unmaps", "syncs", "bytes_to_device", "bytes_from_device",
-	"failures", "hypercalls",
+	"failures", "hypercalls", "domain", "domain_granted",
+	"domain_granted_max", "domain_used", "domain_grants",
+	"domain_grants_late", "domain_revokes",
 };
 
 enum {
-	WINDOW_SIZE, WINDOW_USED, WINDOW_HIGH_WATER, HOST_HYPERCALLS,
-	REFUSED_DMAS,
+	WINDOW_SIZE, WINDOW_USED, WINDOW_HIGH_WATER, WINDOW_GRANTED,
+	WINDOW_LIMIT, CHUNK_SIZE, HOST_HYPERCALLS, REFUSED_DMAS,
 	NR_VALUES
 };
 
 static const char * const value_names[NR_VALUES] = {
-	"window_size", "window_used", "window_high_water", "hypercalls",
-	"refused_dmas",
+	"window_size", "window_used", "window_high_water", "window_granted",
+	"window_limit", "chunk_size", "hypercalls", "refused_dmas",
 };
 
 /**
  * struct device - an attached device
  * @name: its PCI address
  * @driver: the driver that is bound to it
- * @counters: what its files said
+ * @counters: what its files said, its domain's too
  */
 struct device {
 	char name[32];
@@ -294,22 +298,22 @@ static void print_table(const struct sample *s, const struct sample *last,
 	const double mib = 1 << 20;
 	size_t d;
 
-	printf("%s: %s mode, window %.1f MiB, in use %.1f MiB (%.0f%%), ",
+	printf("%s: %s mode, window %.1f MiB, granted %.1f of %.1f MiB, ",
 	       s->host, s->mode, s->values[WINDOW_SIZE] / mib,
-	       s->values[WINDOW_USED] / mib,
-	       s->values[WINDOW_SIZE] ? 100.0 * s->values[WINDOW_USED] /
-					s->values[WINDOW_SIZE] : 0);
-	printf("high water %.1f MiB, refused DMAs %llu\n",
-	       s->values[WINDOW_HIGH_WATER] / mib, s->values[REFUSED_DMAS]);
-	printf("%-13s %-14s %10s %10s %10s %10s %10s %8s %8s\n", "device",
-	       "driver", "maps/s", "unmaps/s", "syncs/s", "to MiB/s",
-	       "from MiB/s", "fail/s", "exits/s");
+	       s->values[WINDOW_GRANTED] / mib, s->values[WINDOW_LIMIT] / mib);
+	printf("in use %.1f MiB, high water %.1f MiB, refused DMAs %llu\n",
+	       s->values[WINDOW_USED] / mib, s->values[WINDOW_HIGH_WATER] / mib,
+	       s->values[REFUSED_DMAS]);
+	printf("%-13s %-14s %6s %11s %10s %10s %10s %10s %10s %8s %8s\n",
+	       "device", "driver", "domain", "granted MiB", "maps/s", "unmaps/s",
+	       "syncs/s", "to MiB/s", "from MiB/s", "fail/s", "exits/s");
 	for (d = 0; d < s->nr_devices; d++) {
 		const struct device *now = &s->devices[d];
 		const struct device *then = last ? find(last, now->name) : NULL;
 
-		printf("%-13s %-14s %10.1f %10.1f %10.1f %10.2f %10.2f %8.1f %8.1f\n",
-		       now->name, now->driver,
+		printf("%-13s %-14s %6llu %11.1f %10.1f %10.1f %10.1f %10.2f %10.2f %8.1f %8.1f\n",
+		       now->name, now->driver, now->counters[DOMAIN],
+		       now->counters[DOMAIN_GRANTED] / mib,
 		       rate(now, then, MAPS, seconds),
 		       rate(now, then, UNMAPS, seconds),
 		       rate(now, then, SYNCS, seconds),
@@ -356,7 +360,8 @@ static void help(FILE *to)
 {
 	fputs("usage: pv-iommu-stat [-j] [INTERVAL [COUNT]]\n"
 	      "\n"
-	      "What the paravirtual IOMMU does: rates of each device, and the window.\n"
+	      "What the paravirtual IOMMU does: of each device its rates and what is\n"
+	      "granted to its domain, and the window.\n"
 	      "The first report is of the time since boot, others of the last INTERVAL\n"
 	      "seconds. Without INTERVAL there is one report.\n"
 	      "\n"

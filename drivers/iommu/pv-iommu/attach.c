@@ -42,14 +42,63 @@ static u32 pviommu_attach_flags(struct pviommu_host *host)
 						   PV_IOMMU_ATTACH_WINDOW;
 }
 
-/* Is the device one that this host device could serve and the user wants? */
+/*
+ * Could a host device serve this one? Any that makes DMA of its own, in the same
+ * PCI domain, where requester IDs mean the same. Bridges pass on what others do:
+ * their header says that they are, which the class only does by convention. The
+ * rest is the host's to say.
+ */
 static bool pviommu_concerns(struct pviommu_host *host, struct pci_dev *pdev)
 {
-	struct pci_bus *root = pci_find_host_bridge(host->pdev->bus)->bus;
+	return pdev != host->pdev && pdev->hdr_type == PCI_HEADER_TYPE_NORMAL &&
+	       pci_domain_nr(pdev->bus) == pci_domain_nr(host->pdev->bus);
+}
 
-	return pdev != host->pdev &&
-	       pci_find_host_bridge(pdev->bus)->bus == root &&
-	       pdev->class >> 16 != PCI_BASE_CLASS_BRIDGE;
+/* Has it a driver that came before us? */
+static bool pviommu_came_first(struct pci_dev *pdev)
+{
+	return READ_ONCE(pdev->dev.driver) && !pdev->dev.dma_ops &&
+	       !device_iommu_mapped(&pdev->dev);
+}
+
+/* Let a device that we do not serve keep all memory, if the host has it so */
+static int pviommu_exempt(struct pviommu_host *host, struct pci_dev *pdev)
+{
+	struct pviommu_call call = {
+		.opcode = PV_IOMMU_OP_ATTACH,
+		.rid = pviommu_rid(pdev),
+		.flags = PV_IOMMU_ATTACH_BYPASS,
+	};
+
+	return pviommu_request(host, &call);
+}
+
+/* What became of that. A host that does not know of it confines none such. */
+static const char *pviommu_exempt_result(int ret)
+{
+	return ret != -EOPNOTSUPP ? "" :
+	       "; the host lets it reach no memory (boot-bypass=off, or it has been attached before)";
+}
+
+/**
+ * pviommu_exempt_all - announce the devices that will not be served
+ * @host: the host device, reset and not enabled
+ *
+ * For when the host is enabled, all devices lose what they reached so far. Some
+ * are at work, as their drivers were there before this one. What the host says is
+ * told by pviommu_attach_init(), which also finds those that came meanwhile.
+ *
+ * Context: process.
+ */
+void pviommu_exempt_all(struct pviommu_host *host)
+{
+	struct pci_dev *pdev = NULL;
+
+	for_each_pci_dev(pdev) {
+		if (pviommu_concerns(host, pdev) &&
+		    (!pviommu_wants(pdev) || pviommu_came_first(pdev)))
+			pviommu_exempt(host, pdev);
+	}
 }
 
 static void pviommu_set_ops(struct device *dev, const struct dma_map_ops *ops)
@@ -156,11 +205,38 @@ static bool pviommu_orphan(struct pviommu_dev *pd, struct pviommu_slot *slot)
 	return orphan;
 }
 
-/* What a driver left behind. Streaming mappings are taken back. */
+static void pviommu_say_lost(struct pviommu_dev *pd, unsigned long lost)
+{
+	if (lost)
+		dev_warn(pd->dev, "pv_iommu: the driver left %lu mappings behind; released\n",
+			 lost);
+}
+
+/* What a driver left mapped in the arena is taken back */
+static void pviommu_release_arena(struct pviommu_dev *pd)
+{
+	struct pviommu_space *arena = &pd->host->arena;
+	unsigned long lost = 0, i;
+
+	for (i = 0; i < arena->size >> PAGE_SHIFT; i++) {
+		struct pviommu_slot *slot = pviommu_slot_of(arena, i);
+
+		/* Pairs with pviommu_publish() */
+		if (smp_load_acquire(&slot->state) != PVIOMMU_SLOT_FREE &&
+		    READ_ONCE(slot->rid) == pd->rid) {
+			WRITE_ONCE(slot->state, PVIOMMU_SLOT_FREE);
+			lost++;
+		}
+		if (!(i % 1024))
+			cond_resched();
+	}
+	pviommu_say_lost(pd, lost);
+}
+
+/* What a driver left behind in the window. Streaming mappings are taken back. */
 static void pviommu_release(struct pviommu_dev *pd)
 {
 	struct pviommu_space *window = &pd->host->window.space;
-	struct pviommu_space *arena = &pd->host->arena;
 	unsigned long lost = 0, orphans = 0, page = 0, i;
 	u32 found[64];
 	unsigned int n;
@@ -180,21 +256,7 @@ static void pviommu_release(struct pviommu_dev *pd)
 		}
 	} while (n == ARRAY_SIZE(found));
 
-	for (i = 0; i < arena->size >> PAGE_SHIFT; i++) {
-		struct pviommu_slot *slot = pviommu_slot_of(arena, i);
-
-		if (smp_load_acquire(&slot->state) != PVIOMMU_SLOT_FREE &&
-		    READ_ONCE(slot->rid) == pd->rid) {
-			WRITE_ONCE(slot->state, PVIOMMU_SLOT_FREE);
-			lost++;
-		}
-		if (!(i % 1024))
-			cond_resched();
-	}
-
-	if (lost)
-		dev_warn(pd->dev, "pv_iommu: the driver left %lu mappings behind; released\n",
-			 lost);
+	pviommu_say_lost(pd, lost);
 	if (orphans)
 		dev_info(pd->dev, "pv_iommu: the driver has %lu pieces of coherent memory still; they are kept until it frees them\n",
 			 orphans);
@@ -234,6 +296,16 @@ static int pviommu_probe_group(struct pviommu_dev *pd, u32 *group)
 	return ret;
 }
 
+/* For a device that was not attached after all */
+static void pviommu_drop_domain(struct pviommu_dev *pd, bool lost)
+{
+	if (!pd->domain)
+		return;
+	mutex_lock(&pd->host->lock);
+	pviommu_domain_put(pd->domain, lost);
+	mutex_unlock(&pd->host->lock);
+}
+
 static void pviommu_free_dev(struct pviommu_dev *pd)
 {
 	free_percpu(pd->stats);
@@ -252,8 +324,13 @@ static void pviommu_detach(void *data)
 
 	sysfs_remove_group(&pd->dev->kobj, &pviommu_dev_group);
 
-	/* Bus mastering is off by now or the device is quiet; unmaps go first */
+	/*
+	 * Bus mastering is off by now or the device is quiet. Unmaps go first, and
+	 * the arena's slots are free before the host gives their addresses to
+	 * another device. The window's are when this one does not reach them.
+	 */
 	pviommu_flush(host);
+	pviommu_release_arena(pd);
 	ret = pviommu_tell_detach(pd);
 	if (ret)
 		dev_warn(pd->dev, "pv_iommu: host refused to detach: error %d\n", ret);
@@ -301,6 +378,7 @@ static void pviommu_block(struct pci_dev *pdev, const char *why, int error)
 {
 	pci_err(pdev, "pv_iommu: not attached: %s: error %d; its DMA is blocked\n",
 		why, error);
+	pci_clear_master(pdev);
 	pviommu_set_ops(&pdev->dev, &pviommu_blocked_ops);
 	pviommu_no_skip_sync(&pdev->dev);
 	__module_get(THIS_MODULE);
@@ -329,8 +407,10 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 	if (!pd->stats)
 		goto err_free;
 
-	why = "the host does not know it";
+	why = "the host refused";
 	ret = pviommu_probe_group(pd, &group);
+	if (ret == -ENODEV)
+		goto not_served;
 	if (ret)
 		goto err_free;
 
@@ -347,6 +427,8 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 
 	why = "the host refused";
 	ret = pviommu_tell_attach(pd);
+	if (ret == -ENODEV)
+		goto not_served;
 	if (ret)
 		goto err_domain;
 
@@ -377,14 +459,19 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 	pci_info(pdev, "pv_iommu: attached (%s)\n", pviommu_mode_name(host->mode));
 	return;
 
+not_served:
+	/* Its bus bypasses IOMMUs: what it says is where it goes */
+	pci_warn(pdev, "pv_iommu: not attached: the host does not serve it; it reaches all memory\n");
+	pviommu_drop_domain(pd, false);
+	pviommu_free_dev(pd);
+	return;
+
 err_group:
 	sysfs_remove_group(&dev->kobj, &pviommu_dev_group);
 err_detach:
 	lost = pviommu_tell_detach(pd);
 err_domain:
-	mutex_lock(&host->lock);
-	pviommu_domain_put(pd->domain, lost);
-	mutex_unlock(&host->lock);
+	pviommu_drop_domain(pd, lost);
 err_free:
 	pviommu_free_dev(pd);
 err:
@@ -397,11 +484,18 @@ static int pviommu_notify(struct notifier_block *nb, unsigned long action,
 	struct pviommu_host *host = container_of(nb, struct pviommu_host, notifier);
 	struct pci_dev *pdev = to_pci_dev(data);
 
-	if (action != BUS_NOTIFY_BIND_DRIVER || !pviommu_concerns(host, pdev))
+	if (action != BUS_NOTIFY_BIND_DRIVER)
 		return NOTIFY_DONE;
+	if (!pviommu_concerns(host, pdev)) {
+		if (pdev->hdr_type == PCI_HEADER_TYPE_NORMAL && pdev != host->pdev)
+			pci_warn(pdev, "pv_iommu: not attached: not in the host device's PCI domain, which is %04x\n",
+				 pci_domain_nr(host->pdev->bus));
+		return NOTIFY_DONE;
+	}
 
 	if (!pviommu_wants(pdev)) {
-		pci_info(pdev, "pv_iommu: not attached: excluded by devices=\n");
+		pci_info(pdev, "pv_iommu: not attached: excluded by devices=%s\n",
+			 pviommu_exempt_result(pviommu_exempt(host, pdev)));
 		return NOTIFY_DONE;
 	}
 	if (device_iommu_mapped(&pdev->dev) ||
@@ -415,6 +509,22 @@ static int pviommu_notify(struct notifier_block *nb, unsigned long action,
 	pviommu_attach(host, pdev);
 	module_put(THIS_MODULE);
 	return NOTIFY_OK;
+}
+
+/**
+ * pviommu_is_idle - is no device attached, and no driver's memory left?
+ * @host: the host device
+ *
+ * Context: process; sleeps. A snapshot.
+ */
+bool pviommu_is_idle(struct pviommu_host *host)
+{
+	bool idle;
+
+	mutex_lock(&host->lock);
+	idle = list_empty(&host->devices);
+	mutex_unlock(&host->lock);
+	return idle && !pviommu_has_orphans();
 }
 
 /**
@@ -463,9 +573,10 @@ int pviommu_attach_init(struct pviommu_host *host)
 
 	for_each_pci_dev(pdev) {
 		if (pviommu_concerns(host, pdev) && pviommu_wants(pdev) &&
-		    READ_ONCE(pdev->dev.driver) && !pdev->dev.dma_ops)
-			pci_warn(pdev, "pv_iommu: not attached: driver %s was there first; unbind and bind it again, or load pv_iommu earlier\n",
-				 dev_driver_string(&pdev->dev));
+		    pviommu_came_first(pdev))
+			pci_warn(pdev, "pv_iommu: not attached: driver %s was there first; unbind and bind it again, or load pv_iommu earlier%s\n",
+				 dev_driver_string(&pdev->dev),
+				 pviommu_exempt_result(pviommu_exempt(host, pdev)));
 	}
 	return 0;
 }

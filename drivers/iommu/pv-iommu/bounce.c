@@ -231,6 +231,7 @@ static __always_inline bool pviommu_get(struct pviommu_map *m, bool host_copies)
 static __always_inline void pviommu_publish(struct pviommu_slot *slot,
 					    enum pviommu_slot_state state)
 {
+	/* Pairs with pviommu_find(), and with who looks for what is left */
 	smp_store_release(&slot->state, state);
 }
 
@@ -288,6 +289,7 @@ static struct pviommu_slot *pviommu_find(struct pviommu_host *host,
 		return NULL;
 	*head = (unsigned long)c->head << sp->shift;
 	slot = pviommu_slot_of(sp, *head);
+	/* Pairs with the release of who took the memory */
 	return slot && smp_load_acquire(&slot->state) != PVIOMMU_SLOT_FREE ? slot : NULL;
 }
 

@@ -516,7 +516,15 @@ struct pviommu_domain *pviommu_domain_get(struct pviommu_host *host, u32 group)
 	return d;
 }
 
-/* What is whole goes back, the rest when it is freed. Gives up a reference. */
+/**
+ * pviommu_domain_shed - give back what can be of a domain that is gone
+ * @d: the domain
+ *
+ * Its chunks of which nothing is in use; the others go when a driver frees what
+ * it has there. Gives up the caller's reference.
+ *
+ * Context: any but NMI. The domain may be gone afterwards.
+ */
 void pviommu_domain_shed(struct pviommu_domain *d)
 {
 	while (pviommu_chunks_return(d, PVIOMMU_PICK, false))

@@ -7,6 +7,7 @@
  * features ones that were asked for.
  */
 #include <linux/cc_platform.h>
+#include <linux/crash_dump.h>
 #include <linux/dma-mapping.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/ioport.h>
@@ -15,12 +16,16 @@
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
+#include <linux/suspend.h>
 
 #include "pviommu.h"
 
 /* Interrupt messages of x86 are writes to here: no memory can be */
 #define PVIOMMU_MSI_START	0xfee00000ULL
 #define PVIOMMU_MSI_END		0xfeefffffULL
+
+/* As much of the window as a crash kernel uses */
+#define PVIOMMU_KDUMP_WINDOW	SZ_32M
 
 /* The one host device, while it is bound */
 struct pviommu_host *pviommu_host;
@@ -100,7 +105,7 @@ static int pviommu_choose(struct pviommu_host *host)
  * pviommu_host_enable - reset the host device and agree on features
  * @host: the host device, with its features chosen
  *
- * Every device is detached afterwards.
+ * Every device is detached afterwards, and reaches nothing but if it is exempt.
  *
  * Context: process, or noirq resume.
  * Return: 0, or -EIO when the host does not accept.
@@ -112,6 +117,7 @@ int pviommu_host_enable(struct pviommu_host *host)
 		  host->regs + PV_IOMMU_REG_GUEST_FEATURES);
 	iowrite32(upper_32_bits(host->features),
 		  host->regs + PV_IOMMU_REG_GUEST_FEATURES + 4);
+	pviommu_exempt_all(host);
 	iowrite32(PV_IOMMU_CTL_ENABLE, host->regs + PV_IOMMU_REG_CONTROL);
 	if (pviommu_read32(host, PV_IOMMU_REG_CONTROL) != PV_IOMMU_CTL_ENABLE) {
 		pci_err(host->pdev, "host does not accept features %#llx\n",
@@ -140,6 +146,9 @@ static int pviommu_map_window(struct pviommu_host *host)
 
 	w->phys = pviommu_read64(host, PV_IOMMU_REG_WINDOW_ADDR);
 	w->size = pviommu_read64(host, PV_IOMMU_REG_WINDOW_SIZE);
+	/* Bookkeeping for more would not fit what a crash kernel has to itself */
+	if (is_kdump_kernel())
+		w->size = min_t(u64, w->size, PVIOMMU_KDUMP_WINDOW);
 	if (!w->size || !IS_ALIGNED(w->phys | w->size, SZ_2M) ||
 	    check_add_overflow((u64)w->phys, w->size - 1, &last) ||
 	    region_intersects(w->phys, w->size, IORESOURCE_SYSTEM_RAM,
@@ -255,6 +264,21 @@ static void pviommu_host_drop(struct pviommu_host *host)
 	pviommu_host_free(host);
 }
 
+/*
+ * An image of memory has not the window, and with it what drivers have in there.
+ * This is asked before anything is frozen.
+ */
+static int pviommu_pm_notify(struct notifier_block *nb, unsigned long action,
+			     void *unused)
+{
+	struct pviommu_host *host = container_of(nb, struct pviommu_host, pm_notifier);
+
+	if (action != PM_HIBERNATION_PREPARE || pviommu_is_idle(host))
+		return NOTIFY_DONE;
+	pci_err(host->pdev, "hibernation refused: it would lose what drivers have in the window; suspend to RAM, or unbind the drivers of the devices that are attached before\n");
+	return notifier_from_errno(-EBUSY);
+}
+
 static int pviommu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct pviommu_host *host;
@@ -329,6 +353,8 @@ static int pviommu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = pviommu_attach_init(host);
 	if (ret)
 		goto err_reset;
+	host->pm_notifier.notifier_call = pviommu_pm_notify;
+	register_pm_notifier(&host->pm_notifier);
 	pviommu_debugfs_init(host);
 
 	pci_info(pdev, "%s mode, window of %llu MiB at %pap, DMA address %#llx\n",
@@ -349,6 +375,7 @@ static void pviommu_remove(struct pci_dev *pdev)
 	struct pviommu_host *host = pci_get_drvdata(pdev);
 
 	pviommu_debugfs_exit();
+	unregister_pm_notifier(&host->pm_notifier);
 	pviommu_attach_exit(host);
 	pviommu_domains_stop(host);
 	iowrite32(PV_IOMMU_CTL_RESET, host->regs + PV_IOMMU_REG_CONTROL);
@@ -383,9 +410,37 @@ static int pviommu_resume_noirq(struct device *dev)
 	return pviommu_host_enable(host) ?: pviommu_reattach_all(host);
 }
 
+/* Another kernel has had the host device in the meantime, whatever it says */
+static int pviommu_restore_noirq(struct device *dev)
+{
+	struct pviommu_host *host = dev_get_drvdata(dev);
+
+	return pviommu_host_enable(host) ?: pviommu_reattach_all(host);
+}
+
 static const struct dev_pm_ops pviommu_pm_ops = {
-	SET_NOIRQ_SYSTEM_SLEEP_PM_OPS(pviommu_suspend_noirq, pviommu_resume_noirq)
+	.suspend_noirq = pviommu_suspend_noirq,
+	.resume_noirq = pviommu_resume_noirq,
+	.freeze_noirq = pviommu_suspend_noirq,
+	.thaw_noirq = pviommu_resume_noirq,
+	.poweroff_noirq = pviommu_suspend_noirq,
+	.restore_noirq = pviommu_restore_noirq,
 };
+
+/*
+ * The next kernel may not know of us, or its drivers may come first: devices that
+ * are attached still would take its addresses for the window's. Those that are
+ * served have been shut down before us.
+ */
+static void pviommu_shutdown(struct pci_dev *pdev)
+{
+	struct pviommu_host *host = pci_get_drvdata(pdev);
+
+	if (system_state != SYSTEM_RESTART)
+		return;
+	iowrite32(PV_IOMMU_CTL_RESET, host->regs + PV_IOMMU_REG_CONTROL);
+	pci_notice(pdev, "devices reach no memory until the next kernel's pv_iommu attaches them or the machine is reset\n");
+}
 
 static const struct pci_device_id pviommu_ids[] = {
 	{ PCI_DEVICE(PV_IOMMU_PCI_VENDOR_ID, PV_IOMMU_PCI_DEVICE_ID) },
@@ -398,9 +453,10 @@ static struct pci_driver pviommu_driver = {
 	.id_table = pviommu_ids,
 	.probe = pviommu_probe,
 	.remove = pviommu_remove,
+	.shutdown = pviommu_shutdown,
 	.dev_groups = pviommu_host_groups,
 	.driver = {
-		.pm = &pviommu_pm_ops,
+		.pm = pm_sleep_ptr(&pviommu_pm_ops),
 		/* Devices that it serves depend on it, and it must serve them early */
 		.suppress_bind_attrs = true,
 		.probe_type = PROBE_FORCE_SYNCHRONOUS,

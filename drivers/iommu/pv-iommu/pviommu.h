@@ -372,6 +372,7 @@ struct pviommu_stats {
  * @devices: attached devices
  * @retired: counters of devices that are gone, so that totals only grow
  * @notifier: tells of drivers that are about to be bound
+ * @pm_notifier: tells of hibernation
  * @bus: devices by bus number, each an array by devfn
  */
 struct pviommu_host {
@@ -390,6 +391,7 @@ struct pviommu_host {
 	struct list_head devices;
 	struct pviommu_stats retired;
 	struct notifier_block notifier;
+	struct notifier_block pm_notifier;
 	struct pviommu_dev **bus[256];
 };
 
@@ -492,6 +494,8 @@ extern const struct dma_map_ops pviommu_gone_ops;
 /* attach.c */
 int pviommu_attach_init(struct pviommu_host *host);
 void pviommu_attach_exit(struct pviommu_host *host);
+void pviommu_exempt_all(struct pviommu_host *host);
+bool pviommu_is_idle(struct pviommu_host *host);
 int pviommu_reattach_all(struct pviommu_host *host);
 void pviommu_orphan_freed(struct device *dev);
 bool pviommu_has_orphans(void);

@@ -736,7 +736,7 @@ int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size)
 			left += BIT(w->space.shift) - c->used;
 			if (!w->chunks[c->head]->run)
 				wrong = pviommu_check_chunk(c, w->space.shift, seen);
-			if (test_bit(i, d->whole) != (c->used == 0))
+			if (test_bit(i, d->whole) != !c->used)
 				wrong = "not known to be free";
 		}
 		raw_spin_unlock_irq(&d->lock);

@@ -74,12 +74,14 @@
 #define PV_IOMMU_F_DIRECT		(1ULL << 3)	/* reserved: grants of guest RAM */
 
 /*
- * PV_IOMMU_CTL_RESET detaches every device, drops every mapping, revokes every
- * chunk, restores what devices may reach before they are attached
- * (boot-bypass=) and clears GUEST_FEATURES and PV_IOMMU_CTL_ENABLE; it reads as
+ * PV_IOMMU_CTL_RESET detaches every device, drops every mapping, leaves every
+ * chunk to nobody and clears GUEST_FEATURES and PV_IOMMU_CTL_ENABLE; it reads as
  * zero.
  * PV_IOMMU_CTL_ENABLE reads back as set when the host accepts the features in
- * GUEST_FEATURES; until then every request is refused.
+ * GUEST_FEATURES; until then every request is refused. The first one after the
+ * machine's reset ends what devices reach without being attached
+ * (boot-bypass=); nothing but the next reset of the machine brings that back,
+ * see PV_IOMMU_ATTACH_BYPASS for who keeps it.
  */
 #define PV_IOMMU_CTL_RESET		(1U << 0)
 #define PV_IOMMU_CTL_ENABLE		(1U << 1)
@@ -120,9 +122,15 @@
 #define PV_IOMMU_OP_GRANT_RAM		9
 #define PV_IOMMU_OP_REVOKE_RAM		10
 
-/* ATTACH: how the device's streaming DMA will be served: exactly one */
+/*
+ * ATTACH: how the device's streaming DMA will be served: exactly one. BYPASS: it
+ * will not be, and the device keeps, or gets, what it reached before the first
+ * PV_IOMMU_CTL_ENABLE. It is not attached by that, and no other opcode follows.
+ * The one request that is taken before PV_IOMMU_CTL_ENABLE, too.
+ */
 #define PV_IOMMU_ATTACH_WINDOW		(1U << 0)
 #define PV_IOMMU_ATTACH_BOUNCE		(1U << 1)
+#define PV_IOMMU_ATTACH_BYPASS		(1U << 2)
 
 /*
  * GRANT: what the chunks hold is the guest's own, and is kept. Without it they

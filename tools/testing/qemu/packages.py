@@ -199,9 +199,11 @@ def does_not_boot(name):
 
 
 COUNTERS = {"maps", "unmaps", "syncs", "bytes_to_device", "bytes_from_device",
-            "failures", "hypercalls"}
-VALUES = {"window_size", "window_used", "window_high_water", "hypercalls",
-          "refused_dmas"}
+            "failures", "hypercalls", "domain", "domain_granted",
+            "domain_granted_max", "domain_used", "domain_grants",
+            "domain_grants_late", "domain_revokes"}
+VALUES = {"window_size", "window_used", "window_high_water", "window_granted",
+          "window_limit", "chunk_size", "hypercalls", "refused_dmas"}
 ADDRESS = r"0000:00:[0-9a-f]{2}\.[0-7]"
 
 
@@ -227,6 +229,10 @@ def check_json(text):
             or stat["window_size"] != WINDOW << 20
             or not 0 < stat["window_used"] <= stat["window_high_water"]
             or stat["window_high_water"] > stat["window_size"]
+            or not 0 < stat["window_granted"] <= stat["window_limit"]
+            or stat["window_limit"] > stat["window_size"]
+            or not disk["domain"]
+            or not 0 < disk["domain_granted"] <= stat["window_granted"]
             or stat["refused_dmas"]
             or not 0 < disk["unmaps"] <= disk["maps"]
             # The data that was written, and read again
@@ -243,17 +249,19 @@ def check_live(text):
         raise Failed(f"pv-iommu-stat has {len(reports)} reports, not 3")
     for number, (host, head, *rows) in enumerate(reports):
         if not re.fullmatch(
-                ADDRESS + r": window mode, window 64\.0 MiB, in use [\d.]+ "
-                r"MiB \(\d+%\), high water [\d.]+ MiB, refused DMAs 0", host):
+                ADDRESS + r": window mode, window 64\.0 MiB, granted [\d.]+ of "
+                r"64\.0 MiB, in use [\d.]+ MiB, high water [\d.]+ MiB, "
+                "refused DMAs 0", host):
             raise Failed(f"pv-iommu-stat has {host}")
         # Names have spaces, but before a unit only
-        names = re.sub(r" (?=MiB/s)", "_", head).split()
+        names = re.sub(r" (?=MiB)", "_", head).split()
         disk = [row for row in (dict(zip(names, row.split())) for row in rows)
                 if row["driver"] == "nvme"]
         if len(disk) != 1:
             raise Failed(f"pv-iommu-stat has not one disk in {rows}")
         rate = {name: float(disk[0][name]) for name in names[2:]}
-        if not rate["maps/s"] or rate["exits/s"] or rate["fail/s"]:
+        if (not rate["granted_MiB"] or not rate["maps/s"] or rate["exits/s"]
+                or rate["fail/s"]):
             raise Failed(f"pv-iommu-stat has {disk[0]}")
         # A mapping of dd's is 64 KiB, and is undone; the first report is of
         # all that was since the start

@@ -106,6 +106,24 @@ def firmware(about, image, memory, window):
 WIRE = ("hubport,id=port0,hubid=0", "hubport,id=port1,hubid=0")
 
 
+def again(iommu, append="", memory=1024, window=64):
+    """A guest that may boot again, and has what kexec needs to do so."""
+    return Profile(
+        about=f"a guest that may boot again, {iommu}, {window} MiB of window",
+        memory=memory,
+        window=window,
+        iommu=iommu,
+        append=append,
+        reboots=True,
+        disks={"nvme0": 256 if not append else 1024, "vblk0": 64},
+        images={"kernel0": "kernel/{kernel}/vmlinuz",
+                "initrd0": "guest/{kernel}/initrd"},
+        netdevs=WIRE,
+        devices=(nvme(), e1000e("port0"), virtio_net("port1"),
+                 virtio_blk(), virtio_blk("kernel0"), virtio_blk("initrd0")),
+    )
+
+
 def bench(about, iommu=(), window=0):
     """One of the guests of the benchmark: they differ in the IOMMU alone."""
     return Profile(
@@ -243,6 +261,19 @@ PROFILES = {
         # uses it all the same is found out with any kernel
         append="slub_debug=FZP",
     ),
+    "late": Profile(
+        about="the same, for what has to come before pv_iommu is ever loaded",
+        disks={"nvme0": 256},
+        devices=(nvme(),),
+        iommu="boot-bypass=on",
+        append="slub_debug=FZP",
+    ),
+    "confined": Profile(
+        about="devices that write where they are told to, and a page to see it",
+        devices=("edu,id=edu0", "edu,id=edu1", "edu,id=edu2"),
+        iommu="boot-bypass=on",
+        append="memmap=64K$0x3f00000",
+    ),
     "no-window": Profile(
         about="a host that lets no streaming DMA into the window",
         disks={"nvme0": 256},
@@ -275,16 +306,30 @@ PROFILES = {
         disks={"nvme0": 256},
         devices=("pcie-root-port,id=port0,slot=1", nvme(more=",bus=port0")),
     ),
-    "again": Profile(
-        about="a guest that may boot again, and has what kexec needs to do so",
-        memory=1024,
-        reboots=True,
-        disks={"nvme0": 256, "vblk0": 64},
-        images={"kernel0": "kernel/{kernel}/vmlinuz",
-                "initrd0": "guest/{kernel}/initrd"},
-        netdevs=WIRE,
-        devices=(nvme(), e1000e("port0"), virtio_net("port1"),
-                 virtio_blk(), virtio_blk("kernel0"), virtio_blk("initrd0")),
+    "again": again("boot-bypass=off"),
+    "again-bypass": again("boot-bypass=on"),
+    "kdump": again("boot-bypass=on", "crashkernel=192M", 768),
+    "kdump-large": again("boot-bypass=off", "crashkernel=192M", 768, 1024),
+    "served": Profile(
+        about="disks at all kinds of places in the PCI hierarchy",
+        memory=512,
+        disks={name: 64 for name in ("root0", "pxb0", "port0", "conv0",
+                                     "class0", "past0")},
+        devices=(
+            "pxb-pcie,id=pxb,bus_nr=64,bus=pcie.0",
+            "pxb-pcie,id=past,bus_nr=96,bus=pcie.0,bypass_iommu=on",
+            "pcie-root-port,id=pxbport,slot=1,chassis=1,bus=pxb",
+            "pcie-root-port,id=pastport,slot=2,chassis=2,bus=past",
+            "pcie-root-port,id=rootport,slot=3,chassis=3",
+            "pcie-pci-bridge,id=conv",
+            nvme("root0"),
+            nvme("pxb0", ",bus=pxbport"),
+            nvme("port0", ",bus=rootport"),
+            nvme("past0", ",bus=pastport"),
+            virtio_blk("conv0") + ",bus=conv,addr=1",
+            # An endpoint that has the class of a bridge
+            virtio_blk("class0") + ",class=0x0680",
+        ),
     ),
     "kvm": host("intel-iommu,intremap=on", "intel_iommu=on"),
     # The same again, for what can run beside

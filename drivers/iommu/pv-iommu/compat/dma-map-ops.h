@@ -15,7 +15,11 @@
 
 /* dma: allow DMA operations to be left out (6.11) under this name */
 #if !defined(CONFIG_ARCH_HAS_DMA_OPS) && !defined(CONFIG_DMA_OPS)
-#error "pv_iommu needs a kernel with ARCH_HAS_DMA_OPS, where a device can have DMA operations of its own: set CONFIG_XEN or CONFIG_GART_IOMMU, which select it, or build the driver in the kernel's tree"
+/*
+ * Without it a device cannot have DMA operations of its own. CONFIG_XEN and
+ * CONFIG_GART_IOMMU select it, and in the kernel's tree PV_IOMMU does.
+ */
+#error "pv_iommu needs ARCH_HAS_DMA_OPS: set CONFIG_XEN or CONFIG_GART_IOMMU, or build it in-tree"
 #endif
 
 /* dma-mapping: prepare dma_map_ops to conversion to physical address (6.19) */

@@ -139,6 +139,9 @@ static uint32_t attach(PvIommuState *s, uint16_t rid, uint32_t mode,
         return PV_IOMMU_S_IO;
     }
 
+    sp->exempt = false;
+    sp->served = true;
+
     dev = g_new0(PvIommuDevice, 1);
     dev->pdev = pdev;
     dev->space = sp;
@@ -155,6 +158,29 @@ uint32_t pv_iommu_attach(PvIommuState *s, uint16_t rid, uint32_t mode,
 
     trace_pv_iommu_attach(rid, mode, domain, status);
     return status;
+}
+
+/*
+ * ATTACH_BYPASS: a device that the guest does not want to be served. What was
+ * confined once stays so: its driver may be gone, and the device at work still.
+ */
+uint32_t pv_iommu_exempt(PvIommuState *s, uint16_t rid)
+{
+    PCIDevice *pdev = find_served(s, rid);
+    PvIommuSpace *sp;
+
+    if (!pdev) {
+        return PV_IOMMU_S_NODEV;
+    }
+    if (g_hash_table_lookup(s->devices, pdev)) {
+        return PV_IOMMU_S_STATE;
+    }
+    sp = pv_iommu_space_of(s, pdev);
+    if (!s->boot_bypass || sp->served) {
+        return PV_IOMMU_S_UNSUPP;
+    }
+    sp->exempt = true;
+    return pv_iommu_space_switch(sp) ? PV_IOMMU_S_OK : PV_IOMMU_S_IO;
 }
 
 /* The caller takes it out of the table */
@@ -204,10 +230,17 @@ uint32_t pv_iommu_detach(PvIommuState *s, uint16_t rid)
 void pv_iommu_detach_device(PvIommuState *s, PCIDevice *pdev)
 {
     PvIommuDevice *dev = g_hash_table_lookup(s->devices, pdev);
+    PvIommuSpace *sp = pv_iommu_serves(s, pdev) ? pv_iommu_space_of(s, pdev)
+                                                : NULL;
 
     if (dev) {
         g_hash_table_remove(s->devices, pdev);
         release(s, dev);
+    }
+    /* the next one in that slot is another */
+    if (sp && sp->exempt) {
+        sp->exempt = false;
+        pv_iommu_space_switch(sp);
     }
 }
 

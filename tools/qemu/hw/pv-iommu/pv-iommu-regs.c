@@ -15,6 +15,9 @@ void pv_iommu_clear(PvIommuState *s, bool system)
 {
     trace_pv_iommu_reset(system);
     pv_iommu_detach_all(s);
+    if (system) {
+        pv_iommu_unconfine(s);
+    }
     s->guest_features = 0;
     s->enabled = false;
 }
@@ -49,6 +52,7 @@ static void enable(PvIommuState *s)
         return;
     }
     s->enabled = true;
+    pv_iommu_confine(s);
 }
 
 static void write_control(PvIommuState *s, uint32_t val)

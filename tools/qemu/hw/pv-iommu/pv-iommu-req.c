@@ -68,8 +68,12 @@ static uint32_t req_attach(PvIommuState *s, const struct pv_iommu_req *req)
 {
     const uint32_t flags = le32_to_cpu(req->flags);
 
-    if (flags != PV_IOMMU_ATTACH_WINDOW && flags != PV_IOMMU_ATTACH_BOUNCE) {
+    if (flags != PV_IOMMU_ATTACH_WINDOW && flags != PV_IOMMU_ATTACH_BOUNCE &&
+        flags != PV_IOMMU_ATTACH_BYPASS) {
         return PV_IOMMU_S_INVAL;
+    }
+    if (flags == PV_IOMMU_ATTACH_BYPASS) {
+        return pv_iommu_exempt(s, le16_to_cpu(req->rid));
     }
     if (s->withhold || inject(s, PV_IOMMU_OP_ATTACH, PV_IOMMU_S_IO)) {
         return PV_IOMMU_S_IO;
@@ -384,12 +388,19 @@ static bool head_is_good(PvIommuState *s, const struct pv_iommu_req *req)
 }
 
 /* Judge the request and do it */
+/* A device that shall keep all memory is said to before that is taken away */
+static bool comes_before_enable(const struct pv_iommu_req *req)
+{
+    return le16_to_cpu(req->opcode) == PV_IOMMU_OP_ATTACH &&
+           le32_to_cpu(req->flags) == PV_IOMMU_ATTACH_BYPASS;
+}
+
 static void perform(PvIommuState *s, hwaddr addr,
                     const struct pv_iommu_req *req, PvIommuAnswer *answer)
 {
     answer->unmap_errors = le16_to_cpu(req->nr_unmaps);
     answer->revoke_errors = knows_chunks(s) ? le16_to_cpu(req->nr_revokes) : 0;
-    if (!s->enabled) {
+    if (!s->enabled && !comes_before_enable(req)) {
         answer->status = PV_IOMMU_S_STATE;
     } else if (!head_is_good(s, req)) {
         answer->status = PV_IOMMU_S_INVAL;

@@ -44,7 +44,8 @@ static gboolean space_equal(gconstpointer v1, gconstpointer v2)
 bool pv_iommu_space_switch(PvIommuSpace *sp)
 {
     PvIommuState *s = sp->iommu;
-    bool bypass = s->boot_bypass && !sp->users;
+    bool bypass = s->boot_bypass && !sp->users &&
+                  (!s->confined || sp->exempt);
 
     sp->reach.map_error = 0;
     memory_region_transaction_begin();
@@ -189,6 +190,41 @@ PvIommuSpace *pv_iommu_space_of(PvIommuState *s, PCIDevice *pdev)
 bool pv_iommu_serves(PvIommuState *s, PCIDevice *pdev)
 {
     return pdev != PCI_DEVICE(s) && pv_iommu_space_of(s, pdev);
+}
+
+static void switch_all(PvIommuState *s)
+{
+    PvIommuSpace *sp;
+    GHashTableIter iter;
+
+    g_hash_table_iter_init(&iter, s->spaces);
+    while (g_hash_table_iter_next(&iter, (gpointer *)&sp, NULL)) {
+        pv_iommu_space_switch(sp);
+    }
+}
+
+/* The guest serves devices from now on: no more bypass for who is not exempt */
+void pv_iommu_confine(PvIommuState *s)
+{
+    if (!s->confined) {
+        s->confined = true;
+        switch_all(s);
+    }
+}
+
+/* The machine is reset, and all devices with it */
+void pv_iommu_unconfine(PvIommuState *s)
+{
+    PvIommuSpace *sp;
+    GHashTableIter iter;
+
+    g_hash_table_iter_init(&iter, s->spaces);
+    while (g_hash_table_iter_next(&iter, (gpointer *)&sp, NULL)) {
+        sp->exempt = false;
+        sp->served = false;
+    }
+    s->confined = false;
+    switch_all(s);
 }
 
 /* x-withhold=on: what was granted is taken away, and given back with off */

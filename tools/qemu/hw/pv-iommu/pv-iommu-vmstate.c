@@ -29,6 +29,8 @@ static int drop_records(void *opaque)
     g_clear_pointer(&s->mig_chunks, g_free);
     g_clear_pointer(&s->mig_mappings, g_free);
     g_clear_pointer(&s->mig_segs, g_free);
+    g_clear_pointer(&s->mig_marks, g_free);
+    s->mig_nr_marks = 0;
     s->mig_nr_devices = 0;
     s->mig_nr_mappings = 0;
     s->mig_nr_segs = 0;
@@ -51,6 +53,55 @@ static void save_chunks(PvIommuState *s)
     }
 }
 
+static uint16_t rid_of(PvIommuSpace *sp)
+{
+    return PCI_BUILD_BDF(pci_bus_num(sp->bus), sp->devfn);
+}
+
+static void save_marks(PvIommuState *s)
+{
+    GHashTableIter iter;
+    PvIommuSpace *sp;
+
+    s->mig_marks = g_new0(PvIommuMarkRecord, g_hash_table_size(s->spaces));
+    g_hash_table_iter_init(&iter, s->spaces);
+    while (g_hash_table_iter_next(&iter, (gpointer *)&sp, NULL)) {
+        /* VFIO's have no requester ID of their own, and do not migrate */
+        if (sp->bus && (sp->exempt || sp->served)) {
+            PvIommuMarkRecord *mark = &s->mig_marks[s->mig_nr_marks++];
+
+            mark->rid = rid_of(sp);
+            mark->exempt = sp->exempt;
+            mark->served = sp->served;
+        }
+    }
+}
+
+/* A space that is not there, or none for what was marked: it stays confined */
+static void load_marks(PvIommuState *s)
+{
+    GHashTableIter iter;
+    PvIommuSpace *sp;
+    int32_t i;
+
+    g_hash_table_iter_init(&iter, s->spaces);
+    while (g_hash_table_iter_next(&iter, (gpointer *)&sp, NULL)) {
+        sp->exempt = false;
+        sp->served = false;
+        for (i = 0; i < s->mig_nr_marks; i++) {
+            if (sp->bus && s->mig_marks[i].rid == rid_of(sp)) {
+                sp->exempt = s->mig_marks[i].exempt && !s->mig_marks[i].served;
+                sp->served = s->mig_marks[i].served;
+            }
+        }
+    }
+    /* of a source that knows nothing of it, what can be told */
+    if (s->enabled || s->confined) {
+        s->confined = false;
+        pv_iommu_confine(s);
+    }
+}
+
 static int pv_iommu_pre_save(void *opaque)
 {
     PvIommuState *s = opaque;
@@ -62,6 +113,7 @@ static int pv_iommu_pre_save(void *opaque)
     PvIommuSeg *seg;
 
     drop_records(s);
+    save_marks(s);
     s->mig_nr_devices = g_hash_table_size(s->devices);
     s->mig_nr_mappings = s->nr_mappings;
     s->mig_nr_segs = s->nr_segs;
@@ -265,13 +317,17 @@ static int pv_iommu_pre_load(void *opaque)
 
     drop_records(s);
     pv_iommu_detach_all(s);
+    pv_iommu_unconfine(s);
     return 0;
 }
 
 static int pv_iommu_post_load(void *opaque, int version_id)
 {
     PvIommuState *s = opaque;
-    int ret = load_records(s);
+    int ret;
+
+    load_marks(s);
+    ret = load_records(s);
 
     trace_pv_iommu_post_load(s->mig_nr_devices, s->mig_nr_mappings);
     if (ret) {
@@ -371,6 +427,47 @@ static const VMStateDescription vmstate_seg = {
     },
 };
 
+static const VMStateDescription vmstate_mark = {
+    .name = "pv-iommu-pci/mark",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (VMStateField[]) {
+        VMSTATE_UINT16(rid, PvIommuMarkRecord),
+        VMSTATE_BOOL(exempt, PvIommuMarkRecord),
+        VMSTATE_BOOL(served, PvIommuMarkRecord),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+static bool marks_are_good(void *opaque, int version_id)
+{
+    PvIommuState *s = opaque;
+
+    return s->mig_nr_marks >= 0 && s->mig_nr_marks <= UINT16_MAX + 1;
+}
+
+static bool is_confined(void *opaque)
+{
+    PvIommuState *s = opaque;
+
+    return s->confined || s->mig_nr_marks;
+}
+
+static const VMStateDescription vmstate_confined = {
+    .name = "pv-iommu-pci/confined",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .needed = is_confined,
+    .fields = (VMStateField[]) {
+        VMSTATE_BOOL(confined, PvIommuState),
+        VMSTATE_INT32(mig_nr_marks, PvIommuState),
+        VMSTATE_VALIDATE("number of marks", marks_are_good),
+        VMSTATE_STRUCT_VARRAY_ALLOC(mig_marks, PvIommuState, mig_nr_marks, 1,
+                                    vmstate_mark, PvIommuMarkRecord),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
 const VMStateDescription vmstate_pv_iommu = {
     .name = TYPE_PV_IOMMU_PCI,
     .version_id = 1,
@@ -415,6 +512,7 @@ const VMStateDescription vmstate_pv_iommu = {
     },
     .subsections = (const VMStateDescription * []) {
         &vmstate_chunks,
+        &vmstate_confined,
         NULL
     },
 };

@@ -78,6 +78,11 @@ typedef struct PvIommuSpace {
     MemoryRegion nowhere_refused;
 
     bool bypassing;
+
+    /* since the machine was reset */
+    bool exempt;                /* ATTACH_BYPASS was the last attach */
+    bool served;                /* a device was attached in another mode */
+
     uint32_t users;             /* devices attached */
     uint32_t mode;              /* theirs: one PV_IOMMU_ATTACH_* */
     PvIommuDomain *domain;      /* theirs; read by translate() with no lock */
@@ -119,6 +124,13 @@ typedef struct PvIommuChunkRecord {
     uint32_t domain;            /* if it is granted */
 } PvIommuChunkRecord;
 
+/* What a space has behind it since the machine was reset, if it has anything */
+typedef struct PvIommuMarkRecord {
+    uint16_t rid;
+    bool exempt;
+    bool served;
+} PvIommuMarkRecord;
+
 typedef struct PvIommuMappingRecord {
     uint64_t dma_addr;
     uint64_t length;
@@ -151,6 +163,7 @@ struct PvIommuState {
     uint64_t guest_features;
     uint64_t window_size;
     bool enabled;
+    bool confined;              /* enabled at least once since machine reset */
     uint32_t errors;
     uint64_t fault_count;
     uint64_t fault_addr;
@@ -184,6 +197,8 @@ struct PvIommuState {
     uint32_t nr_segs;           /* in all mappings */
 
     /* filled for the duration of a save or a load */
+    int32_t mig_nr_marks;
+    PvIommuMarkRecord *mig_marks;
     int32_t mig_nr_devices;
     int32_t mig_nr_mappings;
     int32_t mig_nr_segs;
@@ -241,6 +256,9 @@ uint32_t pv_iommu_grant(PvIommuState *s, uint32_t domain, uint32_t first,
                         uint32_t count, bool keep);
 uint32_t pv_iommu_revoke(PvIommuState *s, uint32_t domain, uint32_t first,
                          uint32_t count);
+uint32_t pv_iommu_exempt(PvIommuState *s, uint16_t rid);
+void pv_iommu_confine(PvIommuState *s);
+void pv_iommu_unconfine(PvIommuState *s);
 
 /* pv-iommu-req.c */
 void pv_iommu_request(PvIommuState *s, uint32_t pfn);

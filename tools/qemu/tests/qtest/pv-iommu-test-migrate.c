@@ -94,6 +94,31 @@ static Vm *start_busy(uint64_t dma[3])
     return vm;
 }
 
+/* What has ended bypass, and for whom it has not, goes with the guest */
+static void test_migrate_confined(void)
+{
+    const char *props = ",boot-bypass=on,hw-iommu=on,arena-size=1M";
+    g_autofree char *file = state_file();
+    Vm *vm = vm_start(props);
+
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_OK);
+    set_features(vm, PV_IOMMU_F_WINDOW);
+    g_assert_cmpuint(attach(vm, RID2, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(detach(vm, RID2), ==, PV_IOMMU_S_OK);
+    set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
+    save(vm, file);
+
+    vm = load(file, "", props);
+    g_assert(dma_reaches(vm, &vm->edu[0], WILD, WILD));
+    g_assert(!dma_reaches(vm, &vm->edu[1], WILD, WILD));
+    g_assert_cmpuint(attach(vm, RID2, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_UNSUPP);
+    vm_stop(vm);
+    unlink(file);
+}
+
 static void test_migrate(void)
 {
     g_autofree char *file = state_file();
@@ -541,4 +566,5 @@ void add_migrate_tests(void)
     qtest_add_func("/pv-iommu/migrate-chunks-refused",
                    test_migrate_chunks_refused);
     qtest_add_func("/pv-iommu/migrate", test_migrate);
+    qtest_add_func("/pv-iommu/migrate-confined", test_migrate_confined);
 }

@@ -308,31 +308,103 @@ static void test_wild_dma(void)
     vm_stop(vm);
 }
 
+/* Bypass ends with the first ENABLE, and no act of the guest's brings it back */
 static void test_bypass(void)
 {
     Vm *vm = vm_start(",hw-iommu=on,boot-bypass=on");
-    Edu *edu = &vm->edu[0];
+    Edu *edu = &vm->edu[0], *other = &vm->edu[1];
 
-    set_features(vm, PV_IOMMU_F_WINDOW);
     g_assert(dma_reaches(vm, edu, WILD, WILD));
+    set_features(vm, PV_IOMMU_F_WINDOW);
+    g_assert(!dma_reaches(vm, edu, WILD, WILD));
+    g_assert(!dma_reaches(vm, other, WILD, WILD));
+    g_assert(!dma_reaches(vm, edu, WINDOW_DMA, WINDOW_ADDR));
 
     g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
                      PV_IOMMU_S_OK);
     g_assert(!dma_reaches(vm, edu, WILD, WILD));
     g_assert(dma_reaches(vm, edu, WINDOW_DMA, WINDOW_ADDR));
-    g_assert(dma_reaches(vm, &vm->edu[1], WILD, WILD));
 
     g_assert_cmpuint(detach(vm, RID), ==, PV_IOMMU_S_OK);
-    g_assert(dma_reaches(vm, edu, WILD, WILD));
+    g_assert(!dma_reaches(vm, edu, WILD, WILD));
 
     g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
                      PV_IOMMU_S_OK);
     set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
-    g_assert(dma_reaches(vm, edu, WILD, WILD));
+    g_assert(!dma_reaches(vm, edu, WILD, WILD));
+    g_assert(!dma_reaches(vm, edu, WINDOW_DMA, WINDOW_ADDR));
+    g_assert(!dma_reaches(vm, other, WILD, WILD));
 
     /* the reset left nobody attached */
     set_features(vm, PV_IOMMU_F_WINDOW);
     g_assert_cmpuint(detach(vm, RID), ==, PV_IOMMU_S_STATE);
+    g_assert(!dma_reaches(vm, edu, WILD, WILD));
+    vm_stop(vm);
+}
+
+static void system_reset(Vm *vm);
+
+/* ATTACH_BYPASS: who keeps it, who gets it, and who never does */
+static void test_exempt(void)
+{
+    Vm *vm = vm_start(",hw-iommu=on,boot-bypass=on");
+    Edu *edu = &vm->edu[0], *other = &vm->edu[1];
+
+    /* before ENABLE, so that it is never without: alone of all requests */
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_STATE);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BYPASS |
+                            PV_IOMMU_ATTACH_WINDOW), ==, PV_IOMMU_S_STATE);
+    g_assert_cmpuint(attach(vm, RID_NOBUS, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_NODEV);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_OK);
+    set_features(vm, PV_IOMMU_F_WINDOW);
+    g_assert(dma_reaches(vm, edu, WILD, WILD));
+    g_assert(!dma_reaches(vm, other, WILD, WILD));
+
+    /* it is not attached by that; once more does no harm */
+    g_assert_cmpuint(detach(vm, RID), ==, PV_IOMMU_S_STATE);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BYPASS |
+                            PV_IOMMU_ATTACH_WINDOW), ==, PV_IOMMU_S_INVAL);
+    set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
+    g_assert(dma_reaches(vm, edu, WILD, WILD));
+    set_features(vm, PV_IOMMU_F_WINDOW);
+    g_assert(dma_reaches(vm, edu, WILD, WILD));
+
+    /* late, for one that nobody has served so far */
+    g_assert_cmpuint(attach(vm, RID2, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_OK);
+    g_assert(dma_reaches(vm, other, WILD, WILD));
+
+    /* attached, it is over */
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_OK);
+    g_assert(!dma_reaches(vm, edu, WILD, WILD));
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_STATE);
+    g_assert_cmpuint(detach(vm, RID), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_UNSUPP);
+    set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_UNSUPP);
+    g_assert(!dma_reaches(vm, edu, WILD, WILD));
+    g_assert(dma_reaches(vm, other, WILD, WILD));
+
+    /* until the machine is reset */
+    system_reset(vm);
+    g_assert(dma_reaches(vm, edu, WILD, WILD));
+    set_features(vm, PV_IOMMU_F_WINDOW);
+    g_assert(!dma_reaches(vm, edu, WILD, WILD));
+    g_assert(!dma_reaches(vm, other, WILD, WILD));
+    vm_stop(vm);
+
+    vm = vm_start(",hw-iommu=on,boot-bypass=off");
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_UNSUPP);
     vm_stop(vm);
 }
 
@@ -437,6 +509,7 @@ int main(int argc, char **argv)
     qtest_add_func("/pv-iommu/attach", test_attach);
     qtest_add_func("/pv-iommu/wild-dma", test_wild_dma);
     qtest_add_func("/pv-iommu/bypass", test_bypass);
+    qtest_add_func("/pv-iommu/exempt", test_exempt);
     qtest_add_func("/pv-iommu/bridges", test_bridges);
     qtest_add_func("/pv-iommu/system-reset", test_system_reset);
     add_bounce_tests();

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Test: a device that has a driver before pv_iommu is loaded is not adopted
-# VM: bypass
+# VM: late
 # Modes: none
 # Timeout: 120
 . ./lib.sh

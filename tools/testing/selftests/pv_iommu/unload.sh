@@ -32,11 +32,12 @@ echo "$dev" >/sys/bus/pci/drivers/nvme/unbind
 rmmod pv_iommu || fail "rmmod with no device attached"
 traces && fail "after rmmod there is $(traces | head -n 1)"
 
-# the device is served as ever, and not by memory of a module that is gone
-echo "$dev" >/sys/bus/pci/drivers/nvme/bind || fail "bind"
-wait_for 20 disk_of "$dev" >/dev/null || fail "no disk without pv_iommu"
-fio_verify "/dev/$(disk_of "$dev")" --size=4M
-echo "$dev" >/sys/bus/pci/drivers/nvme/unbind
+# the device reaches nothing until it is attached again, by memory of a module
+# that is gone or by any other: its driver gives up
+echo "$dev" >/sys/bus/pci/drivers/nvme/bind 2>/dev/null
+wait_for 90 said "nvme.*$dev" || echo "the driver says nothing"
+wait_for 90 test ! -e "/sys/bus/pci/drivers/nvme/$dev" || fail "a disk without pv_iommu"
+! disk_of "$dev" || fail "there is a disk all the same"
 
 n=0
 while [ $n -lt 12 ]; do

@@ -1,0 +1,43 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Test: hibernation is refused before anything is frozen, and the log says what to do
+# VM: bypass
+# Modes: none
+# Timeout: 120
+. ./lib.sh
+
+grep -qw disk /sys/power/state || skip "this kernel does not hibernate"
+# Without a place for the image, it goes no further than freezing
+try() {
+	echo "hibernate: $1" >/dev/kmsg
+	echo disk 2>/dev/null >/sys/power/state
+	status=$?
+	dmesg | awk -v mark="hibernate: $1" '
+		index($0, mark) { text = ""; next }
+		{ text = text $0 "\n" }
+		END { printf "%s", text }' >/tmp/log
+	return $status
+}
+
+rmmod nvme 2>/dev/null
+modprobe pv_iommu || fail "modprobe pv_iommu"
+modprobe nvme || fail "modprobe nvme"
+need_disk nvme "NVMe disk"
+load_start "$disk"
+load_goes_on
+! try attached || fail "the guest has hibernated"
+cat /tmp/log
+grep -q "hibernation refused.*unbind the drivers" /tmp/log ||
+	fail "the log does not say why, and what to do"
+! grep -q "Freezing user space processes" /tmp/log ||
+	fail "processes were frozen before it was refused"
+load_goes_on
+load_stop
+
+# and with nothing attached it is not this driver's to refuse
+echo "$dev" >/sys/bus/pci/drivers/nvme/unbind
+try idle
+cat /tmp/log
+! grep -q "hibernation refused" /tmp/log || fail "refused with nothing attached"
+rmmod nvme
+rmmod pv_iommu || fail "rmmod"

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+#
+# For tests in which one kernel follows another without a reset of the machine.
+# Sourced after again-lib.sh.
+
+# image SERIAL FILE: what is on that disk
+image() {
+	local dir
+	for dir in /sys/block/vd*; do
+		[ "$(cat "$dir/serial")" = "$1" ] || continue
+		dd if="/dev/$(basename "$dir")" of="$2" bs=1M 2>/dev/null
+		return
+	done
+	fail "there is no disk $1"
+}
+
+# next_kernel OPTION WORDS...: loads the kernel that this guest was started with,
+# with its command line and WORDS, for kexec -l or kexec -p
+next_kernel() {
+	local option
+	option=$1
+	shift
+	image kernel0 /tmp/kernel
+	[ -e /tmp/initrd ] || image initrd0 /tmp/initrd
+	kexec "$option" /tmp/kernel --initrd=/tmp/initrd \
+		--append="$(cat /proc/cmdline) $*" || fail "kexec $option"
+	rm /tmp/kernel /tmp/initrd
+}
+
+# kexec_again: a kernel that loads pv_iommu as this one did
+kexec_again() {
+	boot_number
+	healthy
+	if [ "$boot" = 1 ]; then
+		mark finished
+		return
+	fi
+	next_kernel -l
+	# at once, with nothing taken down before
+	leave kexec -e -x -y
+}
+
+# kexec_late: a kernel in which drivers come first. None of its devices reaches
+# anything, which costs no memory a byte, until pv_iommu is there.
+kexec_late() {
+	local sum
+	if ! grep -qw pvtest.load=no /proc/cmdline; then
+		boot_number
+		[ "$boot" = 0 ] || fail "boot $boot: with pv_iommu"
+		healthy
+		next_kernel -l pvtest.load=no
+		leave kexec -e -x -y
+	fi
+
+	# The numbers of the window's DMA addresses are memory's, too
+	dd if=/dev/urandom of=/tmp/fill bs=1M count=192 2>/dev/null
+	sum=$(md5sum </tmp/fill)
+	modprobe e1000e
+	modprobe nvme
+	dev=$(basename "$(dirname "$(grep -l 0x010802 /sys/bus/pci/devices/*/class)")")
+	wait_for 90 test ! -e "/sys/bus/pci/drivers/nvme/$dev" ||
+		fail "there is a disk, by memory of whom?"
+	dmesg | grep "nvme.*$dev" | tail -n 3
+	! disk_of "$dev" || fail "there is a disk all the same"
+
+	modprobe pv_iommu "mode=$(sed -n 's/.*pv_iommu.mode=\([a-z]*\).*/\1/p' /proc/cmdline)" ||
+		fail "modprobe pv_iommu"
+	[ "$(host_stat refused_dmas)" -gt 0 ] || fail "no DMA was refused"
+	dmesg | grep "pv_iommu: not attached" | tail -n 3
+	said "e1000e.*was there first.*the host lets it reach no memory" ||
+		fail "the log does not say why there is no DMA"
+	[ "$(md5sum </tmp/fill)" = "$sum" ] || fail "memory was written to"
+	rm /tmp/fill
+	for one in $(devices_of e1000e); do
+		echo "$one" >/sys/bus/pci/drivers/e1000e/unbind
+		echo "$one" >/sys/bus/pci/drivers/e1000e/bind
+	done
+	for one in $(devices_of virtio-pci); do
+		echo "$one" >/sys/bus/pci/drivers/virtio-pci/unbind
+		echo "$one" >/sys/bus/pci/drivers/virtio-pci/bind
+	done
+	echo "$dev" >/sys/bus/pci/drivers/nvme/bind || fail "bind nvme"
+	coldplug
+	wait_for 20 disk_of "$dev" >/dev/null || fail "no disk with pv_iommu"
+	wait_for 20 mark_disk >/dev/null || fail "no virtio disk with pv_iommu"
+	healthy
+	mark finished
+}
