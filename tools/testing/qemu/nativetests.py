@@ -11,6 +11,17 @@ USER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../user")
 # The exit status by which a program says that it cannot run here
 SKIP = 4
 STEPS = 10_000_000
+# Inputs of each fuzzer
+LAYOUTS = 1_000_000
+ANSWERS = 20_000
+
+
+def seeds(machine, name):
+    """The inputs that a fuzzer begins with, as a directory of files."""
+    directory = machine.build.resolve() / "user" / f"seeds-{name}"
+    subprocess.run([os.path.join(USER, "make-seeds"),
+                    os.path.join(USER, "seeds", name), directory], check=True)
+    return str(directory)
 
 
 def native(machine, program, *arguments, timeout=600):
@@ -30,7 +41,8 @@ def native(machine, program, *arguments, timeout=600):
         raise Failed(f"{program} does not build\n{made.stdout}")
     try:
         done = subprocess.run(
-            [target, *arguments], env=environment, stdin=subprocess.DEVNULL,
+            [target, *arguments], env=environment, cwd=target.parent,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             check=False, errors="replace", timeout=timeout * FACTOR)
     except subprocess.TimeoutExpired:
@@ -65,3 +77,17 @@ def fibers(machine, _):
 def scale(machine, _):
     """8 to 64 CPUs find blocks in their caches, and no map fails with room free"""
     native(machine, "scale", "--steps=500000", "--max=64")
+
+
+@hosttest("fuzz-layout", modes=("native",))
+def fuzz_layout(machine, _):
+    """10^6 lists are laid out so that every limit is kept, whatever they are"""
+    native(machine, "fuzz-layout", f"-runs={LAYOUTS}", "-max_len=512",
+           seeds(machine, "layout"))
+
+
+@hosttest("fuzz-host", modes=("native",))
+def fuzz_host(machine, _):
+    """20,000 hosts that lie cost no memory, no lock, no page and no time"""
+    native(machine, "fuzz-host", f"-runs={ANSWERS}", "-max_len=512",
+           "-len_control=0", seeds(machine, "host"))

@@ -409,6 +409,9 @@ static u32 host_attach(struct pv_iommu_req *req)
 	bool bounce = req->flags == PV_IOMMU_ATTACH_BOUNCE;
 	struct host_domain *d = NULL;
 
+	/* It is not attached by that, and here there is nothing to bypass */
+	if (req->flags == PV_IOMMU_ATTACH_BYPASS)
+		return host_device(req->rid)->attached ? PV_IOMMU_S_STATE : PV_IOMMU_S_OK;
 	if (!bounce && req->flags != PV_IOMMU_ATTACH_WINDOW)
 		return PV_IOMMU_S_INVAL;
 	if (!(host.features & (bounce ? PV_IOMMU_F_BOUNCE : PV_IOMMU_F_WINDOW)))

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * properties [--steps N] [--seed S] [--jobs J] [--length L] [--no-shrink]
+ * properties [--steps N] [--seed S] [--jobs J] [--length L] [--no-shrink] [--runs]
  * properties --world SEED [--length L]
  *
  * Worlds of L random steps each, until N steps are done; world.c says what is
- * checked. A world that fails is run again with fewer and fewer steps; then it is
+ * checked, with --runs more than the module keeps to. A world that fails is run again with fewer and fewer steps; then it is
  * told, step by step.
  */
 #include <getopt.h>
@@ -206,7 +206,7 @@ int main(int argc, char **argv)
 		{ "steps", 1, NULL, 'n' }, { "seed", 1, NULL, 's' },
 		{ "jobs", 1, NULL, 'j' }, { "length", 1, NULL, 'l' },
 		{ "world", 1, NULL, 'w' },
-		{ "no-shrink", 0, NULL, 'k' }, { }
+		{ "no-shrink", 0, NULL, 'k' }, { "runs", 0, NULL, 'r' }, { }
 	};
 	u64 steps_wanted = 1000000, seed = time(NULL), world = 0;
 	unsigned int jobs = 1;
@@ -228,6 +228,9 @@ int main(int argc, char **argv)
 			break;
 		case 'w':
 			world = strtoull(optarg, NULL, 0);
+			break;
+		case 'r':
+			world_check_runs = true;
 			break;
 		case 'k':
 			no_shrink = true;

@@ -13,7 +13,7 @@
 #include "world.h"
 
 #define MAX_DEVICES	4
-#define MAX_MAPS	48
+#define MAX_MAPS	112
 #define MAX_PIECES	300
 #define RAM_SIZE	(96UL << 20)
 /* A page of another device's memory, which must not be bounced */
@@ -22,16 +22,17 @@
 enum {
 	OP_MAP, OP_MAP_SG, OP_UNMAP, OP_SYNC, OP_SYNC_SG, OP_CPU_WRITE,
 	OP_DEV_WRITE, OP_ALLOC, OP_WRONG_DEVICE, OP_WILD, OP_REFUSED, OP_TIME,
-	OP_UNBIND, OP_BIND, OP_CHECK, OP_LIMIT, OP_NR
+	OP_UNBIND, OP_BIND, OP_CHECK, OP_LIMIT, OP_UNMAP_ALL, OP_NR
 };
 
 /* How often each is done, in 1024 */
 static const u16 op_weight[OP_NR] = {
-	[OP_MAP] = 266, [OP_MAP_SG] = 120, [OP_UNMAP] = 300, [OP_SYNC] = 100,
+	[OP_MAP] = 264, [OP_MAP_SG] = 120, [OP_UNMAP] = 300, [OP_SYNC] = 100,
 	[OP_SYNC_SG] = 30, [OP_CPU_WRITE] = 40, [OP_DEV_WRITE] = 70,
 	[OP_ALLOC] = 30, [OP_WRONG_DEVICE] = 12, [OP_WILD] = 8,
 	[OP_REFUSED] = 10, [OP_TIME] = 10, [OP_UNBIND] = 6, [OP_BIND] = 12,
 	[OP_CHECK] = 6, [OP_LIMIT] = 4,
+	[OP_UNMAP_ALL] = 2,
 };
 
 /**
@@ -131,6 +132,7 @@ static struct {
 } world;
 
 bool world_trace;
+bool world_check_runs;
 unsigned int world_at;
 
 #define trace(fmt, ...)							\
@@ -503,8 +505,9 @@ static void check_full(struct device_model *d, unsigned int order, const char *w
 	unsigned long chunk = chunks() ? world.config.chunk >> PAGE_SHIFT : npages;
 	unsigned long share, domains = 1, seen = 0;
 
-	/* Chunks in a row are another matter */
-	if (world.bounce || world.nr_lists || BIT(order) > world.config.chunk >> PAGE_SHIFT)
+	/* Chunks in a row are another matter: see world_check_runs */
+	if (world.bounce || world.nr_lists ||
+	    (!world_check_runs && BIT(order) > world.config.chunk >> PAGE_SHIFT))
 		return;
 	for (page = ALIGN(first, BIT(order)) - first; page + BIT(order) <= npages;
 	     page += BIT(order)) {
@@ -732,6 +735,16 @@ static void op_unmap(struct step *s)
 	do_unmap(m, s, attrs);
 }
 
+/* A queue that is emptied at once: more unmaps in a row than a request has room for */
+static void op_unmap_all(struct step *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < MAX_MAPS; i++)
+		if (world.maps[i].kind)
+			do_unmap(&world.maps[i], s, DMA_ATTR_SKIP_CPU_SYNC);
+}
+
 /* The image that a sync changes, if it copies at all */
 static void sync_image(struct map_model *m, size_t from, size_t n, bool to_device)
 {
@@ -743,13 +756,30 @@ static void sync_image(struct map_model *m, size_t from, size_t n, bool to_devic
 		memcpy(m->cpu + from, m->dma + from, n);
 }
 
+/* Another mapping of the device that follows without a gap: drivers may take both as one */
+static struct map_model *neighbour(struct map_model *m)
+{
+	unsigned int i;
+
+	for (i = 0; i < MAX_MAPS; i++) {
+		struct map_model *o = &world.maps[i];
+
+		if (o->kind == KIND_SINGLE && o->dev == m->dev && o->dir == m->dir &&
+		    o->segs[0].dma == m->segs[0].dma + m->total &&
+		    !(o->segs[0].dma & ~PAGE_MASK))
+			return o;
+	}
+	return NULL;
+}
+
 /* Part of a segment, and sometimes more than there is of the mapping */
 static void op_sync(struct step *s)
 {
 	struct map_model *m = map_of(s, true);
+	struct map_model *next = NULL;
 	bool to_device = s->how & 2;
+	size_t off, n, more = 0, at = 0;
 	struct device_model *d;
-	size_t off, n, at = 0;
 	struct segment *seg;
 	unsigned int i;
 	u64 r = s->b;
@@ -767,15 +797,23 @@ static void op_sync(struct step *s)
 	if (m->kind == KIND_SINGLE && !(s->c % 32) && off + n == seg->len &&
 	    ((seg->dma + seg->len) & ~PAGE_MASK))
 		n = PAGE_ALIGN(seg->dma + seg->len) - seg->dma - off;
+	if (m->kind == KIND_SINGLE && off + n == seg->len)
+		next = neighbour(m);
+	if (next)
+		more = 1 + world_random(&r) % next->total;
 
 	if (to_device)
-		CALL(d, s, ops->sync_single_for_device(dev, seg->dma + off, n, m->dir));
+		CALL(d, s, ops->sync_single_for_device(dev, seg->dma + off, n + more, m->dir));
 	else
-		CALL(d, s, ops->sync_single_for_cpu(dev, seg->dma + off, n, m->dir));
+		CALL(d, s, ops->sync_single_for_cpu(dev, seg->dma + off, n + more, m->dir));
 	trace("cpu %u dev %u sync %#llx+%#zx to %s, mapping %td", s->cpu, m->dev,
-	      seg->dma + off, n, to_device ? "device" : "cpu", m - world.maps);
+	      seg->dma + off, n + more, to_device ? "device" : "cpu", m - world.maps);
 	quiet(0, false);
 	sync_image(m, at + off, min(n, seg->len - off), to_device);
+	if (next) {
+		sync_image(next, 0, more, to_device);
+		verify(next);
+	}
 	verify(m);
 }
 
@@ -1030,7 +1068,8 @@ void world_step(const struct step *step)
 	shim_set_cpu(s->cpu);
 	if (!d->bound && s->op != OP_UNMAP && s->op != OP_SYNC && s->op != OP_SYNC_SG &&
 	    s->op != OP_CPU_WRITE && s->op != OP_DEV_WRITE && s->op != OP_TIME &&
-	    s->op != OP_CHECK && s->op != OP_BIND && s->op != OP_LIMIT)
+	    s->op != OP_CHECK && s->op != OP_BIND && s->op != OP_LIMIT &&
+	    s->op != OP_UNMAP_ALL)
 		return;
 	switch (s->op) {
 	case OP_MAP:
@@ -1079,6 +1118,9 @@ void world_step(const struct step *step)
 		break;
 	case OP_CHECK:
 		op_check();
+		break;
+	case OP_UNMAP_ALL:
+		op_unmap_all(s);
 		break;
 	case OP_LIMIT:
 		if (chunks() && !world.limit_fixed)

@@ -42,6 +42,8 @@ static inline u64 world_random(u64 *state)
 
 /* Says what is done, on standard error */
 extern bool world_trace;
+/* Also what is larger than a chunk has to find room where there is any */
+extern bool world_check_runs;
 
 void world_begin(u64 seed);
 void world_step(const struct step *step);

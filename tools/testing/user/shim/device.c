@@ -7,6 +7,8 @@
 /* ---- the driver core ---- */
 
 struct module shim_module;
+enum system_states system_state = SYSTEM_RUNNING;
+bool kexec_in_progress;
 const struct bus_type pci_bus_type = { "pci" };
 struct pci_bus shim_root_bus;
 struct pci_driver *shim_driver;

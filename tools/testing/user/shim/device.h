@@ -45,6 +45,17 @@ void shim_module_exit(void);
 enum cc_attr { CC_ATTR_MEM_ENCRYPT, CC_ATTR_GUEST_MEM_ENCRYPT };
 static inline bool cc_platform_has(enum cc_attr attr) { return false; }
 
+/* ---- what the machine is about to do: nothing, unless a test says so ---- */
+
+enum system_states {
+	SYSTEM_BOOTING, SYSTEM_SCHEDULING, SYSTEM_FREEING_INITMEM, SYSTEM_RUNNING,
+	SYSTEM_HALT, SYSTEM_POWER_OFF, SYSTEM_RESTART, SYSTEM_SUSPEND
+};
+
+extern enum system_states system_state;
+extern bool kexec_in_progress;
+static inline bool is_kdump_kernel(void) { return false; }
+
 /* ---- devices ---- */
 
 struct kobject { const char *name; };
@@ -151,7 +162,9 @@ struct notifier_block {
 	int priority;
 };
 
-enum { NOTIFY_DONE, NOTIFY_OK, NOTIFY_BAD = 0x8002 };
+enum { NOTIFY_DONE, NOTIFY_OK, NOTIFY_STOP_MASK = 0x8000, NOTIFY_BAD = 0x8002 };
+#define notifier_from_errno(e)	((e) ? NOTIFY_STOP_MASK | (NOTIFY_OK - (e)) : NOTIFY_OK)
+#define notifier_to_errno(r)	((r) > NOTIFY_OK ? NOTIFY_OK - ((r) & ~NOTIFY_STOP_MASK) : 0)
 enum {
 	BUS_NOTIFY_ADD_DEVICE = 1, BUS_NOTIFY_DEL_DEVICE, BUS_NOTIFY_REMOVED_DEVICE,
 	BUS_NOTIFY_BIND_DRIVER, BUS_NOTIFY_BOUND_DRIVER, BUS_NOTIFY_UNBIND_DRIVER,

@@ -298,7 +298,7 @@ void *shim_alloc_percpu(size_t size, size_t align)
 		shim_unpoison(per_cpu_ptr(p, cpu), size);
 		memset(per_cpu_ptr(p, cpu), 0, size);
 	}
-	shim_allocated++;
+	__atomic_fetch_add(&shim_allocated, 1, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&shim_mutex);
 	return p;
 }
@@ -317,7 +317,7 @@ void free_percpu(void *p)
 	for (cpu = 0; cpu < nr_cpu_ids; cpu++)
 		shim_poison(per_cpu_ptr(p, cpu), shim_percpu_size[unit] * SHIM_PERCPU_UNIT);
 	shim_percpu_size[unit] = 0;
-	shim_allocated--;
+	__atomic_fetch_sub(&shim_allocated, 1, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&shim_mutex);
 }
 
@@ -538,7 +538,8 @@ unsigned long shim_jiffies = 1000;
 static struct workqueue_struct shim_wq = { "events" };
 struct workqueue_struct *system_wq = &shim_wq, *system_percpu_wq = &shim_wq,
 	*system_long_wq = &shim_wq, *system_dfl_wq = &shim_wq,
-	*system_unbound_wq = &shim_wq, *system_highpri_wq = &shim_wq;
+	*system_unbound_wq = &shim_wq, *system_highpri_wq = &shim_wq,
+	*system_freezable_wq = &shim_wq, *system_power_efficient_wq = &shim_wq;
 static struct work_struct *shim_work;
 static pthread_mutex_t shim_work_mutex = PTHREAD_MUTEX_INITIALIZER;
 

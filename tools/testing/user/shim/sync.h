@@ -567,7 +567,8 @@ struct workqueue_struct {
 };
 
 extern struct workqueue_struct *system_wq, *system_percpu_wq, *system_long_wq,
-	*system_dfl_wq, *system_unbound_wq, *system_highpri_wq;
+	*system_dfl_wq, *system_unbound_wq, *system_highpri_wq, *system_freezable_wq,
+	*system_power_efficient_wq;
 #define INIT_WORK(w, f)		do { memset(w, 0, sizeof(*(w))); (w)->func = (f); } while (0)
 #define INIT_DELAYED_WORK(w, f)	INIT_WORK(&(w)->work, f)
 #define INIT_DEFERRABLE_WORK(w, f)	INIT_DELAYED_WORK(w, f)
