@@ -57,8 +57,9 @@ static void hint_kinds(Error **errp, PvIommuPhys *p)
 {
     error_append_hint(errp, "What stays in its place is a devdax device "
                       "(-object memory-backend-file,id=%s,size=SIZE,align=2M,"
-                      "share=on,mem-path=/dev/daxN.M), or a file on hugetlbfs whose "
-                      "pages are 1 GiB (size=1G,mem-path=FILE).\n", p->id);
+                      "share=on,mem-path=/dev/daxN.M), or a file on hugetlbfs "
+                      "whose pages are 1 GiB (size=1G,mem-path=FILE).\n",
+                      p->id);
 }
 
 static bool refuse(Error **errp, PvIommuPhys *p, const char *why)
