@@ -105,13 +105,13 @@ static void *pviommu_alloc(struct device *dev, size_t size, dma_addr_t *dma,
 {
 	void *virt = pviommu_alloc_pages(dev, size, dma);
 
-	if (!virt) {
+	if (!virt && !(attrs & DMA_ATTR_NO_WARN) && !(gfp & __GFP_NOWARN)) {
 		u64 reach = pviommu_coherent_limit(dev);
 
 		if (reach < pviommu_host->window.space.dma)
 			dev_warn_ratelimited(dev, "pv_iommu: its coherent mask, %#llx, does not reach the window at %#llx, where coherent memory is\n",
 					     reach, pviommu_host->window.space.dma);
-		else if (!(attrs & DMA_ATTR_NO_WARN) && !(gfp & __GFP_NOWARN))
+		else
 			dev_warn_ratelimited(dev, "pv_iommu: no room for %zu bytes of coherent memory; give the host device a larger memdev= or limit=\n",
 					     size);
 	}
