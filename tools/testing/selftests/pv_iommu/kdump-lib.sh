@@ -73,7 +73,7 @@ save() {
 		md5sum)" = "$sum" ] || fail "what was saved is not what was read"
 	# each known page is there, from the crashed kernel's memory by way of the disk
 	found=$(dd if="/dev/$disk" bs=1M count="$blocks" iflag=direct 2>/dev/null |
-		grep -a -o "$tag-[0-9]\{8\}-known page" | sort -u | wc -l)
+		strings -n 40 | grep -o "$tag-[0-9]\{8\}-known page" | sort -u | wc -l)
 	echo "known lines: $found of $LINES"
 	# a line may lie across two pages that are not neighbours
 	[ "$found" -ge $((LINES * 98 / 100)) ] || fail "known pages are missing"
