@@ -50,7 +50,7 @@ help:
 	@echo 'make kernel-patch  the driver as a part of the kernel, in build/'
 	@echo 'make clean    removes what was built; distclean: and what was downloaded'
 	@echo
-	@echo 'KERNEL=$(KERNEL)    $(strip $(KNOWN)) or all; debug or builtin: built from source'
+	@echo 'KERNEL=$(KERNEL)    $(strip $(KNOWN)) or all; debug, kcsan, builtin: built from source'
 	@echo 'ACCEL=$(ACCEL)   tcg, kvm or auto (KVM where it works)'
 	@echo 'MODE=         window, bounce, none: for test only those; run, shell: window'
 	@echo 'WINDOW= MEM=  MiB of window and of memory, instead of what a test asks for'

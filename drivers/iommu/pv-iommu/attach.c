@@ -77,7 +77,7 @@ static int pviommu_exempt(struct pviommu_host *host, struct pci_dev *pdev)
 static const char *pviommu_exempt_result(int ret)
 {
 	return ret != -EOPNOTSUPP ? "" :
-	       "; the host lets it reach no memory (boot-bypass=off, or it has been attached before)";
+	       "; the host lets it reach no memory (boot-bypass=off, or attached before)";
 }
 
 /**

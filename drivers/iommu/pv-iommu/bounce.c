@@ -132,6 +132,11 @@ static noinline void pviommu_map_failed(struct pviommu_dev *pd, size_t size,
 
 static void pviommu_bad_handle(struct device *dev, const char *what, dma_addr_t dma)
 {
+	/* e1000e unmaps the receive buffers that it could not map; others do not mind */
+	if (dma == DMA_MAPPING_ERROR) {
+		dev_warn_once(dev, "pv_iommu: %s of a mapping that has failed; ignored\n", what);
+		return;
+	}
 	dev_WARN_ONCE(dev, 1, "pv_iommu: %s of DMA address %pad, which is not mapped\n",
 		      what, &dma);
 }

@@ -2,9 +2,9 @@
 /*
  * pv-iommu: the paravirtual IOMMU's guest driver
  *
- * The host reserves one contiguous window and maps it for DMA once. This
- * driver takes coherent memory from it and bounces streaming DMA through it,
- * so that the data path needs no hypercall and the host pins the window and
+ * The host grants chunks of a window, and maps each for DMA once. This driver
+ * takes coherent memory from them and bounces streaming DMA through them, so
+ * that the data path needs no hypercall and the host pins what is granted and
  * not the guest. See Documentation/pv-iommu/.
  */
 #define pr_fmt(fmt) "pv_iommu: " fmt

@@ -150,6 +150,22 @@ def bench_io(about, iommu=(), window=0, counted=False):
     )
 
 
+def edu(about, iommu="boot-bypass=off", window=64):
+    """Three edu devices."""
+    return Profile(
+        about=about,
+        memory=384,
+        window=window,
+        iommu=iommu,
+        devices=("edu,id=edu0", "edu,id=edu1,dma_mask=0xffffffffffff",
+                 "edu,id=edu2,dma_mask=0xffffffffffff"),
+        # Each DMA of edu takes 100 ms, which need not be waited for. With two
+        # CPUs and instructions counted, Linux waits for the second for ever.
+        icount=True,
+        cpus=1,
+    )
+
+
 PROFILES = {
     "main": Profile(
         about="an NVMe disk, two network cards and a virtio disk",
@@ -158,15 +174,53 @@ PROFILES = {
         netdevs=WIRE,
         devices=(nvme(), e1000e("port0"), virtio_net("port1"), virtio_blk()),
     ),
-    "edu": Profile(
-        about="DMA engines that do what a test tells them: three edu devices",
-        memory=384,
-        devices=("edu,id=edu0", "edu,id=edu1,dma_mask=0xffffffffffff",
-                 "edu,id=edu2,dma_mask=0xffffffffffff"),
-        # Each DMA of edu takes 100 ms, which need not be waited for. With two
-        # CPUs and instructions counted, Linux waits for the second for ever.
+    "edu": edu("DMA engines that do what a test tells them: three edu devices"),
+    "edu-shared": edu("the same, all in one domain",
+                      "boot-bypass=off,isolation=off"),
+    "edu-old-host": edu("the same on a host that knows no chunks",
+                        "boot-bypass=off,x-chunks=off"),
+    "edu-256": edu("the same with a window of 256 MiB", window=256),
+    "pressure": Profile(
+        about="five disks of four kinds, which want more than they will get",
+        memory=768,
+        disks={"nvme0": 64, "nvme1": 64, "sata0": 64, "vblk0": 64, "usb0": 64},
+        iommu="boot-bypass=on",
+        devices=(
+            nvme(), nvme("nvme1"), virtio_blk(),
+            "ich9-ahci,id=ahci0", "ide-hd,bus=ahci0.0,drive=sata0-disk",
+            "qemu-xhci,id=xhci0", "usb-storage,bus=xhci0.0,drive=usb0-disk",
+        ),
+    ),
+    "pressure-nics": Profile(
+        about="four network cards, and a disk beside them",
+        memory=512,
         icount=True,
         cpus=1,
+        disks={"nvme0": 128},
+        netdevs=(*WIRE, "hubport,id=port2,hubid=1", "hubport,id=port3,hubid=1"),
+        devices=(*(e1000e(f"port{n}", f"net{n}", f"52:54:00:00:00:1{n}")
+                   for n in range(4)), nvme()),
+    ),
+    "scale": Profile(
+        about="as many CPUs as a large machine has",
+        memory=2048,
+        window=512,
+        cpus=64,
+        devices=("edu,id=edu0,dma_mask=0xffffffffffffffff",),
+    ),
+    "elastic": Profile(
+        about="six devices and far more window than they need",
+        memory=768,
+        window=1024,
+        disks={"nvme0": 64, "sata0": 64, "vblk0": 64, "usb0": 64},
+        netdevs=WIRE,
+        iommu="boot-bypass=on",
+        devices=(
+            nvme(), virtio_blk(),
+            "ich9-ahci,id=ahci0", "ide-hd,bus=ahci0.0,drive=sata0-disk",
+            "qemu-xhci,id=xhci0", "usb-storage,bus=xhci0.0,drive=usb0-disk",
+            e1000e("port0"), virtio_net("port1"),
+        ),
     ),
     "disk": Profile(
         about="every kind of disk controller",
@@ -320,15 +374,15 @@ PROFILES = {
             "pxb-pcie,id=past,bus_nr=96,bus=pcie.0,bypass_iommu=on",
             "pcie-root-port,id=pxbport,slot=1,chassis=1,bus=pxb",
             "pcie-root-port,id=pastport,slot=2,chassis=2,bus=past",
-            "pcie-root-port,id=rootport,slot=3,chassis=3",
-            "pcie-pci-bridge,id=conv",
-            nvme("root0"),
+            "pcie-root-port,id=rootport,slot=3,chassis=3,bus=pcie.0",
+            "pcie-pci-bridge,id=conv,bus=pcie.0",
+            nvme("root0", ",bus=pcie.0"),
             nvme("pxb0", ",bus=pxbport"),
             nvme("port0", ",bus=rootport"),
             nvme("past0", ",bus=pastport"),
             virtio_blk("conv0") + ",bus=conv,addr=1",
             # An endpoint that has the class of a bridge
-            virtio_blk("class0") + ",class=0x0680",
+            virtio_blk("class0") + ",bus=pcie.0,class=0x0680",
         ),
     ),
     "kvm": host("intel-iommu,intremap=on", "intel_iommu=on"),

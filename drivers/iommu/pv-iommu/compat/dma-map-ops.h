@@ -13,13 +13,12 @@
 #include <linux/mm.h>
 #include <linux/pfn.h>
 
-/* dma: allow DMA operations to be left out (6.11) under this name */
-#if !defined(CONFIG_ARCH_HAS_DMA_OPS) && !defined(CONFIG_DMA_OPS)
 /*
- * Without it a device cannot have DMA operations of its own. CONFIG_XEN and
- * CONFIG_GART_IOMMU select it, and in the kernel's tree PV_IOMMU does.
+ * Where a device cannot have DMA operations of its own, set_dma_ops() does nothing
+ * (6.12). What selects the symbol is named; so does this driver in the tree.
  */
-#error "pv_iommu needs ARCH_HAS_DMA_OPS: set CONFIG_XEN or CONFIG_GART_IOMMU, or build it in-tree"
+#if !defined(CONFIG_ARCH_HAS_DMA_OPS) && !defined(CONFIG_DMA_OPS)
+#error "pv_iommu needs a kernel with ARCH_HAS_DMA_OPS: set CONFIG_XEN or CONFIG_GART_IOMMU"
 #endif
 
 /* dma-mapping: prepare dma_map_ops to conversion to physical address (6.19) */

@@ -271,7 +271,7 @@ static bool decide_features(PvIommuState *s, Error **errp)
     }
     s->host_features = (window ? PV_IOMMU_F_WINDOW : 0) |
                        (s->arena_size ? PV_IOMMU_F_BOUNCE : 0) |
-                       PV_IOMMU_F_CHUNKS;
+                       (s->offer_chunks ? PV_IOMMU_F_CHUNKS : 0);
     return true;
 }
 
@@ -429,6 +429,7 @@ static PvIommuProperty pv_iommu_properties[] = {
                             ON_OFF_AUTO_AUTO),
     DEFINE_PROP_BOOL("boot-bypass", PvIommuState, boot_bypass, true),
     DEFINE_PROP_BOOL("isolation", PvIommuState, isolation, true),
+    DEFINE_PROP_BOOL("x-chunks", PvIommuState, offer_chunks, true),
     PV_IOMMU_PROP_END
 };
 
@@ -536,6 +537,8 @@ static void pv_iommu_class_init(ObjectClass *klass, void *data)
         "devices reach all memory until they are attached (default: on)");
     object_class_property_set_description(klass, "isolation",
         "devices may be in domains of their own (default: on)");
+    object_class_property_set_description(klass, "x-chunks",
+        "for tests; off: as a host that knows no chunks (default: on)");
 }
 
 static const TypeInfo pv_iommu_info = {

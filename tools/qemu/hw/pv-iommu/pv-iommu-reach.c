@@ -1,11 +1,15 @@
 /*
  * pv-iommu: what the DMA addresses of a space mean
  *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+/*
  * Each space has an IOMMU memory region: emulated devices and vhost ask it what
  * an address stands for, and VFIO is told what comes and what goes, a chunk at
- * a time, so that nothing that stays is touched. (RAM aliases would merge in the
+ * a time, so that nothing that stays is touched. RAM aliases would merge in the
  * flat view, and VFIO would unmap and map again what is in use. And they answer
- * vhost with the DMA address in place of a guest-physical one.)
+ * vhost with the DMA address in place of a guest-physical one.
  *
  * What a device does not reach, and the arena, are translated too, to an
  * address space where there is no guest memory: at addresses that no guest
@@ -13,8 +17,6 @@
  *
  * translate() runs in any thread, without the big lock. It looks at who a chunk
  * belongs to and compares pointers, and never follows them.
- *
- * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
@@ -25,7 +27,8 @@
 
 /*
  * reach has the addresses below REACH_SIZE, and nowhere what of them is no
- * guest memory. Above them is none anyway, nor window or arena (PV_IOMMU_DMA_END).
+ * guest memory. Above them is none anyway, nor window or arena: they are below
+ * PV_IOMMU_DMA_END.
  */
 #define REACH_SIZE          (1ULL << 62)
 #define NOWHERE_ARENA       (1ULL << 61)

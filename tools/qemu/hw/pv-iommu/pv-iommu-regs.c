@@ -124,13 +124,13 @@ static uint64_t regs_read(void *opaque, hwaddr reg, unsigned size)
         pair = s->fault_addr;
         break;
     case PV_IOMMU_REG_CHUNK_SIZE:
-        pair = s->chunk_size;
+        pair = s->offer_chunks ? s->chunk_size : 0;
         break;
     case PV_IOMMU_REG_WINDOW_LIMIT:
-        pair = pv_iommu_limit(s);
+        pair = s->offer_chunks ? pv_iommu_limit(s) : 0;
         break;
     case PV_IOMMU_REG_WINDOW_GRANTED:
-        pair = s->nr_granted * s->chunk_size;
+        pair = s->offer_chunks ? s->nr_granted * s->chunk_size : 0;
         break;
     }
     val = reg & 4 ? pair >> 32 : pair;

@@ -151,6 +151,7 @@ struct PvIommuState {
     OnOffAuto hw_iommu;
     bool boot_bypass;
     bool isolation;
+    bool offer_chunks;
     uint64_t limit;             /* as it was set; see pv_iommu_limit() */
     uint32_t error_rate;
     uint32_t error_ops;         /* one bit for each opcode */

@@ -162,6 +162,18 @@ host_set() {
 		fail "cannot set $1=$2"
 }
 
+# window_stat NAME: a figure of the allocator
+window_stat() {
+	sed -n "s/^$1 //p" $pv_debug/window
+}
+
+# cpu_busy: nanoseconds in which the CPU was not idle; in a guest whose instructions
+# are counted, and that has one CPU, that is how many there were
+cpu_busy() {
+	awk '/^now at/ { n = $3 } /(idle|iowait)_sleeptime/ { n -= $3 }
+		END { printf "%.0f", n }' /proc/timer_list
+}
+
 # said TEXT: has dmesg it, since this test began?
 said() {
 	dmesg | awk -v begin="pvtest: begin $TEST_NAME" '

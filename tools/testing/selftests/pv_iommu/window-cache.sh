@@ -9,11 +9,6 @@
 # Sizes up to 64 KiB, of which a window of 64 MiB keeps 32 blocks a CPU. Of 256 KiB
 # it keeps 8, and the 32 requests in flight here ask for more at times.
 
-# window_stat NAME: a figure of the allocator
-window_stat() {
-	sed -n "s/^$1 //p" $pv_debug/window
-}
-
 need_disk nvme "NVMe disk"
 
 run_fio() {

@@ -31,6 +31,37 @@ u64 pvt_host_fault_addr(void)
 	return pvt_reg64(PV_IOMMU_REG_FAULT_ADDR);
 }
 
+/* Was the DMA that was refused last one of this device, and in that direction? */
+bool pvt_host_fault_is(struct device *dev, bool write)
+{
+	u32 info = readl(pvt_regs + PV_IOMMU_REG_FAULT_INFO);
+
+	return PV_IOMMU_FAULT_RID(info) == pci_dev_id(to_pci_dev(dev)) &&
+	       !(info & PV_IOMMU_FAULT_WRITE) == !write;
+}
+
+/* Bytes of a chunk; 0: the host knows none */
+u64 pvt_host_chunk(void)
+{
+	return pvt_reg64(PV_IOMMU_REG_CHUNK_SIZE);
+}
+
+/* Bytes of the window that are granted, to all domains together */
+u64 pvt_host_granted(void)
+{
+	return pvt_reg64(PV_IOMMU_REG_WINDOW_GRANTED);
+}
+
+u64 pvt_host_window_dma(void)
+{
+	return pvt_reg64(PV_IOMMU_REG_WINDOW_DMA);
+}
+
+u64 pvt_host_window_size(void)
+{
+	return pvt_reg64(PV_IOMMU_REG_WINDOW_SIZE);
+}
+
 /* Bytes that streaming mappings share */
 u64 pvt_host_room(void)
 {
@@ -64,21 +95,25 @@ bool pvt_host_reaches(dma_addr_t dma)
 	       (dma >= 0xfee00000 && dma < 0xfef00000);
 }
 
+/* The guest's own view of the window at @dma; NULL: it is not there */
+void *pvt_host_memory(dma_addr_t dma, size_t len)
+{
+	u64 base, size;
+
+	base = pvt_reg64(PV_IOMMU_REG_WINDOW_DMA);
+	size = pvt_reg64(PV_IOMMU_REG_WINDOW_SIZE);
+	if (dma < base || dma - base > size || len > size - (dma - base))
+		return NULL;
+	return phys_to_virt(pvt_reg64(PV_IOMMU_REG_WINDOW_ADDR) + dma - base);
+}
+
 /*
  * The memory that the device sees at @dma: window memory is the guest's own.
  * NULL when it is not, and only the device can tell.
  */
 void *pvt_host_backdoor(dma_addr_t dma, size_t len)
 {
-	u64 base, size;
-
-	if (!pvt_regs || !pvt_on_window())
-		return NULL;
-	base = pvt_reg64(PV_IOMMU_REG_WINDOW_DMA);
-	size = pvt_reg64(PV_IOMMU_REG_WINDOW_SIZE);
-	if (dma < base || dma - base > size || len > size - (dma - base))
-		return NULL;
-	return phys_to_virt(pvt_reg64(PV_IOMMU_REG_WINDOW_ADDR) + dma - base);
+	return pvt_regs && pvt_on_window() ? pvt_host_memory(dma, len) : NULL;
 }
 
 int pvt_host_init(void)

@@ -25,13 +25,17 @@ static char *mode = "";
 module_param(mode, charp, 0644);
 MODULE_PARM_DESC(mode, "How pv-iommu serves the devices: window, bounce, or empty if it does not");
 
+static bool shared;
+module_param(shared, bool, 0644);
+MODULE_PARM_DESC(shared, "Whether all devices reach the memory of all (default no)");
+
 static uint seed = 1;
 module_param(seed, uint, 0644);
 MODULE_PARM_DESC(seed, "Start of the random numbers (default 1)");
 
 static uint steps = 20000;
 module_param(steps, uint, 0644);
-MODULE_PARM_DESC(steps, "Steps of each thread of the stress group (default 20000)");
+MODULE_PARM_DESC(steps, "Steps of each thread of the groups stress and scale (default 20000)");
 
 static const struct pvt_group * const pvt_groups[] = {
 	&pvt_group_coherent,
@@ -49,6 +53,11 @@ static const struct pvt_group * const pvt_groups[] = {
 	&pvt_group_full,
 	&pvt_group_wild,
 	&pvt_group_count,
+	&pvt_group_isolation,
+	&pvt_group_inherit,
+	&pvt_group_large,
+	&pvt_group_scale,
+	&pvt_group_pressure,
 	&pvt_group_stress,
 };
 
@@ -76,6 +85,11 @@ bool pvt_on_bounce(void)
 bool pvt_on_pviommu(void)
 {
 	return pvt_on_window() || pvt_on_bounce();
+}
+
+bool pvt_shared(void)
+{
+	return shared;
 }
 
 u32 pvt_seed(void)
@@ -239,6 +253,14 @@ static int pvt_groups_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(pvt_groups);
 
+/* What the host says is granted, for tests that need no edu device */
+static int pvt_granted_show(struct seq_file *m, void *unused)
+{
+	seq_printf(m, "%llu\n", pvt_host_present() ? pvt_host_granted() : 0);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(pvt_granted);
+
 static int __init pvt_init(void)
 {
 	int ret;
@@ -259,6 +281,7 @@ static int __init pvt_init(void)
 	debugfs_create_file("run", 0200, pvt_dir, NULL, &pvt_run_fops);
 	debugfs_create_file("log", 0400, pvt_dir, NULL, &pvt_log_fops);
 	debugfs_create_file("cases", 0400, pvt_dir, NULL, &pvt_groups_fops);
+	debugfs_create_file("granted", 0400, pvt_dir, NULL, &pvt_granted_fops);
 	return 0;
 
 err_host:

@@ -62,6 +62,7 @@ __printf(1, 2) void pvt_log(const char *fmt, ...);
 bool pvt_on_pviommu(void);
 bool pvt_on_window(void);
 bool pvt_on_bounce(void);
+bool pvt_shared(void);
 u32 pvt_seed(void);
 u32 pvt_steps(void);
 
@@ -126,6 +127,12 @@ bool pvt_host_serves(u64 mask);
 bool pvt_host_reaches(dma_addr_t dma);
 void *pvt_host_backdoor(dma_addr_t dma, size_t len);
 u64 pvt_host_room(void);
+bool pvt_host_fault_is(struct device *dev, bool write);
+u64 pvt_host_chunk(void);
+u64 pvt_host_granted(void);
+u64 pvt_host_window_dma(void);
+u64 pvt_host_window_size(void);
+void *pvt_host_memory(dma_addr_t dma, size_t len);
 
 /* sg.c */
 bool pvt_sg_legal(struct pvt *t, struct device *dev, struct scatterlist *sgl,
@@ -146,6 +153,11 @@ extern const struct pvt_group pvt_group_kept;
 extern const struct pvt_group pvt_group_full;
 extern const struct pvt_group pvt_group_wild;
 extern const struct pvt_group pvt_group_count;
+extern const struct pvt_group pvt_group_isolation;
+extern const struct pvt_group pvt_group_inherit;
+extern const struct pvt_group pvt_group_large;
+extern const struct pvt_group pvt_group_scale;
+extern const struct pvt_group pvt_group_pressure;
 extern const struct pvt_group pvt_group_stress;
 
 #endif /* _PVT_H */

@@ -1,0 +1,8 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Test: 96 MiB of coherent memory of a window of 256 MiB; one driver's appetite leaves enough to others
+# VM: edu-256
+# Timeout: 120
+. ./lib.sh
+
+run_cases large
