@@ -342,8 +342,6 @@ static void test_bypass(void)
     vm_stop(vm);
 }
 
-static void system_reset(Vm *vm);
-
 /* ATTACH_BYPASS: who keeps it, who gets it, and who never does */
 static void test_exempt(void)
 {
