@@ -449,9 +449,12 @@ void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *w
 
 	WRITE_ONCE(w->pressure, jiffies + PVIOMMU_PRESSURE);
 	WRITE_ONCE(w->refused, true);
-	if (n > 1)
+	if (n > 1) {
+		/* First what CPUs keep, which may be all that is in the way */
+		pviommu_window_drain(d, false);
 		while (pviommu_chunks_return(d, PVIOMMU_PICK, false))
 			;
+	}
 
 	rcu_read_lock();
 	list_for_each_entry_rcu(other, &w->domains, node) {

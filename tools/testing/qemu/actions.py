@@ -45,6 +45,22 @@ def action_disk_used(vm, name):
     return str(used)
 
 
+def action_resident(vm, size):
+    """host resident SIZE: kB in the host's memory, of what QEMU has mapped in one
+    piece of SIZE bytes: a memory backend"""
+    found, here = None, False
+    with open(f"/proc/{vm.process.pid}/smaps", encoding="ascii") as smaps:
+        for line in smaps:
+            key, value, *_ = line.split()
+            if key == "Size:":
+                here = int(value) << 10 == int(size)
+            elif key == "Rss:" and here:
+                found = (found or 0) + int(value)
+    if found is None:
+        raise Failed(f"QEMU has mapped nothing of {size} bytes")
+    return str(found)
+
+
 def action_reset(vm):
     """host reset: what the reset button does; nobody is there to hear of it"""
     vm.qmp("system_reset")

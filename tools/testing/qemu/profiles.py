@@ -387,8 +387,6 @@ PROFILES = {
     ),
     "again": again("boot-bypass=off"),
     "again-bypass": again("boot-bypass=on"),
-    "kdump": again("boot-bypass=on", "crashkernel=192M", 768),
-    "kdump-large": again("boot-bypass=off", "crashkernel=192M", 768, 1024),
     "served": Profile(
         about="disks at all kinds of places in the PCI hierarchy",
         memory=512,

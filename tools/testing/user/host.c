@@ -552,6 +552,7 @@ static void host_ring(u32 frame)
 
 static void host_reset(void)
 {
+	unsigned long chunk;
 	unsigned int rid;
 
 	if (host.mappings)
@@ -561,11 +562,19 @@ static void host_reset(void)
 		host.devices[rid].domain = NULL;
 	}
 	memset(host.domains, 0, sizeof(host.domains));
-	if (host.owner)
-		memset(host.owner, 0, host_nr_chunks() * sizeof(*host.owner));
+	for (chunk = 0; host.owner && chunk < host_nr_chunks(); chunk++) {
+		host.left[chunk] |= host.owner[chunk] != NULL;
+		host.owner[chunk] = NULL;
+	}
 	host.granted = 0;
 	host.enabled = false;
 	host.features = 0;
+}
+
+/* The machine is reset, as in a suspend to RAM; memory is as it was */
+void host_machine_reset(void)
+{
+	host_reset();
 }
 
 static void host_control(u32 value)
@@ -575,10 +584,8 @@ static void host_control(u32 value)
 	if (value & PV_IOMMU_CTL_ENABLE && host.features &&
 	    !(host.features & ~host.config.features))
 		host.enabled = true;
-	/* With chunks, nothing is granted yet */
-	if (host.enabled && host_chunks())
-		shim_poison(phys_to_virt(host.config.window_phys), host.config.window_size);
-	else
+	/* What was granted before a suspend is the guest's to look at still */
+	if (host.enabled && !host_chunks())
 		shim_unpoison(phys_to_virt(host.config.window_phys), host.config.window_size);
 }
 
@@ -696,6 +703,7 @@ struct pci_dev *host_create(const struct host_config *config)
 		host.left = calloc(host_nr_chunks(), sizeof(*host.left));
 		/* The memory was somebody's before */
 		memset(host.left, 1, host_nr_chunks());
+		shim_poison(phys_to_virt(config->window_phys), config->window_size);
 	}
 	host.pdev = shim_device_add(0, PCI_DEVFN(31, 7), 0x088000);
 	host.pdev->vendor = PV_IOMMU_PCI_VENDOR_ID;

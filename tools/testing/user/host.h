@@ -58,6 +58,7 @@ extern u32 (*host_tamper_reg)(unsigned int reg, u32 value);
 
 struct pci_dev *host_create(const struct host_config *config);
 void host_destroy(void);
+void host_machine_reset(void);
 
 /*
  * Where a device's access goes: to @len bytes at @dma. NULL where the host

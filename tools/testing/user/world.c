@@ -22,17 +22,17 @@
 enum {
 	OP_MAP, OP_MAP_SG, OP_UNMAP, OP_SYNC, OP_SYNC_SG, OP_CPU_WRITE,
 	OP_DEV_WRITE, OP_ALLOC, OP_WRONG_DEVICE, OP_WILD, OP_REFUSED, OP_TIME,
-	OP_UNBIND, OP_BIND, OP_CHECK, OP_LIMIT, OP_UNMAP_ALL, OP_NR
+	OP_UNBIND, OP_BIND, OP_CHECK, OP_LIMIT, OP_UNMAP_ALL, OP_SUSPEND, OP_NR
 };
 
 /* How often each is done, in 1024 */
 static const u16 op_weight[OP_NR] = {
-	[OP_MAP] = 264, [OP_MAP_SG] = 120, [OP_UNMAP] = 300, [OP_SYNC] = 100,
+	[OP_MAP] = 262, [OP_MAP_SG] = 120, [OP_UNMAP] = 300, [OP_SYNC] = 100,
 	[OP_SYNC_SG] = 30, [OP_CPU_WRITE] = 40, [OP_DEV_WRITE] = 70,
 	[OP_ALLOC] = 30, [OP_WRONG_DEVICE] = 12, [OP_WILD] = 8,
 	[OP_REFUSED] = 10, [OP_TIME] = 10, [OP_UNBIND] = 6, [OP_BIND] = 12,
 	[OP_CHECK] = 6, [OP_LIMIT] = 4,
-	[OP_UNMAP_ALL] = 2,
+	[OP_UNMAP_ALL] = 2, [OP_SUSPEND] = 2,
 };
 
 /**
@@ -114,6 +114,7 @@ struct map_model {
 
 static struct {
 	struct host_config config;
+	struct pci_dev *host;
 	bool bounce;
 	struct device_model devices[MAX_DEVICES];
 	unsigned int nr_devices;
@@ -1014,6 +1015,28 @@ static void op_unbind(struct step *s, struct device_model *d, bool leave)
 	require(!host_attached(d->rid), "the device is attached still");
 }
 
+/* To RAM and back, devices silent: mappings of the window are what they were */
+static void op_suspend(struct step *s)
+{
+	const struct dev_pm_ops *pm = shim_driver->driver.pm;
+	struct device *dev = &world.host->dev;
+	unsigned int i;
+
+	/* A host that grants less than before takes the guest's memory away */
+	if (world.bounce || (chunks() && host_chunks_granted() * world.config.chunk >
+					 world.config.limit))
+		return;
+	trace("suspend %s", s->c & 1 ? "to RAM" : "to idle");
+	require(!pm->suspend_noirq(dev), "no suspend");
+	if (s->c & 1)
+		host_machine_reset();
+	require(!pm->resume_noirq(dev), "no resume");
+	quiet(0, false);
+	for (i = 0; i < MAX_MAPS; i++)
+		if (world.maps[i].kind)
+			verify(&world.maps[i]);
+}
+
 /* The host changes its mind; what is granted stays so */
 static void op_limit(struct step *s)
 {
@@ -1069,7 +1092,7 @@ void world_step(const struct step *step)
 	if (!d->bound && s->op != OP_UNMAP && s->op != OP_SYNC && s->op != OP_SYNC_SG &&
 	    s->op != OP_CPU_WRITE && s->op != OP_DEV_WRITE && s->op != OP_TIME &&
 	    s->op != OP_CHECK && s->op != OP_BIND && s->op != OP_LIMIT &&
-	    s->op != OP_UNMAP_ALL)
+	    s->op != OP_UNMAP_ALL && s->op != OP_SUSPEND)
 		return;
 	switch (s->op) {
 	case OP_MAP:
@@ -1121,6 +1144,9 @@ void world_step(const struct step *step)
 		break;
 	case OP_UNMAP_ALL:
 		op_unmap_all(s);
+		break;
+	case OP_SUSPEND:
+		op_suspend(s);
 		break;
 	case OP_LIMIT:
 		if (chunks() && !world.limit_fixed)
@@ -1227,7 +1253,7 @@ void world_begin(u64 seed)
 	world.window_owner = calloc(1, world.config.window_size >> PAGE_SHIFT);
 	world.window_block = calloc(1, world.config.window_size >> PAGE_SHIFT);
 	world.arena_owner = calloc(1, world.config.arena_size >> PAGE_SHIFT);
-	host_create(&world.config);
+	world.host = host_create(&world.config);
 	world.nr_devices = 1 + world_random(&r) % MAX_DEVICES;
 	for (i = 0; i < world.nr_devices; i++)
 		make_device(&world.devices[i], &r, i);

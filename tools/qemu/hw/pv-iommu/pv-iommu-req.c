@@ -387,7 +387,6 @@ static bool head_is_good(PvIommuState *s, const struct pv_iommu_req *req)
            buffer_is_zero(req->reserved, sizeof(req->reserved));
 }
 
-/* Judge the request and do it */
 /* A device that shall keep all memory is said to before that is taken away */
 static bool comes_before_enable(const struct pv_iommu_req *req)
 {
@@ -395,6 +394,7 @@ static bool comes_before_enable(const struct pv_iommu_req *req)
            le32_to_cpu(req->flags) == PV_IOMMU_ATTACH_BYPASS;
 }
 
+/* Judge the request and do it */
 static void perform(PvIommuState *s, hwaddr addr,
                     const struct pv_iommu_req *req, PvIommuAnswer *answer)
 {

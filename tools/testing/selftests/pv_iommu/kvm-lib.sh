@@ -316,6 +316,47 @@ status() {
 	awk -v n="$1:" '$1 == n { print $2 }' "/proc/$L2_PID/status"
 }
 
+# granted: kB of the window that L2 has had granted, as L2 says
+granted() {
+	echo $(($(must "cat $PV/window_granted") / 1024))
+}
+
+# locked_is_granted: what QEMU has locked is what is granted, neither more nor less.
+# Grants come and go meanwhile: two that agree, around what is locked. Sets $locked.
+locked_is_granted() {
+	local before after try
+	for try in 1 2 3 4 5 6 7 8; do
+		before=$(granted)
+		locked=$(status VmLck)
+		after=$(granted)
+		[ "$before" != "$after" ] || break
+	done
+	[ "$locked" = "$before" ] && [ "$before" = "$after" ] && return
+	echo "$locked kB locked, $before and $after kB granted"
+	return 1
+}
+
+# window_rss: kB of the window that QEMU has in memory; no other of its mappings is
+# of that size
+window_rss() {
+	awk -v size=$((L2_WINDOW * 1024)) '
+		$1 == "Size:" { window = $2 == size }
+		$1 == "Rss:" && window { n += $2 }
+		END { print n + 0 }' "/proc/$L2_PID/smaps"
+}
+
+# locked_at_most KB
+locked_at_most() {
+	[ "$(status VmLck)" -le "$1" ]
+}
+
+# host_disk IOMMU_PLATFORM: words for QEMU's command line: the disk that QEMU is on,
+# with the program that pokes registers
+host_disk() {
+	echo "-drive if=none,id=q,format=raw,readonly=on,file=$(disk_of host0)"
+	echo "-device virtio-blk-pci,drive=q,disable-legacy=on,iommu_platform=$1"
+}
+
 # guest_locked: all of L2 is, but for the legacy hole. While its firmware moves
 # that about, it is less for moments.
 guest_locked() {

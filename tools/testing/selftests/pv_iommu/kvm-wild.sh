@@ -26,13 +26,6 @@ wild() {
 	l2 "dd if=/dev/mem bs=4096 skip=$((TARGET / 4096)) count=1 2>/dev/null | cmp - /run/yes"
 }
 
-# host_disk IOMMU_PLATFORM: the disk that QEMU is on, with the program that pokes
-# registers
-host_disk() {
-	echo "-drive if=none,id=q,format=raw,readonly=on,file=$(disk_of host0)"
-	echo "-device virtio-blk-pci,drive=q,disable-legacy=on,iommu_platform=$1"
-}
-
 faults() {
 	dmesg | grep -c 'DMAR:.*fault addr 0x8000000'
 }

@@ -7,6 +7,7 @@
 #include "pvt.h"
 
 #define LARGE_PIECE	SZ_4M
+#define LARGE_OTHERS	40
 #define LARGE_PIECES	256		/* more than any window here has */
 
 struct large {
@@ -100,20 +101,23 @@ static void large_aligned(struct pvt *t)
 		dma_free_coherent(t->dev, sizes[i], had[i].cpu, had[i].dma);
 }
 
-/* What another device needs of both kinds, while the first has taken all that it can */
+/*
+ * What another device needs of both kinds, while the first has taken all that it can:
+ * more than the chunk that it has already
+ */
 static void large_others(struct pvt *t)
 {
 	struct device *dev = pvt_edu_dev(t->other);
-	struct large had[8];
+	struct large had[LARGE_OTHERS];
 	u8 *buf = kmalloc(SZ_64K, GFP_KERNEL);
 	dma_addr_t dma;
 	int i;
 
 	if (!pvt_expect(t, buf, "no memory"))
 		return;
-	for (i = 0; i < ARRAY_SIZE(had); i++) {
+	for (i = 0; i < LARGE_OTHERS; i++) {
 		had[i].cpu = large_alloc(dev, SZ_64K, &had[i].dma);
-		if (!pvt_expect(t, had[i].cpu, "no coherent memory for the other"))
+		if (!pvt_expect(t, had[i].cpu, "piece %d for the other", i))
 			break;
 	}
 	dma = dma_map_single(dev, buf, SZ_64K, DMA_TO_DEVICE);

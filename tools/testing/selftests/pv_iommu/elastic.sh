@@ -1,0 +1,103 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Test: 1 GiB of window, six devices: at most 16 MiB granted and resident when idle, more under load; 20 cycles
+# VM: elastic
+# Modes: window
+# Timeout: 900
+. ./lib.sh
+
+IDLE_MIB=16
+CYCLES=20
+
+modprobe pviommu_test || fail "no pviommu_test"
+
+mib() {
+	echo "$(($1 >> 20)) MiB"
+}
+
+# Bytes of the window that are in the host's memory
+resident() {
+	echo $(($(host resident "$(host_stat window_size)") << 10))
+}
+
+is_idle() {
+	[ "$(host_stat window_granted)" -le $((IDLE_MIB << 20)) ]
+}
+
+# idle WHEN: few seconds after the last I/O little is granted; host, guest and memory
+# agree on it
+idle() {
+	local granted host
+	wait_for 20 is_idle ||
+		fail "$1: $(mib "$(host_stat window_granted)") granted: $(cat $pv_debug/domains)"
+	# Nobody is about to have something granted, or given back
+	sleep 2
+	granted=$(host_stat window_granted)
+	host=$(cat $pvt_debug/granted)
+	rss=$(resident)
+	[ "$granted" = "$host" ] ||
+		fail "$1: $granted bytes granted, $host says the host"
+	[ "$granted" -le $((IDLE_MIB << 20)) ] || fail "$1: $(mib "$granted") granted"
+	[ "$rss" -le $((IDLE_MIB << 20)) ] || fail "$1: $(mib "$rss") resident"
+	echo "$1: $(mib "$granted") granted, $(mib "$rss") resident"
+}
+
+# load: all disks at once; $most is the most that was granted, $most_rss resident
+load() {
+	local disk jobs now
+	jobs=
+	most=0
+	most_rss=0
+	for disk in $disks; do
+		fio_verify "/dev/$disk" --bsrange=4k-512k --blockalign=4k \
+			--iodepth=64 --size=48M >"/tmp/out-$disk" 2>&1 &
+		jobs="$jobs $!"
+	done
+	# shellcheck disable=SC2086 # one word each
+	while kill -0 $jobs 2>/dev/null; do
+		sleep 0.5
+		now=$(host_stat window_granted)
+		[ "$now" -le $most ] || {
+			most=$now
+			most_rss=$(resident)
+		}
+	done
+	for pid in $jobs; do
+		wait "$pid" || {
+			cat /tmp/out-*
+			fail "fio: $(tail -q -n 1 /tmp/out-* | head -n 1)"
+		}
+	done
+}
+
+disks=
+devices=
+for dir in /sys/bus/pci/devices/*/pv_iommu; do
+	dev=$(basename "${dir%/pv_iommu}")
+	need_attached "$dev"
+	devices="$devices $dev"
+	disk=$(disk_of "$dev") && disks="$disks $disk"
+done
+[ "$(echo "$devices" | wc -w)" -ge 6 ] || fail "not six devices: $devices"
+[ "$(echo "$disks" | wc -w)" = 4 ] || fail "not four disks: $disks"
+echo "devices:$devices; disks:$disks"
+
+idle "at start"
+full=$(window_stat full)
+cycle=0
+while [ $cycle -lt $CYCLES ]; do
+	cycle=$((cycle + 1))
+	load
+	echo "under load: up to $(mib "$most") granted, $(mib "$most_rss") resident"
+	[ "$most" -gt $((2 * IDLE_MIB << 20)) ] ||
+		fail "no more than $(mib "$most") granted under load"
+	[ "$most_rss" -gt $((IDLE_MIB << 20)) ] ||
+		fail "no more than $(mib "$most_rss") resident under load"
+	idle "after cycle $cycle"
+done
+for dev in $devices; do
+	[ "$(failures_of "$dev")" = 0 ] || fail "$dev: $(failures_of "$dev") mappings failed"
+	echo "$dev: grants $(stat_of "$dev" domain_grants), late $(stat_of "$dev" domain_grants_late), revokes $(stat_of "$dev" domain_revokes), at most $(mib "$(stat_of "$dev" domain_granted_max)")"
+done
+[ "$(window_stat full)" = "$full" ] || fail "$(($(window_stat full) - full)) allocations found nothing"
+allocator_whole

@@ -1,0 +1,97 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Test: five disks under load that want several times limit=: nothing is lost, no I/O error, each goes on
+# VM: pressure
+# Modes: window
+# Timeout: 600
+. ./lib.sh
+
+LIMIT_MIB=20
+# Requests of all disks together, in which each has to have had some
+INTERVAL=4000
+INTERVALS=8
+
+# done_by DISK: requests that it has completed
+done_by() {
+	awk '{ print $1 + $5 }' "/sys/block/$1/stat"
+}
+
+done_by_all() {
+	local disk
+	for disk in $disks; do
+		echo "$disk $(done_by "$disk")"
+	done
+}
+
+# total FILE: of done_by_all()
+total() {
+	awk '{ sum += $2 } END { print sum }' "$1"
+}
+
+disks=
+for driver in nvme ahci virtio-pci xhci_hcd; do
+	for dev in $(devices_of $driver); do
+		disk=$(disk_of "$dev") || continue
+		need_attached "$dev"
+		disks="$disks $disk"
+	done
+done
+# shellcheck disable=SC2086 # one word each
+set -- $disks
+[ $# = 5 ] || fail "not five disks: $disks"
+echo "disks:$disks"
+
+# loads DISK...: fio writes and verifies large requests, one round after the other
+loads() {
+	local disk
+	rm -f /tmp/load-*
+	for disk; do
+		: >"/tmp/load-$disk"
+		while [ ! -e /tmp/load-stop ]; do
+			fio_verify "/dev/$disk" --bsrange=4k-256k --blockalign=4k \
+				--iodepth=32 --size=32M
+			echo verified
+		done >"/tmp/load-$disk" 2>&1 &
+		echo $! >"/tmp/load-pid-$disk"
+	done
+}
+
+full=$(window_stat full)
+# What they ask for, while they may have it
+# shellcheck disable=SC2086 # one word each
+loads $disks
+load_goes_on
+wanted=$(host_stat window_granted)
+echo "granted without a limit: $((wanted >> 20)) MiB of $(($(host_stat window_size) >> 20))"
+[ "$wanted" -ge $((LIMIT_MIB * 3 / 2 << 20)) ] ||
+	fail "they want $wanted bytes only, so $LIMIT_MIB MiB are no pressure"
+
+host_set limit "$((LIMIT_MIB << 20))"
+interval=0
+done_by_all >/tmp/before
+while [ $interval -lt $INTERVALS ]; do
+	sleep 1
+	done_by_all >/tmp/now
+	for pid in /tmp/load-pid-*; do
+		kill -0 "$(cat "$pid")" 2>/dev/null ||
+			load_failed "/tmp/load-${pid#/tmp/load-pid-}"
+	done
+	[ $(($(total /tmp/now) - $(total /tmp/before))) -ge $INTERVAL ] || continue
+	interval=$((interval + 1))
+	echo "interval $interval: $(paste /tmp/now /tmp/before |
+		awk '{ printf "%s=%d ", $1, $2 - $4 }') granted=$(host_stat window_granted)"
+	paste /tmp/now /tmp/before | awk '$2 == $4 { print $1; bad = 1 }
+		END { exit bad }' >/tmp/starved ||
+		fail "no request of $(cat /tmp/starved) in $INTERVAL of all"
+	mv /tmp/now /tmp/before
+done
+granted=$(host_stat window_granted)
+[ "$granted" -le $((LIMIT_MIB << 20)) ] ||
+	fail "$granted bytes are granted, with limit=$LIMIT_MIB MiB"
+load_goes_on
+load_stop
+full=$(($(window_stat full) - full))
+echo "allocations that found nothing: $full"
+[ $full -gt 0 ] || fail "nobody ever found the window full: that says nothing"
+host_set limit "$(host_stat window_size)"
+allocator_whole
