@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * rings pio PORT | mmio ADDRESS, COUNT, VALUE
+ * rings pio PORT COUNT VALUE | mmio ADDRESS COUNT VALUE | peek ADDRESS |
+ *	 poke ADDRESS COUNT VALUE | dump ADDRESS BYTES
  *
  * Writes 32 bits to an I/O port or to a register, COUNT times: what a doorbell
- * costs, and nothing else. Runs in the nested guest, as root; the memory must
- * be no driver's.
+ * costs, and nothing else; or prints the 32 bits of a register; or writes to memory that
+ * is cached, or copies some, of one page at the most, to its output: who reads /dev/mem
+ * gets to RAM that was there at boot. Runs in the nested guest, as root; the memory must be no driver's, or the
+ * kernel started with iomem=relaxed.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -16,19 +19,26 @@
 
 int main(int argc, char **argv)
 {
-	unsigned long where, count, i;
+	unsigned long where, count = 0, i;
 	volatile uint32_t *reg;
-	uint32_t value;
+	uint32_t value = 0;
+	int peek, dump;
 	char *page;
 	int fd;
 
-	if (argc != 5) {
-		fprintf(stderr, "usage: rings pio|mmio WHERE COUNT VALUE\n");
+	peek = argc == 3 && !strcmp(argv[1], "peek");
+	dump = argc == 4 && !strcmp(argv[1], "dump");
+	if (argc != 5 && !peek && !dump) {
+		fprintf(stderr, "usage: rings pio|mmio|poke WHERE COUNT VALUE\n"
+				"       rings peek ADDRESS\n"
+				"       rings dump ADDRESS BYTES\n");
 		return 2;
 	}
 	where = strtoul(argv[2], NULL, 0);
-	count = strtoul(argv[3], NULL, 0);
-	value = strtoul(argv[4], NULL, 0);
+	if (argc == 5) {
+		count = strtoul(argv[3], NULL, 0);
+		value = strtoul(argv[4], NULL, 0);
+	}
 
 	if (!strcmp(argv[1], "pio")) {
 		if (iopl(3)) {
@@ -40,7 +50,9 @@ int main(int argc, char **argv)
 		return 0;
 	}
 
-	fd = open("/dev/mem", O_RDWR | O_SYNC);
+	/* Not cached, but for memory, of which the kernel has it mapped otherwise */
+	fd = open("/dev/mem", dump || !strcmp(argv[1], "poke") ? O_RDWR :
+			      O_RDWR | O_SYNC);
 	page = fd < 0 ? MAP_FAILED :
 	       mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
 		    where & ~4095UL);
@@ -51,5 +63,13 @@ int main(int argc, char **argv)
 	reg = (volatile uint32_t *)(page + (where & 4095));
 	for (i = 0; i < count; i++)
 		*reg = value;
+	if (peek)
+		printf("0x%x\n", *reg);
+	for (i = 0; dump && i < strtoul(argv[3], NULL, 0) / sizeof(value); i++) {
+		if ((where & 4095UL) + (i + 1) * sizeof(value) > 4096)
+			return 1;
+		value = reg[i];
+		fwrite(&value, sizeof(value), 1, stdout);
+	}
 	return 0;
 }
