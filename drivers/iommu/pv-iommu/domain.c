@@ -673,6 +673,12 @@ void pviommu_domain_hold(struct pviommu_domain *d)
 		usleep_range(20, 100);
 }
 
+/**
+ * pviommu_domain_unhold - end what pviommu_domain_hold() began
+ * @d: the domain
+ *
+ * Context: process. host.lock is held.
+ */
 void pviommu_domain_unhold(struct pviommu_domain *d)
 {
 	pviommu_domain_set_held(d, false);
