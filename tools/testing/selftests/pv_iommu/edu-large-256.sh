@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Test: 96 MiB of coherent memory of a window of 256 MiB; one driver's appetite leaves enough to others
 # VM: edu-256
+# Modes: window
 # Timeout: 120
 . ./lib.sh
 

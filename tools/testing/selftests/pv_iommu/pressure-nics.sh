@@ -51,7 +51,10 @@ sleep 5
 cat $pv_debug/domains
 
 echo "$nvme" >/sys/bus/pci/drivers/nvme/bind || fail "bind"
-need_disk nvme "NVMe disk"
+# Not need_disk, which would find that this VM has none
+wait_for 20 disk_of "$nvme" >/dev/null || fail "the disk that came last gets no memory"
+need_attached "$nvme"
+disk=$(disk_of "$nvme")
 fio_cost 4M >/dev/null
 fio_speed "with the cards' rings"
 cat $pv_debug/domains

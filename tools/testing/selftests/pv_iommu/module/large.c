@@ -13,6 +13,7 @@
 struct large {
 	void *cpu;
 	dma_addr_t dma;
+	size_t size;
 };
 
 static void *large_alloc(struct device *dev, size_t size, dma_addr_t *dma)
@@ -138,9 +139,9 @@ static void large_others(struct pvt *t)
 /* All that there is to be had, as an NVMe disk's host memory buffer is taken */
 static void large_greedy(struct pvt *t)
 {
+	size_t size = LARGE_PIECE, sum = 0, n;
 	struct large *had;
 	u64 window;
-	size_t n;
 
 	if (!large_start(t))
 		return;
@@ -151,22 +152,28 @@ static void large_greedy(struct pvt *t)
 	had = kcalloc(LARGE_PIECES, sizeof(*had), GFP_KERNEL);
 	if (!pvt_expect(t, had, "no memory"))
 		return;
-	for (n = 0; n < LARGE_PIECES; n++) {
-		had[n].cpu = large_alloc(t->dev, LARGE_PIECE, &had[n].dma);
-		if (!had[n].cpu)
-			break;
+	for (n = 0; n < LARGE_PIECES && size >= SZ_64K; ) {
+		had[n].cpu = large_alloc(t->dev, size, &had[n].dma);
+		if (!had[n].cpu) {
+			/* And what is left between them */
+			size /= 2;
+			continue;
+		}
+		had[n].size = size;
+		sum += had[n++].size;
 	}
 	window = pvt_host_window_size();
-	pvt_log("# greedy: %zu pieces of %d bytes of a window of %llu", n, LARGE_PIECE, window);
+	pvt_log("# greedy: %zu bytes of a window of %llu, in %zu pieces of up to %d", sum,
+		window, n, LARGE_PIECE);
 	pvt_expect(t, n && n < LARGE_PIECES, "%zu pieces", n);
 	/* Who is alone with its wants gets half of it at least */
-	pvt_expect(t, pvt_shared() || n * LARGE_PIECE >= window / 2, "only %zu pieces", n);
+	pvt_expect(t, pvt_shared() || sum >= window / 2, "only %zu bytes", sum);
 	if (pvt_shared())
 		pvt_log("# not isolated: there is nothing to keep for others");
 	else
 		large_others(t);
 	while (n--)
-		dma_free_coherent(t->dev, LARGE_PIECE, had[n].cpu, had[n].dma);
+		dma_free_coherent(t->dev, had[n].size, had[n].cpu, had[n].dma);
 	kfree(had);
 }
 
