@@ -16,7 +16,7 @@ assign $NVME
 
 # column WAY: one L2, what it measured in the variables WAY_*
 column() {
-	local way=$1 before
+	local way=$1 before chunks
 	L2_APPEND=''
 	L2_MACHINE=q35
 	"way_$way" ""
@@ -25,19 +25,24 @@ column() {
 	l2_ready
 	must "dd if=/dev/nvme0n1 of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null"
 	set_result first_io "$(($(uptime_cs) - L2_BEGIN))"
-	set_result locked "$(status VmLck)"
+	sleep 5
+	set_result idle_locked "$(status VmLck)"
 
 	# Memory that L2 uses, and L1 may want for others
 	must "mount -o remount,size=80% /tmp; dd if=/dev/urandom of=/tmp/some bs=64k count=64 2>/dev/null; for i in 1 2 3 4 5 6 7; do cat /tmp/some; done >/tmp/fill; md5sum /tmp/fill >/run/sum"
 
 	before=$(ios)
+	chunks=$(chunks_moved)
 	doorbell_find
 	exits_begin
-	must "$FIO_JOB >/run/fio"
+	l2_tell "$FIO_JOB >/run/fio"
+	most
 	exits_end
+	set_result loaded_locked "$most"
 	set_result ios "$(($(ios) - before))"
 	set_result exits "$(exits)"
 	set_result mapping "$(mapping_exits)"
+	set_result chunks "$(($(chunks_moved) - chunks))"
 	exits_named
 
 	must "($FIO_JOB >/run/fio; echo \$? >/run/status) >/dev/null 2>&1 &"
@@ -48,7 +53,21 @@ column() {
 		set_result wrong "fio: $?"
 	[ "$(l2 "md5sum /tmp/fill")" = "$(l2 "cat /run/sum")" ] ||
 		set_result wrong memory
+	sleep 10
+	set_result after_locked "$(status VmLck)"
 	l2_stop
+}
+
+# most: the most that is locked until L2 answers, in $most; the answer is success
+most() {
+	local now line end=$((SECONDS + 120 * FACTOR))
+	most=0
+	until IFS= read -r -t 0.2 -u 6 line; do
+		now=$(status VmLck)
+		[ "${now:-0}" -le "$most" ] || most=$now
+		[ $SECONDS -lt $end ] || fail "no end of the load"
+	done
+	[ "${line%$'\r'}" = "done 0" ] || fail "in L2: the load: $line"
 }
 
 set_result() {
@@ -74,6 +93,12 @@ mapping_exits() {
 	viommu)	hits kvm_mmio 'gpa: *(0x)?fed90...,' ;;
 	window)	doorbell_hits ;;
 	esac
+}
+
+# How many chunks were granted to L2 and revoked so far
+chunks_moved() {
+	[ "$way" = window ] || { echo 0; return; }
+	must "awk '\$1 == \"grants\" || \$1 == \"revokes\" { n += \$2 } END { print n + 0 }' /sys/kernel/debug/pv_iommu/window"
 }
 
 exits_named() {
@@ -122,7 +147,9 @@ done
 {
 	row "L2: $L2_MEM MiB, window: $L2_WINDOW MiB" "stock VFIO" intel-iommu pv-iommu
 	line "locked at start (VmLck), kB" start_locked
-	line "locked while it runs (VmLck), kB" locked
+	line "locked while it idles, kB" idle_locked
+	line "locked under load, at most, kB" loaded_locked
+	line "locked 10 s after it, kB" after_locked
 	line "in swap while fio verifies, kB" swapped
 	for reason in intr hlt io msr npf; do
 		per_io "$reason"
@@ -131,6 +158,7 @@ done
 	per_io exits
 	row "KVM exits per I/O: all" "${CELLS[@]}"
 	line "exits to map DMA" mapping
+	line "chunks granted and revoked by them" chunks
 	CELLS=()
 	for way in vfio viommu window; do
 		name=${way}_first_io
@@ -151,10 +179,21 @@ mem=$((L2_MEM * 1024)) win=$((L2_WINDOW * 1024))
 [ "$window_wrong" = none ] || fail "window: $window_wrong"
 # shellcheck disable=SC2154 # set by set_result
 {
-	[ "$vfio_locked" -ge $mem ] || fail "stock VFIO locked $vfio_locked kB"
-	[ "$window_locked" -ge $win ] && [ "$window_locked" -le $((win + 1024)) ] ||
-		fail "$window_locked kB locked, the window has $win"
-	[ "$window_mapping" = 0 ] || fail "$window_mapping requests to map DMA"
+	[ "$vfio_idle_locked" -ge $mem ] ||
+		fail "stock VFIO locked $vfio_idle_locked kB"
+	[ "$window_start_locked" = 0 ] ||
+		fail "$window_start_locked kB locked before L2 has begun"
+	[ "$window_idle_locked" -gt 0 ] && [ "$window_idle_locked" -le $((win / 2)) ] ||
+		fail "$window_idle_locked kB locked while L2 idles"
+	[ "$window_loaded_locked" -gt 0 ] && [ "$window_loaded_locked" -le $win ] ||
+		fail "$window_loaded_locked kB locked under load, the window has $win"
+	[ "$window_after_locked" -le "$window_idle_locked" ] ||
+		fail "$window_after_locked kB locked after the load, before: $window_idle_locked"
+	# None for a mapping: chunks, as the load comes
+	[ "$window_mapping" -le "$window_chunks" ] ||
+		fail "$window_mapping requests to map DMA, $window_chunks chunks"
+	[ "$window_chunks" -le $((2 * L2_WINDOW)) ] ||
+		fail "$window_chunks chunks granted and revoked by one load"
 	[ "$viommu_mapping" -gt 0 ] || fail "no request counted for intel-iommu"
 	# The control: what is locked cannot be swapped
 	[ "$vfio_swapped" = 0 ] ||
