@@ -49,9 +49,11 @@ static bool pviommu_grants(struct pviommu_host *host)
 }
 
 /* Enough is left without one of its chunks; nothing, if nothing is used */
-static bool pviommu_dispensable(struct pviommu_domain *d, unsigned long npages)
+static bool pviommu_dispensable(struct pviommu_domain *d)
 {
-	return !d->used || d->free >= npages + npages / 8;
+	struct pviommu_space *sp = &d->host->window.space;
+
+	return !d->used || d->free >= BIT(sp->shift) + pviommu_low_pages(sp);
 }
 
 /* ---- bookkeeping of a chunk ---- */
@@ -312,7 +314,7 @@ static unsigned int pviommu_chunks_pick(struct pviommu_domain *d, u32 *chunk,
 					unsigned int most, bool idle)
 {
 	struct pviommu_window *w = &d->host->window;
-	unsigned long npages = BIT(w->space.shift), flags, i;
+	unsigned long flags, i;
 	unsigned int nr = 0;
 
 	raw_spin_lock_irqsave(&d->lock, flags);
@@ -322,7 +324,7 @@ static unsigned int pviommu_chunks_pick(struct pviommu_domain *d, u32 *chunk,
 		if (nr == most || d->held)
 			break;
 		if (idle && (time_before(jiffies, c->since + PVIOMMU_CHUNK_IDLE) ||
-			     !pviommu_dispensable(d, npages)))
+			     !pviommu_dispensable(d)))
 			continue;
 		pviommu_chunk_del(d, c);
 		pviommu_body_free(c);
@@ -358,12 +360,11 @@ static bool pviommu_domain_balance(struct pviommu_domain *d)
 		.npages = 1, .dma_limit = U64_MAX, .ahead = true,
 	};
 	struct pviommu_window *w = &d->host->window;
-	unsigned long npages = BIT(w->space.shift);
 	bool more;
 
 	if (READ_ONCE(d->asked)) {
 		WRITE_ONCE(d->asked, false);
-		if (READ_ONCE(d->free) < npages / 8)
+		if (READ_ONCE(d->free) < pviommu_low_pages(&w->space))
 			pviommu_domain_grow(d, &one);
 	}
 
@@ -372,7 +373,7 @@ static bool pviommu_domain_balance(struct pviommu_domain *d)
 		cond_resched();
 
 	raw_spin_lock_irq(&d->lock);
-	more = !bitmap_empty(d->whole, w->space.nr_chunks) && pviommu_dispensable(d, npages);
+	more = !bitmap_empty(d->whole, w->space.nr_chunks) && pviommu_dispensable(d);
 	raw_spin_unlock_irq(&d->lock);
 	return more || pviommu_window_parked(d);
 }
@@ -590,7 +591,7 @@ unsigned int pviommu_domain_collect(struct pviommu_domain *d, u16 rid, u32 *page
 	unsigned int nr = 0;
 
 	while (*pos < end && nr < max) {
-		unsigned long next = (*pos | (BIT(sp->shift) - 1)) + 1;
+		unsigned long next = (*pos | sp->mask) + 1;
 		struct pviommu_chunk *c;
 
 		raw_spin_lock_irq(&d->lock);

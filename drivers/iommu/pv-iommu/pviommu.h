@@ -579,6 +579,12 @@ static inline dma_addr_t pviommu_page_dma(struct pviommu_space *sp, unsigned lon
 	return sp->dma + ((u64)page << PAGE_SHIFT);
 }
 
+/* A domain with fewer free pages has a chunk granted; caches leave it so many */
+static inline unsigned long pviommu_low_pages(struct pviommu_space *sp)
+{
+	return BIT(sp->shift) / 8;
+}
+
 /* Kernel address of a page of the window */
 static inline void *pviommu_page_virt(struct pviommu_window *w, unsigned long page)
 {

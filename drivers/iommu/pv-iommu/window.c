@@ -52,12 +52,6 @@ static unsigned int pviommu_cache_grow(unsigned int depth, unsigned int order)
 	return clamp(depth * 2, max(limit / 8, 2U), limit);
 }
 
-/* Caches do not take the last of these, which would have a chunk granted */
-static unsigned long pviommu_low_pages(struct pviommu_space *sp)
-{
-	return BIT(sp->shift) / 8;
-}
-
 static bool pviommu_pressed(struct pviommu_window *w)
 {
 	return time_before(jiffies, READ_ONCE(w->pressure));
