@@ -165,7 +165,7 @@ static unsigned long pviommu_chunks_take(struct pviommu_domain *d,
 
 static void pviommu_domain_free(struct pviommu_domain *d)
 {
-	bitmap_free(d->whole);
+	bitmap_free(d->avail[0]);
 	free_percpu(d->cache);
 	kfree(d);
 }
@@ -318,7 +318,7 @@ static unsigned int pviommu_chunks_pick(struct pviommu_domain *d, u32 *chunk,
 	unsigned int nr = 0;
 
 	raw_spin_lock_irqsave(&d->lock, flags);
-	for_each_set_bit(i, d->whole, w->space.nr_chunks) {
+	for_each_set_bit(i, d->avail[w->space.shift], w->space.nr_chunks) {
 		struct pviommu_chunk *c = w->chunks[i];
 
 		if (nr == most || d->held)
@@ -373,7 +373,7 @@ static bool pviommu_domain_balance(struct pviommu_domain *d)
 		cond_resched();
 
 	raw_spin_lock_irq(&d->lock);
-	more = !bitmap_empty(d->whole, w->space.nr_chunks) && pviommu_dispensable(d);
+	more = d->nr_avail[w->space.shift] && pviommu_dispensable(d);
 	raw_spin_unlock_irq(&d->lock);
 	return more || pviommu_window_parked(d);
 }
@@ -485,7 +485,7 @@ struct pviommu_domain *pviommu_domain_get(struct pviommu_host *host, u32 group)
 {
 	struct pviommu_window *w = &host->window;
 	struct pviommu_domain *d;
-	unsigned int o;
+	unsigned long nr = BITS_TO_LONGS(w->space.nr_chunks), orders = w->space.shift + 1, o;
 
 	lockdep_assert_held(&host->lock);
 	list_for_each_entry(d, &w->domains, node) {
@@ -504,15 +504,14 @@ struct pviommu_domain *pviommu_domain_get(struct pviommu_host *host, u32 group)
 	d->nr_devices = 1;
 	atomic_set(&d->refs, 1);
 	raw_spin_lock_init(&d->lock);
-	for (o = 0; o < ARRAY_SIZE(d->avail); o++)
-		INIT_LIST_HEAD(&d->avail[o]);
-	INIT_LIST_HEAD(&d->full);
-	d->whole = bitmap_zalloc(w->space.nr_chunks, GFP_KERNEL);
+	d->avail[0] = bitmap_zalloc(nr * BITS_PER_LONG * orders, GFP_KERNEL);
 	d->cache = alloc_percpu(struct pviommu_cache);
-	if (!d->whole || !d->cache) {
+	if (!d->avail[0] || !d->cache) {
 		pviommu_domain_free(d);
 		return NULL;
 	}
+	for (o = 1; o < orders; o++)
+		d->avail[o] = d->avail[o - 1] + nr;
 
 	raw_spin_lock_irq(&w->lock);
 	list_add_tail_rcu(&d->node, &w->domains);
@@ -749,7 +748,7 @@ size_t pviommu_domains_metadata(struct pviommu_host *host)
 	size_t chunk = sizeof(struct pviommu_chunk) +
 		       (sizeof(struct pviommu_slot) << w->space.shift);
 	size_t bits = BITS_TO_LONGS(w->space.nr_chunks) * sizeof(long);
-	size_t domain = sizeof(struct pviommu_domain) + bits +
+	size_t domain = sizeof(struct pviommu_domain) + bits * (w->space.shift + 1) +
 			num_possible_cpus() * sizeof(struct pviommu_cache);
 
 	return w->space.nr_chunks * (sizeof(*w->space.slots) + sizeof(*w->chunks) +

@@ -120,14 +120,15 @@ struct pviommu_space {
 
 /**
  * struct pviommu_chunk - a chunk that is granted
- * @node: in the list of its domain that its largest free block calls for
+ * @node: while it is not the domain's yet
  * @domain: who has it
  * @slots: one for each of its pages
  * @index: which one it is
  * @run: how many chunks are one block that begins here; 0: it is divided
  * @head: which chunk begins the block that it is a part of
  * @used: pages handed out, to mappings and to CPUs' caches
- * @since: jiffies; when the last of them came back
+ * @largest: order of the largest free block; negative when there is none
+ * @since: jiffies; when the last page in use came back
  * @nr_free: free blocks of each order
  * @free: which; block b of an order that a chunk has n of is bit n + b
  *
@@ -141,6 +142,7 @@ struct pviommu_chunk {
 	u32 run;
 	u32 head;
 	u32 used;
+	int largest;
 	unsigned long since;
 	u16 nr_free[PVIOMMU_CHUNK_ORDER_MAX + 1];
 	DECLARE_BITMAP(free, 2 << PVIOMMU_CHUNK_ORDER_MAX);
@@ -182,9 +184,9 @@ struct pviommu_cache {
  * @held: it keeps the chunks that it has; domain.lock and window.lock to change it
  * @failed: allocations that failed
  * @lock: shared layer: all that follows
- * @avail: chunks by the order of their largest free block
- * @full: chunks without one
- * @whole: bit by bit, its chunks of which nothing is in use
+ * @avail: bit by bit, its chunks by the order of their largest free block; those of
+ *	the highest order are the ones of which nothing is in use
+ * @nr_avail: how many bits are set
  * @free: free pages of the shared layer
  * @used: pages handed out by it
  * @high_water: the most there ever were
@@ -210,9 +212,8 @@ struct pviommu_domain {
 	atomic64_t failed;
 
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
-	struct list_head avail[PVIOMMU_CHUNK_ORDER_MAX + 1];
-	struct list_head full;
-	unsigned long *whole;
+	unsigned long *avail[PVIOMMU_CHUNK_ORDER_MAX + 1];
+	unsigned int nr_avail[PVIOMMU_CHUNK_ORDER_MAX + 1];
 	unsigned long free;
 	unsigned long used;
 	unsigned long high_water;

@@ -5,11 +5,11 @@
  * Three layers. At the bottom domain.c has chunks of the window granted and takes
  * them back. The shared layer divides a chunk by a buddy system: a chunk is aligned
  * to its size as the device sees it, so a block is too, and no block crosses a
- * segment boundary that is not smaller than itself. Chunks are in lists by the
- * largest block that is free in them, and a block comes from the first list that
- * has it: small blocks fill the chunks that are of little other use, so that others
- * become free as a whole and can go back. What is larger than a chunk is some chunks
- * in a row.
+ * segment boundary that is not smaller than itself. A block comes from one of the
+ * chunks whose largest free block is the smallest that will do, and of these from the
+ * highest: small blocks fill the chunks that are of little other use, at one end of the
+ * window, so that others become free as a whole, in rows, and can go back. What is
+ * larger than a chunk is some chunks in a row.
  *
  * Above it each CPU keeps some free blocks of each size that streaming DMA uses. In
  * the steady state a map takes a block from there and an unmap puts it back: no
@@ -59,14 +59,25 @@ static bool pviommu_pressed(struct pviommu_window *w)
 
 /* ---- blocks of a chunk; domain.lock is held ---- */
 
-/* Put it where its largest free block belongs */
+/* Its free blocks have changed: be found by the largest of them */
 static void pviommu_chunk_file(struct pviommu_domain *d, struct pviommu_chunk *c)
 {
 	int o = d->host->window.space.shift;
 
 	while (o >= 0 && !c->nr_free[o])
 		o--;
-	list_move(&c->node, o < 0 ? &d->full : &d->avail[o]);
+	if (o == c->largest)
+		return;
+	if (c->largest >= 0) {
+		__clear_bit(c->index, d->avail[c->largest]);
+		d->nr_avail[c->largest]--;
+	}
+	if (o >= 0) {
+		__set_bit(c->index, d->avail[o]);
+		d->nr_avail[o]++;
+	}
+	c->largest = o;
+	c->since = jiffies;
 }
 
 /* Bit of the block that begins at a page of the chunk */
@@ -125,7 +136,7 @@ static void pviommu_chunk_put(struct pviommu_chunk *c, unsigned int shift,
 
 /**
  * pviommu_chunk_init - all of a chunk is free
- * @c: the chunk, which is in no list
+ * @c: the chunk
  * @shift: its pages, as a power of two
  */
 void pviommu_chunk_init(struct pviommu_chunk *c, unsigned int shift)
@@ -136,17 +147,9 @@ void pviommu_chunk_init(struct pviommu_chunk *c, unsigned int shift)
 	c->used = 0;
 	c->run = 0;
 	c->head = c->index;
-	c->since = jiffies;
 }
 
 /* ---- the shared layer; domain.lock is held ---- */
-
-/* It is all free again: domain.c may give it back */
-static void pviommu_chunk_whole(struct pviommu_domain *d, struct pviommu_chunk *c)
-{
-	c->since = jiffies;
-	__set_bit(c->index, d->whole);
-}
 
 static void pviommu_shared_used(struct pviommu_domain *d, unsigned long npages)
 {
@@ -155,29 +158,31 @@ static void pviommu_shared_used(struct pviommu_domain *d, unsigned long npages)
 	d->high_water = max(d->high_water, d->used);
 }
 
-static bool pviommu_chunk_reached(struct pviommu_space *sp, unsigned long index,
-				  u64 dma_limit)
+/* How many of the chunks, from the first, a device reaches */
+static unsigned long pviommu_chunks_reached(struct pviommu_space *sp, u64 dma_limit)
 {
-	return pviommu_page_dma(sp, (index + 1) << sp->shift) - 1 <= dma_limit;
+	if (dma_limit >= sp->dma + sp->size - 1)
+		return sp->nr_chunks;
+	return dma_limit < sp->dma ? 0 : (dma_limit - sp->dma + 1) >> (PAGE_SHIFT + sp->shift);
 }
 
 static unsigned long pviommu_shared_take(struct pviommu_domain *d, unsigned int order,
 					 u64 dma_limit)
 {
-	struct pviommu_space *sp = &d->host->window.space;
-	struct pviommu_chunk *c;
+	struct pviommu_window *w = &d->host->window;
+	struct pviommu_space *sp = &w->space;
+	unsigned long end = pviommu_chunks_reached(sp, dma_limit);
 	unsigned int o, page;
 
 	lockdep_assert_held(&d->lock);
 	for (o = order; o <= sp->shift; o++) {
-		list_for_each_entry(c, &d->avail[o], node) {
-			if (!pviommu_chunk_reached(sp, c->index, dma_limit))
-				continue;
-			page = pviommu_chunk_take(c, sp->shift, order);
-			__clear_bit(c->index, d->whole);
-			pviommu_chunk_file(d, c);
+		unsigned long i = d->nr_avail[o] ? find_last_bit(d->avail[o], end) : end;
+
+		if (i < end) {
+			page = pviommu_chunk_take(w->chunks[i], sp->shift, order);
+			pviommu_chunk_file(d, w->chunks[i]);
 			pviommu_shared_used(d, BIT(order));
-			return ((unsigned long)c->index << sp->shift) + page;
+			return (i << sp->shift) + page;
 		}
 	}
 	return PVIOMMU_NO_PAGE;
@@ -195,8 +200,6 @@ static void pviommu_shared_put(struct pviommu_domain *d, unsigned long page,
 	d->free += BIT(order);
 	pviommu_chunk_put(c, shift, page & w->space.mask, order);
 	pviommu_chunk_file(d, c);
-	if (!c->used)
-		pviommu_chunk_whole(d, c);
 }
 
 /* Any number of pages of one chunk */
@@ -221,7 +224,7 @@ static unsigned long pviommu_shared_take_run(struct pviommu_domain *d,
 	struct pviommu_window *w = &d->host->window;
 	struct pviommu_space *sp = &w->space;
 	unsigned long n = DIV_ROUND_UP(want->npages, BIT(sp->shift)), i;
-	unsigned long first = pviommu_run_find(sp, d->whole, n, want);
+	unsigned long first = pviommu_run_find(sp, d->avail[sp->shift], n, want);
 
 	lockdep_assert_held(&d->lock);
 	if (first == PVIOMMU_NO_PAGE)
@@ -236,7 +239,6 @@ static unsigned long pviommu_shared_take_run(struct pviommu_domain *d,
 		pviommu_chunk_file(d, c);
 	}
 	w->chunks[first]->run = n;
-	bitmap_clear(d->whole, first, n);
 	pviommu_shared_used(d, n << sp->shift);
 	return first << sp->shift;
 }
@@ -252,7 +254,6 @@ static void pviommu_shared_put_run(struct pviommu_domain *d, struct pviommu_chun
 		c = w->chunks[i];
 		pviommu_chunk_init(c, w->space.shift);
 		pviommu_chunk_file(d, c);
-		pviommu_chunk_whole(d, c);
 	}
 }
 
@@ -271,13 +272,7 @@ unsigned long pviommu_run_find(struct pviommu_space *sp, const unsigned long *se
 {
 	unsigned long align = want->order > sp->shift ? BIT(want->order - sp->shift) : 1;
 	unsigned long base = sp->dma >> (PAGE_SHIFT + sp->shift);
-	unsigned long end = sp->nr_chunks, first, gap;
-
-	if (want->dma_limit < sp->dma + sp->size - 1) {
-		if (want->dma_limit < sp->dma)
-			return PVIOMMU_NO_PAGE;
-		end = (want->dma_limit - sp->dma + 1) >> (PAGE_SHIFT + sp->shift);
-	}
+	unsigned long end = pviommu_chunks_reached(sp, want->dma_limit), first, gap;
 
 	while (end >= n) {
 		first = find_last_bit(set, end);
@@ -345,10 +340,9 @@ void pviommu_chunk_add(struct pviommu_domain *d, struct pviommu_chunk *c)
 	struct pviommu_window *w = &d->host->window;
 
 	lockdep_assert_held(&d->lock);
-	INIT_LIST_HEAD(&c->node);
 	pviommu_chunk_init(c, w->space.shift);
+	c->largest = -1;
 	pviommu_chunk_file(d, c);
-	pviommu_chunk_whole(d, c);
 	d->free += BIT(w->space.shift);
 	w->chunks[c->index] = c;
 	WRITE_ONCE(w->owner[c->index], d->id);
@@ -367,8 +361,8 @@ void pviommu_chunk_del(struct pviommu_domain *d, struct pviommu_chunk *c)
 	struct pviommu_window *w = &d->host->window;
 
 	lockdep_assert_held(&d->lock);
-	list_del(&c->node);
-	__clear_bit(c->index, d->whole);
+	pviommu_chunk_clear(c, 1, w->space.shift);
+	pviommu_chunk_file(d, c);
 	d->free -= BIT(w->space.shift);
 	WRITE_ONCE(w->owner[c->index], 0);
 	w->chunks[c->index] = NULL;
@@ -730,7 +724,7 @@ int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size)
 			left += BIT(w->space.shift) - c->used;
 			if (!w->chunks[c->head]->run)
 				wrong = pviommu_check_chunk(c, w->space.shift, seen);
-			if (test_bit(i, d->whole) != !c->used)
+			if (test_bit(i, d->avail[w->space.shift]) != !c->used)
 				wrong = "not known to be free";
 		}
 		raw_spin_unlock_irq(&d->lock);
