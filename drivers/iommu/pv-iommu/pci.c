@@ -71,6 +71,20 @@ static int pviommu_check_range(struct pviommu_host *host, const char *what,
 	return 0;
 }
 
+/* Each of its pages has a slot from the start, whether anything is mapped or not */
+static int pviommu_check_arena(struct pviommu_host *host, u64 dma, u64 size)
+{
+	u64 slots = (size >> PAGE_SHIFT) * sizeof(struct pviommu_slot);
+	int ret = pviommu_check_range(host, "arena", dma, size);
+
+	if (!ret && slots > (u64)totalram_pages() << PAGE_SHIFT >> 3) {
+		pci_err(host->pdev, "bookkeeping of an arena of %#llx bytes would take more than an eighth of the memory; lower arena-size= of the host device\n",
+			size);
+		return -ENOMEM;
+	}
+	return ret;
+}
+
 /* Choose a mode that the host offers and the user wants */
 static int pviommu_choose(struct pviommu_host *host)
 {
@@ -237,7 +251,7 @@ static int pviommu_init_spaces(struct pviommu_host *host)
 		u64 arena = pviommu_read64(host, PV_IOMMU_REG_ARENA_SIZE);
 
 		dma = pviommu_read64(host, PV_IOMMU_REG_ARENA_DMA);
-		ret = pviommu_check_range(host, "arena", dma, arena);
+		ret = pviommu_check_arena(host, dma, arena);
 		if (!ret)
 			ret = pviommu_space_init(&host->arena, dma, arena,
 						 PVIOMMU_CHUNK_ORDER_MAX);

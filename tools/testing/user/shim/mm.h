@@ -29,6 +29,7 @@
 #define SHIM_MEMORY_SIZE	(8UL << 30)
 extern unsigned char *shim_memory;
 extern unsigned long shim_ram_size;
+#define totalram_pages()	PHYS_PFN(shim_ram_size)
 
 #define phys_to_virt(p)		((void *)(shim_memory + (p)))
 #define virt_to_phys(v)		((phys_addr_t)((unsigned char *)(v) - shim_memory))
