@@ -387,7 +387,8 @@ static u32 host_revoke(u32 domain, u32 first, u32 count)
 		host.owner[i] = NULL;
 		host.granted--;
 		memset(host_chunk_virt(i), 0, host.config.chunk);
-		shim_poison(host_chunk_virt(i), host.config.chunk);
+		if (!host.config.no_poison)
+			shim_poison(host_chunk_virt(i), host.config.chunk);
 	}
 	return PV_IOMMU_S_OK;
 }
@@ -703,7 +704,9 @@ struct pci_dev *host_create(const struct host_config *config)
 		host.left = calloc(host_nr_chunks(), sizeof(*host.left));
 		/* The memory was somebody's before */
 		memset(host.left, 1, host_nr_chunks());
-		shim_poison(phys_to_virt(config->window_phys), config->window_size);
+		if (!config->no_poison)
+			shim_poison(phys_to_virt(config->window_phys),
+				    config->window_size);
 	}
 	host.pdev = shim_device_add(0, PCI_DEVFN(31, 7), 0x088000);
 	host.pdev->vendor = PV_IOMMU_PCI_VENDOR_ID;

@@ -19,6 +19,7 @@
  * @arena_size: bytes
  * @chunk: bytes of a chunk, with PV_IOMMU_F_CHUNKS
  * @limit: bytes of window that may be granted; host_set_limit() changes it
+ * @no_poison: chunks that are not granted may be written
  */
 struct host_config {
 	u64 features;
@@ -29,6 +30,7 @@ struct host_config {
 	u64 arena_size;
 	u64 chunk;
 	u64 limit;
+	bool no_poison;
 };
 
 /**
