@@ -5,13 +5,19 @@
 # runs from its start each time, and the last block of a disk says what has been.
 # Sourced after lib.sh.
 
-# mark_disk: where the mark is
-mark_disk() {
+# virtio_disk SERIAL: the virtio disk with that serial number, if it is there
+virtio_disk() {
 	local dir
 	for dir in /sys/block/vd*; do
-		[ "$(cat "$dir/serial")" = vblk0 ] && basename "$dir" && return
+		[ -e "$dir/serial" ] && [ "$(cat "$dir/serial")" = "$1" ] &&
+			basename "$dir" && return
 	done
-	fail "there is no disk vblk0"
+	return 1
+}
+
+# mark_disk: where the mark is
+mark_disk() {
+	virtio_disk vblk0
 }
 
 # mark WORDS...: what the next boot is to find
@@ -24,6 +30,8 @@ mark() {
 # leave has died.
 boot_number() {
 	local found
+	# A kernel that has just begun may not have found its disks yet
+	wait_for 20 mark_disk >/dev/null || fail "there is no disk vblk0"
 	found=$(dd if="/dev/$(mark_disk)" bs=512 skip=1024 count=1 iflag=direct \
 		2>/dev/null | tr -d '\0' | head -n 1)
 	case $found in

@@ -6,13 +6,8 @@
 
 # image SERIAL FILE: what is on that disk
 image() {
-	local dir
-	for dir in /sys/block/vd*; do
-		[ "$(cat "$dir/serial")" = "$1" ] || continue
-		dd if="/dev/$(basename "$dir")" of="$2" bs=1M 2>/dev/null
-		return
-	done
-	fail "there is no disk $1"
+	wait_for 20 virtio_disk "$1" >/dev/null || fail "there is no disk $1"
+	dd if="/dev/$(virtio_disk "$1")" of="$2" bs=1M 2>/dev/null
 }
 
 # next_kernel OPTION WORDS...: loads the kernel that this guest was started with,
