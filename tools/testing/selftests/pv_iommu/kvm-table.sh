@@ -60,14 +60,17 @@ column() {
 
 # most: the most that is locked until L2 answers, in $most; the answer is success
 most() {
-	local now line end=$((SECONDS + 120 * FACTOR))
+	local now line part='' end=$((SECONDS + 120 * FACTOR))
 	most=0
+	# What has come of a line until the time is over is not said again
 	until IFS= read -r -t 0.2 -u 6 line; do
+		part=$part$line
 		now=$(status VmLck)
 		[ "${now:-0}" -le "$most" ] || most=$now
 		[ $SECONDS -lt $end ] || fail "no end of the load"
 	done
-	[ "${line%$'\r'}" = "done 0" ] || fail "in L2: the load: $line"
+	line=$part${line%$'\r'}
+	[ "$line" = "done 0" ] || fail "in L2: the load: $line"
 }
 
 set_result() {
