@@ -364,11 +364,12 @@ static bool pviommu_domain_balance(struct pviommu_domain *d)
 
 	if (READ_ONCE(d->asked)) {
 		WRITE_ONCE(d->asked, false);
-		if (READ_ONCE(d->free) < pviommu_low_pages(&w->space))
+		if (READ_ONCE(d->free) + pviommu_window_spare(d) <
+		    pviommu_low_pages(&w->space))
 			pviommu_domain_grow(d, &one);
 	}
 
-	pviommu_window_drain(d, true);
+	pviommu_window_drain(d, PVIOMMU_DRAIN_IDLE);
 	while (pviommu_chunks_return(d, PVIOMMU_PICK, true))
 		cond_resched();
 
@@ -452,7 +453,7 @@ void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *w
 	WRITE_ONCE(w->refused, true);
 	if (n > 1) {
 		/* First what CPUs keep, which may be all that is in the way */
-		pviommu_window_drain(d, false);
+		pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);
 		while (pviommu_chunks_return(d, PVIOMMU_PICK, false))
 			;
 	}
@@ -465,7 +466,7 @@ void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *w
 			continue;
 		/* Once: from then on it keeps none */
 		if (!again)
-			pviommu_window_drain(other, false);
+			pviommu_window_drain(other, PVIOMMU_DRAIN_ALL);
 		pviommu_chunks_return(other, n, false);
 	}
 	rcu_read_unlock();
@@ -503,6 +504,7 @@ struct pviommu_domain *pviommu_domain_get(struct pviommu_host *host, u32 group)
 	d->group = group;
 	d->nr_devices = 1;
 	atomic_set(&d->refs, 1);
+	d->called_back = jiffies;
 	raw_spin_lock_init(&d->lock);
 	d->avail[0] = bitmap_zalloc(nr * BITS_PER_LONG * orders, GFP_KERNEL);
 	d->cache = alloc_percpu(struct pviommu_cache);
@@ -563,7 +565,7 @@ void pviommu_domain_put(struct pviommu_domain *d, bool lost)
 	/* Who makes others give back may have found it in the list */
 	synchronize_rcu();
 
-	pviommu_window_drain(d, false);
+	pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);
 	raw_spin_lock_irq(&d->lock);
 	d->gone = true;
 	atomic_long_add(d->used, &w->kept);

@@ -34,13 +34,14 @@
 #define PVIOMMU_CHUNK_ORDER_MIN	4
 
 /*
- * Blocks up to this order (1 MiB) are cached per CPU, and so many of each at
- * most: of those up to 64 KiB 64, of larger ones 4 MiB. Of pairs of pages twice as
- * many, and of single ones four times: a request to memory that is not contiguous
+ * Blocks of orders below this one (up to 256 KiB) are cached per CPU, and so many of
+ * each at most: of those up to 64 KiB 64, of larger ones 512 KiB, as beside their copy
+ * the shared lock is nothing, and what is kept is locked memory. Of pairs of pages twice
+ * as many, and of single ones four times: a request to memory that is not contiguous
  * takes one for each piece, and they come back all at once.
  */
-#define PVIOMMU_CACHE_ORDERS	9
-#define PVIOMMU_CACHE_BLOCKS	(256 + 128 + 3 * 64 + 32 + 16 + 8 + 4)
+#define PVIOMMU_CACHE_ORDERS	7
+#define PVIOMMU_CACHE_BLOCKS	(256 + 128 + 3 * 64 + 4 + 2)
 
 enum pviommu_mode {
 	PVIOMMU_MODE_AUTO,
@@ -181,6 +182,7 @@ struct pviommu_cache {
  * @high_chunks: the most that it ever had; window.lock
  * @asked: the worker was asked to have a chunk granted
  * @lost: the host may not have taken its chunks back; host.lock
+ * @called_back: jiffies; when it last took from CPUs what they keep, before a grant
  * @held: it keeps the chunks that it has; domain.lock and window.lock to change it
  * @failed: allocations that failed
  * @lock: shared layer: all that follows
@@ -209,6 +211,7 @@ struct pviommu_domain {
 	bool asked;
 	bool lost;
 	bool held;
+	unsigned long called_back;
 	atomic64_t failed;
 
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
@@ -237,6 +240,18 @@ struct pviommu_want {
 	unsigned int order;
 	u64 dma_limit;
 	bool ahead;
+};
+
+/**
+ * enum pviommu_drain - from which CPUs a domain's blocks are called back
+ * @PVIOMMU_DRAIN_IDLE: from those that took none since the last such call
+ * @PVIOMMU_DRAIN_SPARE: from all
+ * @PVIOMMU_DRAIN_ALL: from all, and they have to learn anew what they need
+ */
+enum pviommu_drain {
+	PVIOMMU_DRAIN_IDLE,
+	PVIOMMU_DRAIN_SPARE,
+	PVIOMMU_DRAIN_ALL,
 };
 
 /* How many chunks' worth of bookkeeping is kept for those who cannot allocate */
@@ -470,7 +485,8 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
 void pviommu_window_free_exact(struct pviommu_domain *d, unsigned long page,
 			       unsigned long npages);
 void pviommu_window_free_slow(struct pviommu_domain *d, struct pviommu_slot *slot);
-bool pviommu_window_drain(struct pviommu_domain *d, bool idle_only);
+bool pviommu_window_drain(struct pviommu_domain *d, enum pviommu_drain which);
+unsigned long pviommu_window_spare(struct pviommu_domain *d);
 unsigned long pviommu_window_parked(struct pviommu_domain *d);
 int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size);
 

@@ -37,19 +37,22 @@
 
 /* Blocks of each order that a CPU may keep, and where they are */
 static const u16 pviommu_cache_limit[PVIOMMU_CACHE_ORDERS] = {
-	256, 128, 64, 64, 64, 32, 16, 8, 4
+	256, 128, 64, 64, 64, 4, 2
 };
 
 const u16 pviommu_cache_begin[PVIOMMU_CACHE_ORDERS] = {
-	0, 256, 384, 448, 512, 576, 608, 624, 632
+	0, 256, 384, 448, 512, 576, 580
 };
+
+/* How often a domain calls back what its CPUs keep rather than have a chunk granted */
+#define PVIOMMU_CALL_BACK	HZ
 
 /* What a CPU may keep that had to ask: twice as many, and an eighth of the limit at least */
 static unsigned int pviommu_cache_grow(unsigned int depth, unsigned int order)
 {
 	unsigned int limit = pviommu_cache_limit[order];
 
-	return clamp(depth * 2, max(limit / 8, 2U), limit);
+	return min(max3(depth * 2, limit / 8, 2U), limit);
 }
 
 static bool pviommu_pressed(struct pviommu_window *w)
@@ -399,6 +402,30 @@ static struct pviommu_slot *pviommu_exact_try(struct pviommu_domain *d,
 }
 
 /**
+ * pviommu_window_spare - pages that CPUs keep, and that may do in place of a chunk
+ * @d: the domain
+ *
+ * Not each time: who needs now and then what it keeps would get it from the shared
+ * layer again and again, and the one chunk more that ends this would never come.
+ *
+ * Return: how many; a snapshot.
+ */
+unsigned long pviommu_window_spare(struct pviommu_domain *d)
+{
+	if (time_before(jiffies, READ_ONCE(d->called_back) + PVIOMMU_CALL_BACK))
+		return 0;
+	return pviommu_window_parked(d);
+}
+
+static bool pviommu_call_back(struct pviommu_domain *d, const struct pviommu_want *want)
+{
+	if (pviommu_window_spare(d) < want->npages)
+		return false;
+	WRITE_ONCE(d->called_back, jiffies);
+	return pviommu_window_drain(d, PVIOMMU_DRAIN_SPARE);
+}
+
+/**
  * pviommu_window_alloc_exact - take pages from the shared layer
  * @d: the domain
  * @want: how many, and where
@@ -416,13 +443,15 @@ struct pviommu_slot *pviommu_window_alloc_exact(struct pviommu_domain *d,
 {
 	struct pviommu_slot *slot = pviommu_exact_try(d, want);
 
+	if (!slot && pviommu_call_back(d, want))
+		slot = pviommu_exact_try(d, want);
 	/* Another CPU may take what was granted for this one, but not for ever */
 	if (!slot && pviommu_domain_grow(d, want))
 		slot = pviommu_exact_try(d, want);
 	if (!slot) {
 		/* First, so that no CPU takes what others have given back */
 		pviommu_domain_press(d, want);
-		pviommu_window_drain(d, false);
+		pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);
 		slot = pviommu_exact_try(d, want);
 	}
 	if (!slot) {
@@ -465,7 +494,8 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
 	c->misses++;
 	if (!pviommu_pressed(w)) {
 		c->depth[order] = pviommu_cache_grow(c->depth[order], order);
-		nr = c->depth[order] / 2;
+		nr = min_t(unsigned int, c->depth[order] / 2,
+			   pviommu_low_pages(&w->space) >> order);
 	}
 	raw_spin_lock(&d->lock);
 	d->locked++;
@@ -473,7 +503,7 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
 	if (page != PVIOMMU_NO_PAGE)
 		slot = pviommu_fresh(d, page, order, 0);
 	/* Only what is in nobody's way: not the last of the domain's */
-	while (slot && --nr && c->nr[order] < c->depth[order] &&
+	while (slot && nr-- > 1 && c->nr[order] < c->depth[order] &&
 	       d->free >= pviommu_low_pages(&w->space) + BIT(order)) {
 		page = pviommu_shared_take(d, order, U64_MAX);
 		if (page == PVIOMMU_NO_PAGE)
@@ -588,15 +618,14 @@ void pviommu_window_free_slow(struct pviommu_domain *d, struct pviommu_slot *slo
 /**
  * pviommu_window_drain - call back the free blocks that CPUs keep
  * @d: the domain
- * @idle_only: only from CPUs that have taken none since the last such call
+ * @which: whose, and how much they may keep afterwards
  *
- * The others keep none until the pressure is over. IRQs are off for one CPU's blocks at
- * a time.
+ * IRQs are off for one CPU's blocks at a time.
  *
  * Context: any but NMI.
  * Return: whether there were any.
  */
-bool pviommu_window_drain(struct pviommu_domain *d, bool idle_only)
+bool pviommu_window_drain(struct pviommu_domain *d, enum pviommu_drain which)
 {
 	unsigned long flags;
 	unsigned int cpu, o;
@@ -608,21 +637,25 @@ bool pviommu_window_drain(struct pviommu_domain *d, bool idle_only)
 		u64 seen;
 
 		for (o = 0; o < PVIOMMU_CACHE_ORDERS; o++)
-			nr += READ_ONCE(c->nr[o]) + (idle_only ? 0 : READ_ONCE(c->depth[o]));
+			nr += READ_ONCE(c->nr[o]) +
+			      (which == PVIOMMU_DRAIN_ALL ? READ_ONCE(c->depth[o]) : 0);
 		if (!nr)
 			continue;
 
 		local_irq_save(flags);
 		pviommu_cache_lock(c);
 		seen = c->hits + c->misses;
-		if (idle_only && seen != c->seen) {
+		if (which == PVIOMMU_DRAIN_IDLE && seen != c->seen) {
 			c->seen = seen;
 		} else {
 			raw_spin_lock(&d->lock);
 			for (o = 0; o < PVIOMMU_CACHE_ORDERS; o++) {
 				any |= c->nr[o];
 				pviommu_cache_flush(d, c, o, c->nr[o]);
-				c->depth[o] = idle_only ? c->depth[o] / 2 : 0;
+				if (which == PVIOMMU_DRAIN_ALL)
+					c->depth[o] = 0;
+				else if (which == PVIOMMU_DRAIN_IDLE)
+					c->depth[o] /= 2;
 			}
 			raw_spin_unlock(&d->lock);
 		}
@@ -713,7 +746,7 @@ int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size)
 	if (!seen)
 		return -ENOMEM;
 
-	pviommu_window_drain(d, false);
+	pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);
 	for (i = 0; i < w->space.nr_chunks && !wrong; i++) {
 		struct pviommu_chunk *c;
 

@@ -6,7 +6,7 @@
 # Timeout: 600
 . ./lib.sh
 
-LIMIT_MIB=20
+LIMIT_MIB=16
 # Requests of all disks together, in which each has to have had some
 INTERVAL=4000
 INTERVALS=8
@@ -48,8 +48,8 @@ loads() {
 	for disk; do
 		: >"/tmp/load-$disk"
 		while [ ! -e /tmp/load-stop ]; do
-			fio_verify "/dev/$disk" --bsrange=4k-256k --blockalign=4k \
-				--iodepth=32 --size=32M
+			fio_verify "/dev/$disk" --bsrange=4k-512k --blockalign=4k \
+				--iodepth=64 --size=32M
 			echo verified
 		done >"/tmp/load-$disk" 2>&1 &
 		echo $! >"/tmp/load-pid-$disk"
