@@ -91,12 +91,55 @@ suite_of() {
 	printf '%s\n' "$suite"
 }
 
+# source_of KERNEL: the version whose source it is built from. A kernel that the
+# project builds itself has another's.
+source_of() {
+	if [ -e "$top/tools/testing/qemu/config/$1.config" ]; then
+		printf '%s\n' "$SOURCE_KERNEL"
+	else
+		printf '%s\n' "$1"
+	fi
+}
+
+# linux_source KERNEL: names the distribution's package of that kernel's source, after
+# it has fetched it
+linux_source() {
+	local version package
+	version=$(source_of "$1")
+	package=linux-source-$version
+	mkdir -p "$CACHE/source"
+	(
+		# Not the lock of one build: others want it, too
+		flock 8
+		[ -d "$CACHE/source/$package" ] ||
+			logged "$BUILD/log/source-fetch.log" "fetching $package" \
+				download_source "$version" "$CACHE/source/$package"
+	) 8>"$CACHE/source/lock" || return
+	printf '%s\n' "$package"
+}
+
+download_source() {
+	rm -rf "$2.new"
+	mkdir -p "$2.new"
+	cd "$2.new" || return
+	"$top/scripts/apt-private" "$(suite_of "$1")" apt-get -q download "${2##*/}"
+	mv "$2.new" "$2"
+}
+
+# unpack_source PACKAGE TAR-ARGUMENT...: some files of it, in an empty directory that
+# the arguments name by -C
+unpack_source() {
+	local package=$1
+	shift
+	dpkg --fsys-tarfile "$CACHE/source/$package"/*.deb |
+		tar -x -O "./usr/src/$package.tar.xz" | tar -x -J "$@"
+}
+
 # with_compiler KERNEL COMMAND...: runs it with a compiler that suits the kernel
 with_compiler() {
-	local suite kernel=$1
+	local suite kernel
+	kernel=$(source_of "$1")
 	shift
-	[ ! -e "$top/tools/testing/qemu/config/$kernel.config" ] ||
-		kernel=$SOURCE_KERNEL
 	suite=$(awk -v k="$kernel" '$1 == k { print $3 }' <<<"$KERNELS")
 	if [ -n "$suite" ]; then
 		"$top/scripts/in-suite" "$suite" "$@"

@@ -78,6 +78,7 @@ static bool pviommu_arena_try(struct pviommu_map *m)
 		return false;
 
 	if (!(dma & align) && dma + m->len - 1 <= m->lim.dma_limit &&
+	    dma >= pviommu_page_dma(&host->arena, host->low.npages) &&
 	    pviommu_slot_at(&host->arena, dma + m->len - 1))
 		slot = pviommu_slot_at(&host->arena, dma);
 	if (!slot || READ_ONCE(slot->state) != PVIOMMU_SLOT_FREE) {

@@ -49,16 +49,17 @@ static bool pviommu_reaches(struct pviommu_space *sp, u64 mask, unsigned long np
 
 /*
  * The mode for a device with that mask; PVIOMMU_MODE_OFF: none. It has to reach the
- * first chunk of the window, or the first page of the arena. Where addresses are the
- * host's own, the window may lie where only some devices reach it.
+ * first chunk of the window, or the first page of the arena that mappings get. Where
+ * addresses are the host's own, or there is other coherent memory, the window may lie
+ * where only some devices reach it.
  */
 static enum pviommu_mode pviommu_mode_for(struct pviommu_host *host, u64 mask)
 {
 	struct pviommu_space *sp = &host->window.space;
 	bool window = pviommu_reaches(sp, mask, BIT(sp->shift));
-	bool arena = pviommu_reaches(&host->arena, mask, 1);
+	bool arena = pviommu_reaches(&host->arena, mask, host->low.npages + 1);
 
-	if (host->features & PV_IOMMU_F_HOST_PHYS) {
+	if (host->features & PV_IOMMU_F_HOST_PHYS || host->low.npages) {
 		if (window && host->mode == PVIOMMU_MODE_WINDOW)
 			return PVIOMMU_MODE_WINDOW;
 		return arena ? PVIOMMU_MODE_BOUNCE : PVIOMMU_MODE_OFF;
@@ -244,7 +245,7 @@ static void pviommu_release_arena(struct pviommu_dev *pd)
 	struct pviommu_space *arena = &pd->host->arena;
 	unsigned long lost = 0, i;
 
-	for (i = 0; i < arena->size >> PAGE_SHIFT; i++) {
+	for (i = pd->host->low.npages; i < arena->size >> PAGE_SHIFT; i++) {
 		struct pviommu_slot *slot = pviommu_slot_of(arena, i);
 
 		/* Pairs with pviommu_publish() */
@@ -259,11 +260,15 @@ static void pviommu_release_arena(struct pviommu_dev *pd)
 	pviommu_say_lost(pd, lost);
 }
 
-/* What a driver left behind in the window. Streaming mappings are taken back. */
+/*
+ * What a driver left behind in the window, and coherent memory elsewhere. Streaming
+ * mappings are taken back.
+ */
 static void pviommu_release(struct pviommu_dev *pd)
 {
 	struct pviommu_space *window = &pd->host->window.space;
 	unsigned long lost = 0, orphans = 0, page = 0, i;
+	struct pviommu_slot *low;
 	u32 found[64];
 	unsigned int n;
 
@@ -281,6 +286,10 @@ static void pviommu_release(struct pviommu_dev *pd)
 			}
 		}
 	} while (n == ARRAY_SIZE(found));
+
+	page = 0;
+	while ((low = pviommu_low_next(pd->host, pd->rid, &page)))
+		orphans += pviommu_orphan(pd, low);
 
 	pviommu_say_lost(pd, lost);
 	if (orphans)
@@ -552,10 +561,14 @@ static int pviommu_tell_mode(struct pviommu_dev *pd, enum pviommu_mode mode)
 /* Serve an attached device in the other mode */
 static int pviommu_switch(struct pviommu_dev *pd, enum pviommu_mode mode)
 {
+	unsigned long page = 0;
 	int ret;
 
 	lockdep_assert_held(&pd->host->lock);
 	if (pviommu_has_mappings(pd))
+		return -EBUSY;
+	/* Coherent memory of the arena's is out of reach in window mode */
+	if (mode == PVIOMMU_MODE_WINDOW && pviommu_low_next(pd->host, pd->rid, &page))
 		return -EBUSY;
 	pviommu_flush(pd->host);
 	pviommu_domain_hold(pd->domain);

@@ -991,8 +991,10 @@ pviommu_sync_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	if (WARN_ON_ONCE(!pd))
 		return;
 
-	/* dma_alloc_noncontiguous() memory: a list of one, and the window */
+	/* dma_alloc_noncontiguous() memory: a list of one, where coherent memory is */
 	slot = pviommu_slot_at(&pd->host->window.space, sg_dma_address(sgl));
+	if (host_copies && !slot)
+		slot = pviommu_slot_at(&pd->host->arena, sg_dma_address(sgl));
 	if (slot && slot->rid == pd->rid &&
 	    (slot->state == PVIOMMU_SLOT_COHERENT || slot->state == PVIOMMU_SLOT_ORPHAN))
 		return;

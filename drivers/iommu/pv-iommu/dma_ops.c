@@ -4,8 +4,9 @@
  *
  * Two tables, for the two ways in which streaming DMA is served, and one for
  * devices that must not reach anything. Coherent memory is a piece of the
- * window in both ways, and is struct-page memory, so that it can be mapped to
- * user space and put into scatterlists like any other.
+ * window in both ways, or of the arena's start for devices that do not reach it,
+ * and is struct-page memory, so that it can be mapped to user space and put into
+ * scatterlists like any other.
  */
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
@@ -38,13 +39,15 @@ static void *pviommu_alloc_pages(struct device *dev, size_t size, dma_addr_t *dm
 		.dma_limit = pviommu_coherent_limit(dev),
 	};
 	struct pviommu_slot *slot = NULL;
+	struct pviommu_space *sp;
 	struct pviommu_window *w;
-	void *virt;
+	void *virt = NULL;
 
 	if (WARN_ON_ONCE(!pd) || !size)
 		return NULL;
 
 	w = &pd->host->window;
+	sp = &w->space;
 	/*
 	 * Of a size near its type's limit, there would be 0 pages. Who does not reach
 	 * the window at all need not have others give anything back.
@@ -53,6 +56,15 @@ static void *pviommu_alloc_pages(struct device *dev, size_t size, dma_addr_t *dm
 		want.order = min_t(unsigned int, order_base_2(want.npages),
 				   PVIOMMU_COHERENT_ALIGN);
 		slot = pviommu_window_alloc_exact(pd->domain, &want);
+		if (slot)
+			virt = pviommu_page_virt(w, slot->page);
+	}
+	if (!slot && READ_ONCE(pd->mode) == PVIOMMU_MODE_BOUNCE) {
+		want.order = get_order(size);
+		sp = &pd->host->arena;
+		slot = pviommu_low_alloc(pd->host, &want);
+		if (slot)
+			virt = pd->host->low.virt + (slot->page << PAGE_SHIFT);
 	}
 	if (!slot) {
 		this_cpu_inc(pd->stats->failures);
@@ -61,14 +73,13 @@ static void *pviommu_alloc_pages(struct device *dev, size_t size, dma_addr_t *dm
 	}
 
 	/* The whole of it, as whoever maps it to user space shows whole pages */
-	virt = pviommu_page_virt(w, slot->page);
 	memset(virt, 0, want.npages << PAGE_SHIFT);
 	slot->len = min_t(size_t, size, U32_MAX);
 	slot->off = 0;
 	WRITE_ONCE(slot->rid, pd->rid);
 	/* Pairs with the acquire of who looks for what a driver has left */
 	smp_store_release(&slot->state, PVIOMMU_SLOT_COHERENT);
-	*dma = pviommu_page_dma(&w->space, slot->page);
+	*dma = pviommu_page_dma(sp, slot->page);
 	return virt;
 }
 
@@ -76,9 +87,15 @@ static void *pviommu_alloc_pages(struct device *dev, size_t size, dma_addr_t *dm
 static void pviommu_free_pages(struct device *dev, dma_addr_t dma)
 {
 	struct pviommu_window *w = &pviommu_host->window;
-	struct pviommu_slot *slot = pviommu_slot_at(&w->space, dma);
+	struct pviommu_space *sp = &w->space;
+	struct pviommu_slot *slot = pviommu_slot_at(sp, dma);
 	u8 state = PVIOMMU_SLOT_FREE;
 	unsigned long page;
+
+	if (unlikely(!slot)) {
+		sp = &pviommu_host->arena;
+		slot = pviommu_slot_at(sp, dma);
+	}
 
 	if (slot && READ_ONCE(slot->rid) == pviommu_rid(to_pci_dev(dev))) {
 		state = cmpxchg(&slot->state, PVIOMMU_SLOT_COHERENT,
@@ -93,9 +110,12 @@ static void pviommu_free_pages(struct device *dev, dma_addr_t dma)
 			  &dma))
 		return;
 
-	page = pviommu_page_at(&w->space, dma);
-	pviommu_window_free_exact(w->chunks[page >> w->space.shift]->domain, page,
-				  slot->npages);
+	page = pviommu_page_at(sp, dma);
+	if (likely(sp == &w->space))
+		pviommu_window_free_exact(w->chunks[page >> sp->shift]->domain, page,
+					  slot->npages);
+	else
+		pviommu_low_free(pviommu_host, page, slot->npages);
 	if (unlikely(state == PVIOMMU_SLOT_ORPHAN))
 		pviommu_orphan_freed(dev);
 }
@@ -109,8 +129,8 @@ static void *pviommu_alloc(struct device *dev, size_t size, dma_addr_t *dma,
 		u64 reach = pviommu_coherent_limit(dev);
 
 		if (reach < pviommu_host->window.space.dma)
-			dev_warn_ratelimited(dev, "pv_iommu: its coherent mask, %#llx, does not reach the window at %#llx, where coherent memory is\n",
-					     reach, pviommu_host->window.space.dma);
+			dev_warn_ratelimited(dev, "pv_iommu: no room for %zu bytes of coherent memory: its coherent mask, %#llx, does not reach the window at %#llx; give the host device a larger arena-coherent=\n",
+					     size, reach, pviommu_host->window.space.dma);
 		else
 			dev_warn_ratelimited(dev, "pv_iommu: no room for %zu bytes of coherent memory; give the host device a larger memdev= or limit=\n",
 					     size);

@@ -112,11 +112,13 @@ static int pviommu_choose(struct pviommu_host *host)
 	host->features = host->mode == PVIOMMU_MODE_WINDOW ? PV_IOMMU_F_WINDOW :
 							     PV_IOMMU_F_BOUNCE;
 	host->features |= offered & PV_IOMMU_F_CHUNKS;
+	/* For devices that do not reach the window */
+	if (pviommu_mode != PVIOMMU_MODE_WINDOW &&
+	    (offered & PV_IOMMU_F_HOST_PHYS ||
+	     pviommu_read64(host, PV_IOMMU_REG_ARENA_COHERENT)))
+		host->features |= offered & PV_IOMMU_F_BOUNCE;
 	if (offered & PV_IOMMU_F_HOST_PHYS) {
 		host->features |= PV_IOMMU_F_HOST_PHYS;
-		/* For devices that do not reach the window */
-		if (pviommu_mode != PVIOMMU_MODE_WINDOW)
-			host->features |= offered & PV_IOMMU_F_BOUNCE;
 		pci_warn(host->pdev, "nothing confines the devices: their DMA addresses are the host's own, and whoever drives an assigned one reaches all of the host's memory\n");
 	}
 	return 0;
@@ -259,6 +261,8 @@ static int pviommu_init_spaces(struct pviommu_host *host)
 			ret = pviommu_space_populate(&host->arena);
 		if (ret)
 			return ret;
+		pviommu_low_init(host);
+		arena -= (u64)host->low.npages << PAGE_SHIFT;
 		size = host->mode == PVIOMMU_MODE_BOUNCE ? arena : min(size, arena);
 	}
 	host->max_mapping = min_t(u64, PVIOMMU_MAX_MAPPING,
@@ -272,6 +276,7 @@ static void pviommu_host_free(struct pviommu_host *host)
 		pviommu_channels_exit(host);
 	pviommu_domains_exit(host);
 	pviommu_space_exit(&host->window.space);
+	pviommu_low_exit(host);
 	pviommu_space_exit(&host->arena);
 	if (host->window.virt)
 		memunmap_pages(&host->window.pgmap);

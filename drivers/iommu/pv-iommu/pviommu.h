@@ -304,6 +304,22 @@ struct pviommu_window {
 };
 
 /**
+ * struct pviommu_low - the start of the arena, which is guest memory
+ * @npages: so many pages of the arena; 0: there is none
+ * @virt: kernel virtual address
+ * @pgmap: its struct pages
+ * @lock: protects @taken
+ * @taken: bit by bit, pages that are allocated
+ */
+struct pviommu_low {
+	unsigned long npages;
+	void *virt;
+	struct dev_pagemap pgmap;
+	raw_spinlock_t lock;
+	unsigned long *taken;
+};
+
+/**
  * struct pviommu_channel - one CPU's way to the host
  * @lock: serialises @req; IRQs off. Another CPU takes it only to flush
  * @req: request block, shared with the host
@@ -380,9 +396,10 @@ struct pviommu_stats {
  * @doorbell: where a request's frame number goes
  * @features: PV_IOMMU_F_* agreed on
  * @mode: how streaming DMA is served: PVIOMMU_MODE_WINDOW or _BOUNCE; with
- *	PV_IOMMU_F_HOST_PHYS, window where a device's mask reaches it
+ *	PV_IOMMU_F_HOST_PHYS or @low, window where a device's mask reaches it
  * @window: the window
  * @arena: DMA addresses of the host's arena
+ * @low: what of it is for coherent memory
  * @channel: per-CPU requests
  * @flush: bounds the age of queued unmaps
  * @balance: has chunks granted ahead of need, and gives them back
@@ -402,6 +419,7 @@ struct pviommu_host {
 	enum pviommu_mode mode;
 	struct pviommu_window window;
 	struct pviommu_space arena;
+	struct pviommu_low low;
 	struct pviommu_channel __percpu *channel;
 	struct delayed_work flush;
 	struct delayed_work balance;
@@ -509,6 +527,16 @@ void pviommu_domain_unhold(struct pviommu_domain *d);
 int pviommu_domain_regrant(struct pviommu_domain *d);
 int pviommu_domains_regrant(struct pviommu_host *host);
 size_t pviommu_domains_metadata(struct pviommu_host *host);
+
+/* low.c */
+void pviommu_low_init(struct pviommu_host *host);
+void pviommu_low_exit(struct pviommu_host *host);
+struct pviommu_slot *pviommu_low_alloc(struct pviommu_host *host,
+				       const struct pviommu_want *want);
+void pviommu_low_free(struct pviommu_host *host, unsigned long page, unsigned long npages);
+struct pviommu_slot *pviommu_low_next(struct pviommu_host *host, u16 rid,
+				      unsigned long *page);
+unsigned long pviommu_low_used(struct pviommu_host *host);
 
 /* dma_ops.c */
 extern const struct dma_map_ops pviommu_window_ops;

@@ -368,6 +368,8 @@ static int pviommu_window_show(struct seq_file *m, void *unused)
 	seq_printf(m, "metadata %zu\n", metadata);
 	seq_printf(m, "arena_dma %#llx\n", host->arena.dma);
 	seq_printf(m, "arena_size %llu\n", host->arena.size);
+	seq_printf(m, "coherent_size %lu\n", host->low.npages << PAGE_SHIFT);
+	seq_printf(m, "coherent_used %lu\n", pviommu_low_used(host) << PAGE_SHIFT);
 	seq_printf(m, "hypercalls %llu\n", pviommu_hypercalls(host));
 	return 0;
 }

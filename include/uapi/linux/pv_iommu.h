@@ -28,9 +28,13 @@
 #define PV_IOMMU_PCI_VENDOR_ID		0x1af4
 #define PV_IOMMU_PCI_DEVICE_ID		0x10f0
 
-/* BAR 0 (memory) holds the registers, BAR 2 (I/O) the doorbell alone */
+/*
+ * BAR 0 (memory) holds the registers, BAR 2 (I/O) the doorbell alone, BAR 4 (memory)
+ * what the guest shares of the arena, if there is such a part
+ */
 #define PV_IOMMU_BAR_REGS		0
 #define PV_IOMMU_BAR_DOORBELL		2
+#define PV_IOMMU_BAR_COHERENT		4
 #define PV_IOMMU_REGS_SIZE		0x1000
 #define PV_IOMMU_DOORBELL_SIZE		4
 
@@ -57,6 +61,8 @@
 #define PV_IOMMU_REG_CHUNK_SIZE		0x68	/* RO, 64: bytes, a power of two */
 #define PV_IOMMU_REG_WINDOW_LIMIT	0x70	/* RO, 64: bytes that may be granted */
 #define PV_IOMMU_REG_WINDOW_GRANTED	0x78	/* RO, 64: bytes that are */
+/* Of the arena, bytes at its start that no mapping gets: guest memory, in BAR 4 */
+#define PV_IOMMU_REG_ARENA_COHERENT	0x80	/* RO, 64: bytes; 0: none */
 
 #define PV_IOMMU_MAGIC			0x4f495650	/* "PVIO" */
 

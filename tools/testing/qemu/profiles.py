@@ -305,6 +305,16 @@ PROFILES = {
         icount=True,
         cpus=1,
     ),
+    "low": Profile(
+        about="a window above 4 GiB, and an arena below 16 MiB for who does "
+              "not reach it",
+        iommu="boot-bypass=off,dma-base=0x100000000,arena-base=0x800000,"
+              "arena-size=8M,arena-coherent=3M",
+        disks={"nvme0": 64},
+        devices=("edu,id=edu0", "edu,id=edu1", nvme()),
+        icount=True,
+        cpus=1,
+    ),
     "formats": Profile(
         about="an NVMe disk with name spaces of both usual block sizes",
         disks={"ns512": 64, "ns4k": 64},

@@ -664,6 +664,12 @@ void __iomem *pcim_iomap(struct pci_dev *pdev, int bar, unsigned long max)
 	return bar == PV_IOMMU_BAR_REGS ? host_bar0 : host_bar2;
 }
 
+/* No device is told where its registers are; there is no memory in a BAR */
+u64 pci_resource_start(struct pci_dev *pdev, int bar)
+{
+	return 0;
+}
+
 u64 pci_resource_len(struct pci_dev *pdev, int bar)
 {
 	return bar == PV_IOMMU_BAR_REGS ? PV_IOMMU_REGS_SIZE : PV_IOMMU_DOORBELL_SIZE;

@@ -4,6 +4,8 @@
  * Where the devices may not use the window for streaming DMA, they use the
  * arena: memory of the host that the guest does not see. A mapping is a slot
  * of it and the list of the pieces of guest memory that the slot stands for.
+ * Its start may be the guest's, in a BAR: coherent memory for devices that do
+ * not reach the window.
  *
  * What a mapping says of guest memory was judged when it was made, but guest
  * memory can be unplugged since: it is judged again before each copy. Topology
@@ -95,8 +97,23 @@ bool pv_iommu_arena_init(PvIommuState *s, Error **errp)
         s->arena_page = MIN(s->arena_page, s->arena_base & -s->arena_base);
     }
     s->arena_used = bitmap_new(granules(s->arena_size));
+    /* for good, so that no mapping is ever found or put there */
+    bitmap_set(s->arena_used, 0, granules(s->arena_coherent));
     s->arena_slots = g_new0(PvIommuMapping *, granules(s->arena_size));
     return true;
+}
+
+/*
+ * The guest's view of the arena's start. It is below 4 GiB, where every guest can
+ * map it, and no smaller than what Linux has struct pages for.
+ */
+void pv_iommu_arena_share(PvIommuState *s)
+{
+    memory_region_init(&s->coherent_bar, OBJECT(s), "pv-iommu-coherent",
+                       MAX(pow2ceil(s->arena_coherent), PV_IOMMU_COHERENT_BAR));
+    memory_region_init_alias(&s->coherent, OBJECT(s), "pv-iommu-arena-coherent",
+                             s->arena_ram, 0, s->arena_coherent);
+    memory_region_add_subregion(&s->coherent_bar, 0, &s->coherent);
 }
 
 void pv_iommu_arena_cleanup(PvIommuState *s)
@@ -119,7 +136,7 @@ uint32_t pv_iommu_map_check(PvIommuState *s, uint64_t length, uint64_t nr_segs,
     uint64_t end = 0;
     uint64_t i;
 
-    if (!length || length > s->arena_size ||
+    if (!length || length > s->arena_size - s->arena_coherent ||
         !nr_segs || nr_segs > PV_IOMMU_MAX_SEGS) {
         return PV_IOMMU_S_INVAL;
     }

@@ -274,7 +274,15 @@ static uint32_t revoke_chunks(PvIommuState *s, uint32_t domain, uint32_t first,
     }
     set_owner(s, first, count, NULL);
     hide(s, d, first, count);
-    clear_chunks(s, first, count);
+    if (s->host_phys) {
+        /*
+         * Nothing keeps a device from writing to them still: who is granted
+         * them gets them cleared, then and not now.
+         */
+        bitmap_set(s->chunk_left, first, count);
+    } else {
+        clear_chunks(s, first, count);
+    }
     d->nr_chunks -= count;
     s->nr_granted -= count;
     return PV_IOMMU_S_OK;

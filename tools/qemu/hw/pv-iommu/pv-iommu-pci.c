@@ -211,6 +211,28 @@ static bool check_window(PvIommuState *s, Error **errp)
     return true;
 }
 
+/* What of the arena the guest shares; by default, with host-phys=on only */
+static bool check_coherent(PvIommuState *s, Error **errp)
+{
+    ERRP_GUARD();
+
+    if (s->arena_coherent == PV_IOMMU_COHERENT_AUTO) {
+        s->arena_coherent = !s->arena_memdev ? 0 :
+            QEMU_ALIGN_DOWN(MIN(s->arena_size / 8, PV_IOMMU_COHERENT_SIZE),
+                            PV_IOMMU_GRANULE);
+    }
+    if (!QEMU_IS_ALIGNED(s->arena_coherent, PV_IOMMU_GRANULE) ||
+        s->arena_coherent > MIN(s->arena_size / 2, PV_IOMMU_COHERENT_MAX)) {
+        error_setg(errp, "arena-coherent=0x%" PRIx64 " is not a multiple of "
+                   "4 KiB up to half of the arena, which has 0x%" PRIx64
+                   " bytes, and to 256 MiB", s->arena_coherent, s->arena_size);
+        error_append_hint(errp, "Leave arena-coherent= out, or make the arena "
+                          "larger.\n");
+        return false;
+    }
+    return true;
+}
+
 static bool check_arena(PvIommuState *s, Error **errp)
 {
     ERRP_GUARD();
@@ -220,7 +242,7 @@ static bool check_arena(PvIommuState *s, Error **errp)
     }
     if (!s->arena_size) {
         s->arena_base = 0;
-        return true;
+        return check_coherent(s, errp);
     }
     if (!QEMU_IS_ALIGNED(s->arena_size, PV_IOMMU_GRANULE) ||
         s->arena_size > PV_IOMMU_ARENA_MAX) {
@@ -251,7 +273,7 @@ static bool check_arena(PvIommuState *s, Error **errp)
                           "behind the window.\n");
         return false;
     }
-    return true;
+    return check_coherent(s, errp);
 }
 
 static bool decide_features(PvIommuState *s, Error **errp)
@@ -433,6 +455,8 @@ static PvIommuProperty pv_iommu_properties[] = {
     DEFINE_PROP_SIZE("arena-size", PvIommuState, arena_size,
                      PV_IOMMU_ARENA_SIZE),
     DEFINE_PROP_UINT64("arena-base", PvIommuState, arena_base, 0),
+    DEFINE_PROP_SIZE("arena-coherent", PvIommuState, arena_coherent,
+                     PV_IOMMU_COHERENT_AUTO),
     DEFINE_PROP_ON_OFF_AUTO("hw-iommu", PvIommuState, hw_iommu,
                             ON_OFF_AUTO_AUTO),
     DEFINE_PROP_BOOL("boot-bypass", PvIommuState, boot_bypass, true),

@@ -117,6 +117,9 @@ static uint64_t regs_read(void *opaque, hwaddr reg, unsigned size)
     case PV_IOMMU_REG_ARENA_SIZE:
         pair = s->arena_size;
         break;
+    case PV_IOMMU_REG_ARENA_COHERENT:
+        pair = s->arena_coherent;
+        break;
     case PV_IOMMU_REG_FAULT_COUNT:
         pair = s->fault_count;
         break;
@@ -244,4 +247,10 @@ void pv_iommu_regs_init(PvIommuState *s)
                           "pv-iommu-doorbell", PV_IOMMU_DOORBELL_SIZE);
     pci_register_bar(pdev, PV_IOMMU_BAR_DOORBELL, PCI_BASE_ADDRESS_SPACE_IO,
                      &s->doorbell);
+    if (s->arena_coherent) {
+        pv_iommu_arena_share(s);
+        pci_register_bar(pdev, PV_IOMMU_BAR_COHERENT,
+                         PCI_BASE_ADDRESS_SPACE_MEMORY |
+                         PCI_BASE_ADDRESS_MEM_PREFETCH, &s->coherent_bar);
+    }
 }

@@ -468,6 +468,26 @@ static const VMStateDescription vmstate_confined = {
     },
 };
 
+static bool has_coherent(void *opaque)
+{
+    PvIommuState *s = opaque;
+
+    return s->arena_coherent;
+}
+
+/* A destination without it has no BAR 4 either, and vice versa */
+static const VMStateDescription vmstate_coherent = {
+    .name = "pv-iommu-pci/coherent",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .needed = has_coherent,
+    .fields = (VMStateField[]) {
+        VMSTATE_UINT64_EQUAL(arena_coherent, PvIommuState,
+                             "pv-iommu: arena-coherent= differs: set it"),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
 const VMStateDescription vmstate_pv_iommu = {
     .name = TYPE_PV_IOMMU_PCI,
     .version_id = 1,
@@ -513,6 +533,7 @@ const VMStateDescription vmstate_pv_iommu = {
     .subsections = (const VMStateDescription * []) {
         &vmstate_chunks,
         &vmstate_confined,
+        &vmstate_coherent,
         NULL
     },
 };

@@ -35,6 +35,12 @@ OBJECT_DECLARE_SIMPLE_TYPE(PvIommuState, PV_IOMMU_PCI)
 #define PV_IOMMU_ARENA_SIZE     (64 * MiB)
 #define PV_IOMMU_ARENA_MAX      (64 * GiB)
 
+/* The part of the arena that the guest shares; and BAR 4 at least */
+#define PV_IOMMU_COHERENT_AUTO  UINT64_MAX
+#define PV_IOMMU_COHERENT_SIZE  (16 * MiB)
+#define PV_IOMMU_COHERENT_MAX   (256 * MiB)
+#define PV_IOMMU_COHERENT_BAR   (2 * MiB)
+
 #define PV_IOMMU_DIRS           (PV_IOMMU_DIR_TO_DEVICE | \
                                  PV_IOMMU_DIR_FROM_DEVICE)
 
@@ -151,6 +157,7 @@ struct PvIommuState {
     HostMemoryBackend *arena_memdev;    /* with host_phys; or else NULL */
     uint64_t arena_size;
     uint64_t arena_base;        /* 0: behind the window */
+    uint64_t arena_coherent;    /* bytes of its start that the guest shares */
     OnOffAuto hw_iommu;
     bool boot_bypass;
     bool isolation;
@@ -195,6 +202,8 @@ struct PvIommuState {
     MemoryRegion arena;
     MemoryRegion *arena_ram;        /* the same, or what it is an alias of */
     uint64_t arena_page;            /* pieces that it is translated in */
+    MemoryRegion coherent_bar;
+    MemoryRegion coherent;          /* in there, what the guest shares */
     unsigned long *arena_used;
     PvIommuMapping **arena_slots;   /* at a mapping's first granule */
     uint32_t nr_mappings;
@@ -281,6 +290,7 @@ void pv_iommu_request(PvIommuState *s, uint32_t pfn);
 /* pv-iommu-arena.c */
 bool pv_iommu_is_ram(hwaddr addr, uint64_t len);
 bool pv_iommu_arena_init(PvIommuState *s, Error **errp);
+void pv_iommu_arena_share(PvIommuState *s);
 void pv_iommu_arena_cleanup(PvIommuState *s);
 uint32_t pv_iommu_map_check(PvIommuState *s, uint64_t length, uint64_t nr_segs,
                             const PvIommuSeg *segs);

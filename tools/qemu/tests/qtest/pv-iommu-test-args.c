@@ -44,6 +44,13 @@ static const BadArgs bad_args[] = {
       "arena-base= out" },
     { "arena-base/msi", M WIN PV ",arena-base=0xfd000000",
       "arena-base=0xfd000000 is not", "arena-base= out" },
+    { "arena-coherent/align", M WIN PV ",arena-coherent=6K",
+      "arena-coherent=0x1800 is not a multiple of 4 KiB", "arena-coherent= out" },
+    { "arena-coherent/all", M WIN PV ",arena-size=1M,arena-coherent=516K",
+      "arena-coherent=0x81000 is not a multiple of 4 KiB up to half of the "
+      "arena, which has 0x100000 bytes", "arena-coherent= out" },
+    { "arena-coherent/no-arena", M WIN PV ",arena-size=0,arena-coherent=4K",
+      "up to half of the arena, which has 0x0 bytes", "arena-coherent= out" },
     { "host-phys/anonymous", M WIN PV ",host-phys=on,boot-bypass=off",
       "memdev=win0 cannot be used with host-phys=on: anonymous memory",
       "mem-path=/dev/daxN.M" },

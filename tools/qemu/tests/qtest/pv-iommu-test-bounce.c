@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "hw/pci/pci_regs.h"
 #include "pv-iommu-test.h"
 
 static void test_map(void)
@@ -229,6 +230,52 @@ static void test_drop(void)
     vm_stop(vm);
 }
 
+/* The arena's start is the guest's, in BAR 4: mappings never get any of it */
+static void test_coherent(void)
+{
+    const uint32_t size = 256 * KiB, seen = 0xd0000000;
+    Vm *vm = vm_start(",boot-bypass=off,hw-iommu=off,arena-size=1M,"
+                      "arena-coherent=256K");
+    struct pv_iommu_req req;
+    uint64_t dma, got = 0;
+
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_ARENA_COHERENT), ==, size);
+    g_assert_cmphex(qpci_config_readl(vm->dev, PCI_BASE_ADDRESS_4), ==,
+                    PCI_BASE_ADDRESS_MEM_PREFETCH);
+    qpci_config_writel(vm->dev, PCI_BASE_ADDRESS_4, UINT32_MAX);
+    g_assert_cmphex(qpci_config_readl(vm->dev, PCI_BASE_ADDRESS_4) & ~0xfU, ==,
+                    -(uint32_t)(2 * MiB));
+    qpci_config_writel(vm->dev, PCI_BASE_ADDRESS_4, seen);
+
+    set_features(vm, PV_IOMMU_F_BOUNCE);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BOUNCE), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_ARENA_DMA), ==, ARENA_DMA);
+
+    /* both see the same memory, up to its last byte */
+    fill(vm, seen, EDU_MAX, 1);
+    dma_copy(vm, &vm->edu[0], ARENA_DMA, ARENA_DMA + size - EDU_MAX, EDU_MAX);
+    check(vm, seen + size - EDU_MAX, EDU_MAX, 0, 1);
+    /* and the guest none of what is behind it */
+    qtest_memset(vm->qts, seen + size, 0x5a, GRANULE);
+
+    /* the rest is for mappings, all of it and no more */
+    fill(vm, SRC, GRANULE, 2);
+    while (got < ARENA_SIZE - size) {
+        dma = map(vm, RID, SRC, GRANULE);
+        g_assert_cmphex(dma, >=, ARENA_DMA + size);
+        got += GRANULE;
+    }
+    map_init(&req, RID, SRC, GRANULE);
+    g_assert_cmpuint(submit(vm, &req), ==, PV_IOMMU_S_NOSPC);
+    map_init(&req, RID, SRC, GRANULE);
+    req.length = cpu_to_le64(ARENA_SIZE - size + 1);
+    g_assert_cmpuint(submit(vm, &req), ==, PV_IOMMU_S_INVAL);
+    g_assert_cmpuint(unmap(vm, RID, ARENA_DMA, 0), ==, PV_IOMMU_S_HANDLE);
+    check(vm, seen, EDU_MAX, 0, 1);
+    vm_stop(vm);
+}
+
 static void test_unplug(void)
 {
     Vm *vm = vm_start_on("pc", ",boot-bypass=off,hw-iommu=off,arena-size=1M",
@@ -419,6 +466,7 @@ void add_bounce_tests(void)
     qtest_add_func("/pv-iommu/bounce/placement", test_placement);
     qtest_add_func("/pv-iommu/bounce/drop", test_drop);
     qtest_add_func("/pv-iommu/bounce/unplug", test_unplug);
+    qtest_add_func("/pv-iommu/bounce/coherent", test_coherent);
     qtest_add_func("/pv-iommu/bounce/memory-unplug", test_memory_unplug);
     qtest_add_func("/pv-iommu/bounce/error-rate", test_error_rate);
     qtest_add_func("/pv-iommu/bounce/error-ops", test_error_ops);

@@ -12,39 +12,22 @@ set -euo pipefail
 
 [ $# = 1 ] || die "usage: fetch-map-benchmark.sh KERNEL"
 kernel=$1
-# A kernel that the project builds itself has another's source
-version=$kernel
-[ ! -e "$top/tools/testing/qemu/config/$kernel.config" ] ||
-	version=$SOURCE_KERNEL
-package=linux-source-$version
-debs=$CACHE/source/$package
 dir=$BUILD/module/$kernel/map_benchmark
 
 lock_build "map-benchmark-$kernel"
-want=$(hash_of "$0" "$package" "$(cat "$BUILD/kernel/$kernel/release")")
+want=$(hash_of "$0" "$(source_of "$kernel")" "$(cat "$BUILD/kernel/$kernel/release")")
 ! stamped "$dir/done" "$want" || exit 0
 
 need dpkg-dev xz-utils gcc libc6-dev make
-
-fetch() {
-	rm -rf "$debs.new"
-	mkdir -p "$debs.new"
-	cd "$debs.new"
-	"$top/scripts/apt-private" "$(suite_of "$version")" \
-		apt-get -q download "$package"
-	mv "$debs.new" "$debs"
-}
 
 # The header and the program have moved between kernels
 unpack() {
 	rm -rf "$dir"
 	mkdir -p "$dir/include/linux"
-	dpkg --fsys-tarfile "$debs"/*.deb |
-		tar -x -O "./usr/src/$package.tar.xz" |
-		tar -x -J -C "$dir" --strip-components=1 --wildcards \
-			'*/kernel/dma/map_benchmark.c' \
-			'*/include/*map_benchmark.h' \
-			'*/dma_map_benchmark.c'
+	unpack_source "$package" -C "$dir" --strip-components=1 --wildcards \
+		'*/kernel/dma/map_benchmark.c' \
+		'*/include/*map_benchmark.h' \
+		'*/dma_map_benchmark.c'
 	find "$dir" -name map_benchmark.h -exec mv {} "$dir/include/linux/" \;
 	find "$dir" -mindepth 2 -name '*map_benchmark.c' -exec mv {} "$dir/" \;
 	# Only for a node that the caller names, and not exported to modules
@@ -67,7 +50,7 @@ build() {
 		make_modules "$kernel" "$dir"
 }
 
-[ -d "$debs" ] || logged "$BUILD/log/source-fetch.log" "fetching $package" fetch
+package=$(linux_source "$kernel")
 logged "$BUILD/log/map-benchmark-unpack.log" "unpacking map_benchmark" unpack
 logged "$BUILD/log/map-benchmark-$kernel.log" \
 	"building map_benchmark for Linux $kernel" build

@@ -12,38 +12,21 @@ set -euo pipefail
 
 [ $# = 1 ] || die "usage: fetch-vfio-noiommu.sh KERNEL"
 kernel=$1
-# A kernel that the project builds itself has another's source
-version=$kernel
-[ ! -e "$top/tools/testing/qemu/config/$kernel.config" ] ||
-	version=$SOURCE_KERNEL
-package=linux-source-$version
-debs=$CACHE/source/$package
 dir=$BUILD/vfio-noiommu/$kernel
 
 lock_build "vfio-noiommu-$kernel"
-want=$(hash_of "$0" "$package" "$(cat "$BUILD/kernel/$kernel/release")")
+want=$(hash_of "$0" "$(source_of "$kernel")" "$(cat "$BUILD/kernel/$kernel/release")")
 ! stamped "$dir/done" "$want" || exit 0
 
 need dpkg-dev xz-utils gcc libc6-dev make
-
-fetch() {
-	rm -rf "$debs.new"
-	mkdir -p "$debs.new"
-	cd "$debs.new"
-	"$top/scripts/apt-private" "$(suite_of "$version")" \
-		apt-get -q download "$package"
-	mv "$debs.new" "$debs"
-}
 
 # The module alone: the others of the folder are used as they are
 unpack() {
 	rm -rf "$dir"
 	mkdir -p "$dir"
-	dpkg --fsys-tarfile "$debs"/*.deb |
-		tar -x -O "./usr/src/$package.tar.xz" |
-		tar -x -J -C "$dir" --strip-components=3 --wildcards \
-			--no-wildcards-match-slash \
-			'*/drivers/vfio/*.[ch]' '*/drivers/vfio/Makefile'
+	unpack_source "$package" -C "$dir" --strip-components=3 --wildcards \
+		--no-wildcards-match-slash \
+		'*/drivers/vfio/*.[ch]' '*/drivers/vfio/Makefile'
 	sed -i '/^obj-/d' "$dir/Makefile"
 	echo 'obj-m += vfio.o' >>"$dir/Makefile"
 }
@@ -55,7 +38,7 @@ build() {
 			KCFLAGS=-DCONFIG_VFIO_NOIOMMU=1
 }
 
-[ -d "$debs" ] || logged "$BUILD/log/source-fetch.log" "fetching $package" fetch
+package=$(linux_source "$kernel")
 logged "$BUILD/log/vfio-noiommu-unpack.log" "unpacking vfio" unpack
 logged "$BUILD/log/vfio-noiommu-$kernel.log" \
 	"building vfio without an IOMMU for Linux $kernel" build

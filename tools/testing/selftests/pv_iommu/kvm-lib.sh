@@ -388,6 +388,46 @@ guest_swap() {
 		END { print n + 0 }' "/proc/$L2_PID/smaps"
 }
 
+# set_result NAME VALUE: what a column of a table has to say, in the variable WAY_NAME
+# shellcheck disable=SC2154 # the test's
+set_result() {
+	declare -g "${way}_$1=$2"
+}
+
+# chunks_moved: how many chunks L2 has had granted and has given back so far; a request
+# for each at the most
+chunks_moved() {
+	must "cat /sys/kernel/debug/pv_iommu/window" |
+		awk '$1 == "grants" || $1 == "revokes" { n += $2 } END { print n + 0 }'
+}
+
+# l2_fill: memory that L2 uses, and this host may want for others
+l2_fill() {
+	must "mount -o remount,size=80% /tmp; dd if=/dev/urandom of=/tmp/some bs=64k count=64 2>/dev/null; for i in 1 2 3 4 5 6 7; do cat /tmp/some; done >/tmp/fill; md5sum /tmp/fill >/run/sum"
+}
+
+# swap_under_fio: what of it goes to swap while the job runs, and whether all bytes
+# are right: the results "swapped" and "wrong"
+swap_under_fio() {
+	must "rm -f /run/status; ($FIO_JOB >/run/fio; echo \$? >/run/status) >/dev/null 2>&1 &"
+	press 256
+	set_result swapped "$(guest_swap)"
+	set_result wrong none
+	l2 "until [ -e /run/status ]; do sleep 0.2; done; exit \$(cat /run/status)" ||
+		set_result wrong "fio: $?"
+	[ "$(l2 "md5sum /tmp/fill")" = "$(l2 "cat /run/sum")" ] ||
+		set_result wrong memory
+}
+
+# show_table: what comes in, in the log and for who runs the demonstration
+show_table() {
+	local text
+	while IFS= read -r text; do
+		echo "$text"
+		host note "$text" >/dev/null
+	done
+}
+
 # The pv-iommu device's folder in L2's sysfs
 PV='/sys/bus/pci/drivers/pv_iommu/0000:*'
 

@@ -28,11 +28,10 @@ column() {
 	sleep 5
 	set_result idle_locked "$(status VmLck)"
 
-	# Memory that L2 uses, and L1 may want for others
-	must "mount -o remount,size=80% /tmp; dd if=/dev/urandom of=/tmp/some bs=64k count=64 2>/dev/null; for i in 1 2 3 4 5 6 7; do cat /tmp/some; done >/tmp/fill; md5sum /tmp/fill >/run/sum"
+	l2_fill
 
 	before=$(ios)
-	chunks=$(chunks_moved)
+	chunks=$(chunks)
 	doorbell_find
 	exits_begin
 	l2_tell "$FIO_JOB >/run/fio"
@@ -42,17 +41,10 @@ column() {
 	set_result ios "$(($(ios) - before))"
 	set_result exits "$(exits)"
 	set_result mapping "$(mapping_exits)"
-	set_result chunks "$(($(chunks_moved) - chunks))"
+	set_result chunks "$(($(chunks) - chunks))"
 	exits_named
 
-	must "($FIO_JOB >/run/fio; echo \$? >/run/status) >/dev/null 2>&1 &"
-	press 256
-	set_result swapped "$(guest_swap)"
-	set_result wrong none
-	l2 "until [ -e /run/status ]; do sleep 0.2; done; exit \$(cat /run/status)" ||
-		set_result wrong "fio: $?"
-	[ "$(l2 "md5sum /tmp/fill")" = "$(l2 "cat /run/sum")" ] ||
-		set_result wrong memory
+	swap_under_fio
 	sleep 10
 	set_result after_locked "$(status VmLck)"
 	l2_stop
@@ -71,10 +63,6 @@ most() {
 	done
 	line=$part${line%$'\r'}
 	[ "$line" = "done 0" ] || fail "in L2: the load: $line"
-}
-
-set_result() {
-	declare -g "${way}_$1=$2"
 }
 
 # locked: the most that is locked until L2 runs
@@ -98,10 +86,10 @@ mapping_exits() {
 	esac
 }
 
-# How many chunks were granted to L2 and revoked so far
-chunks_moved() {
+# The same, where there is pv-iommu
+chunks() {
 	[ "$way" = window ] || { echo 0; return; }
-	must "awk '\$1 == \"grants\" || \$1 == \"revokes\" { n += \$2 } END { print n + 0 }' /sys/kernel/debug/pv_iommu/window"
+	chunks_moved
 }
 
 exits_named() {
@@ -170,10 +158,7 @@ done
 	row "QEMU's start to the first I/O" "${CELLS[@]}"
 	line "wrong bytes" wrong
 } >/tmp/table
-cat /tmp/table
-while IFS= read -r text; do
-	host note "$text" >/dev/null
-done </tmp/table
+show_table </tmp/table
 
 mem=$((L2_MEM * 1024)) win=$((L2_WINDOW * 1024))
 # In the other two no memory goes through pv-iommu: what goes wrong there, as it

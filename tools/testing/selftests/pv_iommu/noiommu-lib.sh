@@ -21,6 +21,7 @@ vfio_setup() {
 		[ -z "$(ls -A /sys/kernel/iommu_groups)" ] ||
 			fail "this host has an IOMMU"
 		modprobe -q irqbypass
+		[ ! -e /host/no-vfio ] || fail "$(cat /host/no-vfio)"
 		if [ -e /host/vfio.ko ]; then
 			insmod /host/vfio.ko || fail "vfio does not load"
 		fi
@@ -89,6 +90,33 @@ way_dax() {
 # noiommu BDF ID: a device for L2 that nothing confines
 noiommu() {
 	echo "vfio-pci,host=$1,id=$2,unsafe-noiommu=on"
+}
+
+# edu_dma SRC DST BYTES COMMAND: what this host's own edu is told to do; it takes 100 ms
+edu_dma() {
+	local dev=/sys/bus/pci/devices/$EDU_NO_RESET set bar
+	# memory and bus mastering
+	printf '\006\000' | dd of="$dev/config" bs=1 seek=4 conv=notrunc 2>/dev/null
+	bar=$(awk 'NR == 1 { print $1 }' "$dev/resource")
+	for set in 80:$1 88:$2 90:$3 98:$4; do
+		/host/bin/rings mmio $((bar + 0x${set%%:*})) 1 "${set#*:}" ||
+			fail "cannot tell edu what to do"
+	done
+	wait_for 10 edu_idle $((bar + 0x98)) || fail "edu does not end its DMA"
+}
+
+edu_idle() {
+	[ $(($(/host/bin/rings peek "$1") & 1)) = 0 ]
+}
+
+# edu_reads ADDRESS, edu_writes ADDRESS: 16 bytes of this host's memory to the device,
+# and what it has back
+edu_reads() {
+	edu_dma "$1" 0x40000 16 1
+}
+
+edu_writes() {
+	edu_dma 0x40000 "$1" 16 3
 }
 
 # pattern_begin MIB: fill so much of this host's memory, to see who writes there

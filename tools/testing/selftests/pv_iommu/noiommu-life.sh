@@ -72,15 +72,8 @@ works "the next guest"
 l2_stop
 
 # The control: what a device writes there is seen
-dev=/sys/bus/pci/devices/$EDU_NO_RESET
 [ $((PATTERN_PAGE)) != 0 ] || fail "control: no page below 4 GiB"
-printf '\006\000' | dd of="$dev/config" bs=1 seek=4 conv=notrunc 2>/dev/null
-bar=$(awk 'NR == 1 { print $1 }' "$dev/resource")
-for set in 80:0x40000 88:$PATTERN_PAGE 90:16 98:3; do
-	/host/bin/rings mmio $((bar + 0x${set%%:*})) 1 "${set#*:}" ||
-		fail "control: cannot tell edu what to do"
-done
-sleep 2
+edu_writes $((PATTERN_PAGE))
 echo check >&3
 pattern_hear
 [ "$said" != "${said#changed 2 words}" ] || fail "control: not seen: $said"

@@ -17,20 +17,9 @@ assign $NVME
 assign $EDU
 [ -c /dev/vfio/noiommu-0 ] || fail "no /dev/vfio/noiommu-0: $(ls /dev/vfio)"
 
-set_result() {
-	declare -g "${way}_$1=$2"
-}
-
 # stat_in BDF NAME: one of the counters of a device of L2
 stat_in() {
 	must "cat /sys/bus/pci/devices/$1/pv_iommu/$2"
-}
-
-# chunks: how many L2 has had granted and has given back so far; a request for each
-# at the most
-chunks() {
-	must "cat /sys/kernel/debug/pv_iommu/window" |
-		awk '$1 == "grants" || $1 == "revokes" { n += $2 } END { print n + 0 }'
 }
 
 # device DRIVER: which one of L2's has it
@@ -76,11 +65,11 @@ column() {
 	nvme=$(device nvme)
 	set_result mode "$(stat_in "$nvme" mode)"
 
-	must "mount -o remount,size=80% /tmp; dd if=/dev/urandom of=/tmp/some bs=64k count=64 2>/dev/null; for i in 1 2 3 4 5 6 7; do cat /tmp/some; done >/tmp/fill; md5sum /tmp/fill >/run/sum"
+	l2_fill
 
 	before=$(ios) maps=$(stat_in "$nvme" maps) calls=$(stat_in "$nvme" hypercalls_map)
 	doorbell_find
-	moved=$(chunks)
+	moved=$(chunks_moved)
 	exits_begin
 	must "$FIO_JOB >/run/fio"
 	exits_end
@@ -90,17 +79,10 @@ column() {
 	set_result maps "$(($(stat_in "$nvme" maps) - maps))"
 	set_result calls "$(($(stat_in "$nvme" hypercalls_map) - calls))"
 	set_result doorbell "$(doorbell_hits)"
-	set_result chunks "$(($(chunks) - moved))"
+	set_result chunks "$(($(chunks_moved) - moved))"
 	set_result locked "$(status VmLck)"
 
-	must "($FIO_JOB >/run/fio; echo \$? >/run/status) >/dev/null 2>&1 &"
-	press 256
-	set_result swapped "$(guest_swap)"
-	set_result wrong none
-	l2 "until [ -e /run/status ]; do sleep 0.2; done; exit \$(cat /run/status)" ||
-		set_result wrong "fio: $?"
-	[ "$(l2 "md5sum /tmp/fill")" = "$(l2 "cat /run/sum")" ] ||
-		set_result wrong memory
+	swap_under_fio
 	edu_cases "$@"
 	if qmp migrate '"uri":"exec:cat >/dev/null"'; then
 		fail "$way: QEMU migrates it"
@@ -129,7 +111,7 @@ control() {
 }
 
 control
-column window auto single/short_write single/stale sg/small sync/for_cpu
+column window auto single/short_write single/stale sg/small sync/for_cpu coherent/zeroed coherent/device
 column bounce bounce single/short_write
 
 {
@@ -146,10 +128,7 @@ column bounce bounce single/short_write
 	line "28-bit device by the arena, cases passed" edu
 	line "wrong bytes" wrong
 } >/tmp/table
-cat /tmp/table
-while IFS= read -r text; do
-	host note "$text" >/dev/null
-done </tmp/table
+show_table </tmp/table
 
 mem=$((L2_MEM * 1024))
 # shellcheck disable=SC2154 # set by set_result

@@ -354,6 +354,10 @@ unsigned long find_last_bit(const unsigned long *map, unsigned long size);
 void bitmap_set(unsigned long *map, unsigned int start, unsigned int n);
 void bitmap_clear(unsigned long *map, unsigned int start, unsigned int n);
 unsigned int bitmap_weight(const unsigned long *map, unsigned int n);
+unsigned long bitmap_find_next_zero_area_off(unsigned long *map, unsigned long size,
+					     unsigned long start, unsigned int nr,
+					     unsigned long align_mask,
+					     unsigned long align_offset);
 static inline void bitmap_zero(unsigned long *map, unsigned int n)
 {
 	memset(map, 0, BITS_TO_LONGS(n) * sizeof(long));

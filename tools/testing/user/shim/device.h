@@ -298,6 +298,7 @@ static inline void pci_clear_master(struct pci_dev *pdev) { pdev->is_busmaster =
 static inline void pci_set_master(struct pci_dev *pdev) { pdev->is_busmaster = true; }
 int pcim_enable_device(struct pci_dev *pdev);
 void __iomem *pcim_iomap(struct pci_dev *pdev, int bar, unsigned long max);
+u64 pci_resource_start(struct pci_dev *pdev, int bar);
 u64 pci_resource_len(struct pci_dev *pdev, int bar);
 unsigned long pci_resource_flags(struct pci_dev *pdev, int bar);
 int pci_register_driver(struct pci_driver *driver);

@@ -189,6 +189,25 @@ unsigned int bitmap_weight(const unsigned long *map, unsigned int n)
 	return sum;
 }
 
+unsigned long bitmap_find_next_zero_area_off(unsigned long *map, unsigned long size,
+					     unsigned long start, unsigned int nr,
+					     unsigned long align_mask,
+					     unsigned long align_offset)
+{
+	unsigned long at, next;
+
+	for (;;) {
+		at = find_next_zero_bit(map, size, start);
+		at = ((at + align_offset + align_mask) & ~align_mask) - align_offset;
+		if (at + nr > size)
+			return at + nr;
+		next = find_next_bit(map, at + nr, at);
+		if (next >= at + nr)
+			return at;
+		start = next + 1;
+	}
+}
+
 ssize_t strscpy(char *to, const char *from, size_t size)
 {
 	size_t len = strnlen(from, size);

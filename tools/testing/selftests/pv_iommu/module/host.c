@@ -65,21 +65,24 @@ u64 pvt_host_window_size(void)
 /* Bytes that streaming mappings share */
 u64 pvt_host_room(void)
 {
-	return pvt_reg64(pvt_on_bounce() ? PV_IOMMU_REG_ARENA_SIZE :
-					   PV_IOMMU_REG_WINDOW_SIZE);
+	return pvt_on_bounce() ? pvt_reg64(PV_IOMMU_REG_ARENA_SIZE) -
+				 pvt_reg64(PV_IOMMU_REG_ARENA_COHERENT) :
+				 pvt_reg64(PV_IOMMU_REG_WINDOW_SIZE);
 }
 
 /*
  * Whether a device with this mask can be served at all: it has to reach the
- * start of what all mappings of its mode come from.
+ * start of what all mappings of its mode come from, and of coherent memory.
  */
 bool pvt_host_serves(u64 mask)
 {
-	u64 start = pvt_reg64(PV_IOMMU_REG_WINDOW_DMA);
+	u64 window = pvt_reg64(PV_IOMMU_REG_WINDOW_DMA);
+	u64 arena = pvt_reg64(PV_IOMMU_REG_ARENA_DMA);
+	u64 low = pvt_reg64(PV_IOMMU_REG_ARENA_COHERENT);
 
-	if (pvt_on_bounce())
-		start = max(start, pvt_reg64(PV_IOMMU_REG_ARENA_DMA));
-	return mask > start;
+	if (!pvt_on_bounce())
+		return mask > window;
+	return mask > arena + low && (low || mask > window);
 }
 
 /* Whether a managed device may reach @dma at all */

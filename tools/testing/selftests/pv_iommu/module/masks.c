@@ -48,6 +48,9 @@ static void masks_serve(struct pvt *t, unsigned int bits)
 	if (pvt_expect(t, cpu, "%u bits: no coherent memory", bits)) {
 		pvt_expect(t, coherent + SZ_16K - 1 <= mask, "%u bits: %pad",
 			   bits, &coherent);
+		if (coherent + SZ_16K - 1 <= PVT_EDU_MASK && buf &&
+		    pvt_dev_write(t, t->edu, coherent, buf, SZ_16K))
+			pvt_same(t, cpu, buf, SZ_16K, "device write");
 		dma_free_coherent(t->dev, SZ_16K, cpu, coherent);
 	}
 out:
