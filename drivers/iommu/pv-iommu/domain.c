@@ -474,6 +474,8 @@ void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *w
 
 /* ---- the life of a domain; host.lock is held ---- */
 
+static struct lock_class_key pviommu_cache_key;
+
 /**
  * pviommu_domain_get - the domain of a group, for a device that is attached to it
  * @host: the host device
@@ -486,7 +488,8 @@ struct pviommu_domain *pviommu_domain_get(struct pviommu_host *host, u32 group)
 {
 	struct pviommu_window *w = &host->window;
 	struct pviommu_domain *d;
-	unsigned long nr = BITS_TO_LONGS(w->space.nr_chunks), orders = w->space.shift + 1, o;
+	unsigned long nr = BITS_TO_LONGS(w->space.nr_chunks);
+	unsigned int orders = w->space.shift + 1, o, cpu;
 
 	lockdep_assert_held(&host->lock);
 	list_for_each_entry(d, &w->domains, node) {
@@ -514,6 +517,10 @@ struct pviommu_domain *pviommu_domain_get(struct pviommu_host *host, u32 group)
 	}
 	for (o = 1; o < orders; o++)
 		d->avail[o] = d->avail[o - 1] + nr;
+	for_each_possible_cpu(cpu)
+		lockdep_init_map_wait(&per_cpu_ptr(d->cache, cpu)->dep_map,
+				      "pviommu_cache", &pviommu_cache_key, 0,
+				      LD_WAIT_SPIN);
 
 	raw_spin_lock_irq(&w->lock);
 	list_add_tail_rcu(&d->node, &w->domains);

@@ -12,6 +12,7 @@
 #define _PVIOMMU_H
 
 #include <linux/dma-direction.h>
+#include <linux/lockdep_types.h>
 #include <linux/memremap.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
@@ -158,6 +159,7 @@ struct pviommu_chunk {
  * @nr: how many blocks of each order are here
  * @depth: how many there may be; follows need
  * @block: their first slots; those of an order begin at pviommu_cache_begin
+ * @dep_map: @lock, as lockdep sees it
  */
 struct pviommu_cache {
 	unsigned long lock;
@@ -167,6 +169,9 @@ struct pviommu_cache {
 	u16 nr[PVIOMMU_CACHE_ORDERS];
 	u16 depth[PVIOMMU_CACHE_ORDERS];
 	struct pviommu_slot *block[PVIOMMU_CACHE_BLOCKS];
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	struct lockdep_map dep_map;
+#endif
 };
 
 /**

@@ -10,6 +10,7 @@
 
 #include <linux/bit_spinlock.h>
 #include <linux/irqflags.h>
+#include <linux/lockdep.h>
 #include <linux/percpu.h>
 
 #include "pviommu.h"
@@ -24,14 +25,17 @@ extern const u16 pviommu_cache_begin[PVIOMMU_CACHE_ORDERS];
  * A CPU's cache is locked by that CPU, and by another only while blocks are
  * called back. A bit lock, since a spinlock's calls are a tenth of all that a map
  * and an unmap cost, and nobody ever waits in a queue here. IRQs are off.
+ * Lockdep does not know bit locks: it is told.
  */
 static __always_inline void pviommu_cache_lock(struct pviommu_cache *c)
 {
+	lock_map_acquire(&c->dep_map);
 	bit_spin_lock(0, &c->lock);
 }
 
 static __always_inline void pviommu_cache_unlock(struct pviommu_cache *c)
 {
+	lock_map_release(&c->dep_map);
 	__bit_spin_unlock(0, &c->lock);
 }
 

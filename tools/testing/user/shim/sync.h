@@ -253,6 +253,9 @@ void mutex_unlock(struct mutex *m);
 #define lockdep_assert_held_once	lockdep_assert_held
 #define lockdep_set_class(l, k)	do { } while (0)
 struct lock_class_key { };
+#define lock_map_acquire(m)	do { } while (0)
+#define lock_map_release(m)	do { } while (0)
+#define lockdep_init_map_wait(m, n, k, s, w)	((void)(k))
 
 /* Bit locks have no name; they count together */
 extern struct shim_class shim_bit_class;
