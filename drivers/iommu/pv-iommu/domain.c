@@ -165,6 +165,7 @@ static unsigned long pviommu_chunks_take(struct pviommu_domain *d,
 
 static void pviommu_domain_free(struct pviommu_domain *d)
 {
+	pviommu_direct_exit(d);
 	bitmap_free(d->whole);
 	free_percpu(d->cache);
 	kfree(d);
@@ -507,6 +508,7 @@ struct pviommu_domain *pviommu_domain_get(struct pviommu_host *host, u32 group)
 	for (o = 0; o < ARRAY_SIZE(d->avail); o++)
 		INIT_LIST_HEAD(&d->avail[o]);
 	INIT_LIST_HEAD(&d->full);
+	pviommu_direct_init(d);
 	d->whole = bitmap_zalloc(w->space.nr_chunks, GFP_KERNEL);
 	d->cache = alloc_percpu(struct pviommu_cache);
 	if (!d->whole || !d->cache) {
