@@ -114,6 +114,8 @@ static bool pviommu_prepare(struct pviommu_domain *d, unsigned long pfn,
 /* ---- requests: the domain's ram.lock is held ---- */
 
 static void pviommu_batch_begin(struct pviommu_batch *b, u16 opcode)
+	__acquires(pviommu_channel)
+	__acquires(pviommu_ram)
 {
 	b->opcode = opcode;
 	b->ch = pviommu_req_begin(b->d->host, opcode, 0, &b->flags);
@@ -122,6 +124,8 @@ static void pviommu_batch_begin(struct pviommu_batch *b, u16 opcode)
 
 /* What there is to be said of it is said when the locks are free */
 static void pviommu_batch_end(struct pviommu_batch *b)
+	__releases(pviommu_ram)
+	__releases(pviommu_channel)
 {
 	raw_spin_unlock(&b->d->ram.lock);
 	pviommu_req_end(b->d->host, b->ch, b->flags);
@@ -195,11 +199,10 @@ static int pviommu_batch_ring(struct pviommu_batch *b)
 	return ret;
 }
 
-/* One more page; the host is asked when no more go into the request */
-static int pviommu_batch_add(struct pviommu_batch *b, unsigned long pfn, u32 flags)
+/* One more page; the request has room for it */
+static void pviommu_batch_add(struct pviommu_batch *b, unsigned long pfn, u32 flags)
 {
 	struct pv_iommu_range *r = &b->ch->req->ranges[b->nr];
-	int ret = 0;
 
 	if (b->nr && r[-1].flags == cpu_to_le32(flags) &&
 	    le64_to_cpu(r[-1].first) + le32_to_cpu(r[-1].count) == pfn) {
@@ -213,7 +216,6 @@ static int pviommu_batch_add(struct pviommu_batch *b, unsigned long pfn, u32 fla
 		b->nr++;
 	}
 	b->pages++;
-	return ret;
 }
 
 static bool pviommu_batch_full(struct pviommu_batch *b)
@@ -707,23 +709,38 @@ static __always_inline bool pviommu_is_direct(dma_addr_t dma)
 	return dma - pviommu_host->direct_dma < pviommu_host->direct_size;
 }
 
-/* Is a mapping to be direct, of a device of which only some are? */
+/* Is a mapping to be direct? @all: all of the device's are */
 static __always_inline bool pviommu_direct_wanted(enum dma_data_direction dir,
-						  unsigned long attrs)
+						  unsigned long attrs, bool all)
 {
-	return dir == DMA_BIDIRECTIONAL || attrs & DMA_ATTR_REQUIRE_COHERENT;
+	return all || unlikely(dir == DMA_BIDIRECTIONAL ||
+			       attrs & DMA_ATTR_REQUIRE_COHERENT);
 }
 
-#define PVIOMMU_DEFINE_DIRECT(name, mode, all)						\
+/* If it cannot be for want of grants, is it to fail? */
+static __always_inline bool pviommu_direct_must(unsigned long attrs, bool all)
+{
+	return all || attrs & DMA_ATTR_REQUIRE_COHERENT;
+}
+
+enum {
+	pviommu_some_window_all = false,
+	pviommu_some_bounce_all = false,
+	pviommu_all_window_all = true,
+	pviommu_all_bounce_all = true,
+};
+
+#define PVIOMMU_DEFINE_DIRECT(name, mode)						\
 dma_addr_t pviommu_##name##_map_phys(struct device *dev, phys_addr_t phys,		\
 				     size_t size, enum dma_data_direction dir,		\
 				     unsigned long attrs)				\
 {											\
 	dma_addr_t dma;									\
 											\
-	if ((all || unlikely(pviommu_direct_wanted(dir, attrs))) &&			\
+	if (pviommu_direct_wanted(dir, attrs, pviommu_##name##_all) &&			\
 	    pviommu_direct_map_phys(dev, phys, size, dir, attrs,			\
-				    all || attrs & DMA_ATTR_REQUIRE_COHERENT, &dma))	\
+				    pviommu_direct_must(attrs, pviommu_##name##_all),	\
+				    &dma))						\
 		return dma;								\
 	return pviommu_##mode##_map_phys(dev, phys, size, dir, attrs);			\
 }											\
@@ -744,9 +761,10 @@ int pviommu_##name##_map_sg(struct device *dev, struct scatterlist *sgl,		\
 {											\
 	int ret = 0;									\
 											\
-	if (all || unlikely(pviommu_direct_wanted(dir, attrs)))				\
+	if (pviommu_direct_wanted(dir, attrs, pviommu_##name##_all))			\
 		ret = pviommu_direct_map_sg(dev, sgl, nents, dir, attrs,		\
-					    all || attrs & DMA_ATTR_REQUIRE_COHERENT);	\
+					    pviommu_direct_must(attrs,			\
+						pviommu_##name##_all));			\
 	return ret ?: pviommu_##mode##_map_sg(dev, sgl, nents, dir, attrs);		\
 }											\
 											\
@@ -788,7 +806,7 @@ void pviommu_##name##_sync_sg_for_device(struct device *dev, struct scatterlist 
 		pviommu_##mode##_sync_sg_for_device(dev, sgl, nents, dir);		\
 }
 
-PVIOMMU_DEFINE_DIRECT(some_window, window, false)
-PVIOMMU_DEFINE_DIRECT(some_bounce, bounce, false)
-PVIOMMU_DEFINE_DIRECT(all_window, window, true)
-PVIOMMU_DEFINE_DIRECT(all_bounce, bounce, true)
+PVIOMMU_DEFINE_DIRECT(some_window, window)
+PVIOMMU_DEFINE_DIRECT(some_bounce, bounce)
+PVIOMMU_DEFINE_DIRECT(all_window, window)
+PVIOMMU_DEFINE_DIRECT(all_bounce, bounce)

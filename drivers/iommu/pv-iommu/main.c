@@ -38,7 +38,7 @@ static char *direct = "";
 module_param(direct, charp, 0444);
 MODULE_PARM_DESC(direct, "Devices whose drivers never sync: whole pages are granted to them, and not bounced, in all directions; a list as of devices=, beside displays and processing accelerators (default: none)");
 
-/* PCI_BASE_CLASS_ACCELERATOR has a name since 6.15 only */
+/* PCI_BASE_CLASS_ACCELERATOR, which 6.1 has no name for */
 #define PVIOMMU_CLASS_ACCELERATOR	0x12
 
 /* What the parameter asks for; read-only after init */

@@ -395,6 +395,21 @@ static void direct_others(struct pvt *t)
 		dma_unmap_single(other, dma, PAGE_SIZE, dirs[i]);
 	}
 
+#ifdef DMA_ATTR_REQUIRE_COHERENT
+	/* what must not be copied, of any device; a part of a page cannot be had so */
+	dma = dma_map_page_attrs(other, virt_to_page(mem), 0, PAGE_SIZE, DMA_FROM_DEVICE,
+				 DMA_ATTR_REQUIRE_COHERENT);
+	if (pvt_expect(t, !dma_mapping_error(other, dma), "not mapped to be coherent")) {
+		pvt_expect(t, direct_granted() == granted + 1, "coherent, and not granted");
+		direct_same(t, t->other, dma, mem, 64);
+		dma_unmap_page_attrs(other, dma, PAGE_SIZE, DMA_FROM_DEVICE,
+				     DMA_ATTR_REQUIRE_COHERENT);
+	}
+	dma = dma_map_page_attrs(other, virt_to_page(mem), 0, 512, DMA_FROM_DEVICE,
+				 DMA_ATTR_REQUIRE_COHERENT | DMA_ATTR_NO_WARN);
+	pvt_expect(t, dma_mapping_error(other, dma), "a part of a page is coherent");
+#endif
+
 	/* nor where its mask does not reach */
 	if (pvt_expect(t, !dma_set_mask_and_coherent(other, PVT_EDU_MASK), "mask refused")) {
 		dma = dma_map_single(other, mem, PAGE_SIZE, DMA_BIDIRECTIONAL);
