@@ -730,18 +730,28 @@ enum {
 	pviommu_all_bounce_all = true,
 };
 
+/* What is not direct goes on by a jump: nothing is saved for it */
 #define PVIOMMU_DEFINE_DIRECT(name, mode)						\
+static noinline dma_addr_t pviommu_##name##_try_phys(struct device *dev,		\
+						     phys_addr_t phys, size_t size,	\
+						     enum dma_data_direction dir,	\
+						     unsigned long attrs)		\
+{											\
+	dma_addr_t dma;									\
+											\
+	if (pviommu_direct_map_phys(dev, phys, size, dir, attrs,			\
+				    pviommu_direct_must(attrs, pviommu_##name##_all),	\
+				    &dma))						\
+		return dma;								\
+	return pviommu_##mode##_map_phys(dev, phys, size, dir, attrs);			\
+}											\
+											\
 dma_addr_t pviommu_##name##_map_phys(struct device *dev, phys_addr_t phys,		\
 				     size_t size, enum dma_data_direction dir,		\
 				     unsigned long attrs)				\
 {											\
-	dma_addr_t dma;									\
-											\
-	if (pviommu_direct_wanted(dir, attrs, pviommu_##name##_all) &&			\
-	    pviommu_direct_map_phys(dev, phys, size, dir, attrs,			\
-				    pviommu_direct_must(attrs, pviommu_##name##_all),	\
-				    &dma))						\
-		return dma;								\
+	if (pviommu_direct_wanted(dir, attrs, pviommu_##name##_all))			\
+		return pviommu_##name##_try_phys(dev, phys, size, dir, attrs);		\
 	return pviommu_##mode##_map_phys(dev, phys, size, dir, attrs);			\
 }											\
 											\
