@@ -53,7 +53,7 @@ help:
 	@echo
 	@echo 'KERNEL=$(KERNEL)    $(strip $(KNOWN)) or all; debug, kcsan, builtin: built from source'
 	@echo 'ACCEL=$(ACCEL)   tcg, kvm or auto (KVM where it works)'
-	@echo 'MODE=         window, bounce, none: for test only those; run, shell: window'
+	@echo 'MODE=         window, bounce, direct, none: for test only those; run, shell: window'
 	@echo 'WINDOW= MEM=  MiB of window and of memory, instead of what a test asks for'
 	@echo 'VM=$(VM)       which machine make shell starts (tools/testing/qemu/profiles.py)'
 	@echo 'JOBS=$(JOBS)        how many guests run at once'

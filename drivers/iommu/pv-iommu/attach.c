@@ -36,9 +36,16 @@ static LIST_HEAD(pviommu_gone);
 /* Protects pviommu_gone, and the dma_map_ops of all devices */
 static DEFINE_SPINLOCK(pviommu_gone_lock);
 
-static const struct dma_map_ops *pviommu_ops(enum pviommu_mode mode)
+static const struct dma_map_ops *pviommu_ops(struct pviommu_dev *pd,
+					     enum pviommu_mode mode)
 {
-	return mode == PVIOMMU_MODE_BOUNCE ? &pviommu_bounce_ops : &pviommu_window_ops;
+	bool bounce = mode == PVIOMMU_MODE_BOUNCE;
+
+	if (!pd->host->direct_size)
+		return bounce ? &pviommu_bounce_ops : &pviommu_window_ops;
+	if (pd->direct)
+		return bounce ? &pviommu_all_bounce_ops : &pviommu_all_window_ops;
+	return bounce ? &pviommu_some_bounce_ops : &pviommu_some_window_ops;
 }
 
 /* Does the mask reach the first so many pages of the space? */
@@ -366,6 +373,7 @@ static void pviommu_detach(void *data)
 	 * another device. The window's are when this one does not reach them.
 	 */
 	pviommu_flush(host);
+	pviommu_direct_flush(pd->domain);
 	pviommu_release_arena(pd);
 	ret = pviommu_tell_detach(pd);
 	if (ret)
@@ -439,6 +447,7 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 	pd->host = host;
 	pd->dev = dev;
 	pd->rid = pviommu_rid(pdev);
+	pd->direct = pviommu_wants_direct(pdev);
 	pd->stats = alloc_percpu(struct pviommu_stats);
 	if (!pd->stats)
 		goto err_free;
@@ -494,13 +503,16 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 	(*bus)[pdev->devfn] = pd;
 	mutex_unlock(&host->lock);
 
-	pviommu_set_ops(dev, pviommu_ops(pd->mode));
+	pviommu_set_ops(dev, pviommu_ops(pd, pd->mode));
 	pviommu_no_skip_sync(dev);
 	__module_get(THIS_MODULE);
 	ret = devm_add_action_or_reset(dev, pviommu_detach, pd);
 	if (ret)
 		goto err;
-	pci_info(pdev, "pv_iommu: attached (%s)\n", pviommu_mode_name(pd->mode));
+	pci_info(pdev, "pv_iommu: attached (%s%s)\n", pviommu_mode_name(pd->mode),
+		 pd->direct && host->direct_size ? ", direct" : "");
+	if (pd->direct && !host->direct_size)
+		pci_warn(pdev, "pv_iommu: its driver may map memory once and never sync it, and would see old data, as would the device; give the host device direct-limit=\n");
 	return;
 
 not_served:
@@ -571,13 +583,14 @@ static int pviommu_switch(struct pviommu_dev *pd, enum pviommu_mode mode)
 	if (mode == PVIOMMU_MODE_WINDOW && pviommu_low_next(pd->host, pd->rid, &page))
 		return -EBUSY;
 	pviommu_flush(pd->host);
+	pviommu_direct_flush(pd->domain);
 	pviommu_domain_hold(pd->domain);
 	ret = pviommu_tell_mode(pd, mode);
 	pviommu_domain_unhold(pd->domain);
 	if (ret)
 		return ret;
 
-	pviommu_set_ops(pd->dev, pviommu_ops(mode));
+	pviommu_set_ops(pd->dev, pviommu_ops(pd, mode));
 	pd->mode = mode;
 	return 0;
 }
@@ -678,6 +691,7 @@ bool pviommu_is_idle(struct pviommu_host *host)
  */
 int pviommu_reattach_all(struct pviommu_host *host)
 {
+	struct pviommu_domain *d;
 	struct pviommu_dev *pd;
 	int ret, first = 0;
 
@@ -691,6 +705,8 @@ int pviommu_reattach_all(struct pviommu_host *host)
 		first = first ?: ret;
 	}
 	ret = pviommu_domains_regrant(host);
+	list_for_each_entry(d, &host->window.domains, node)
+		ret = ret ?: pviommu_direct_regrant(d);
 	mutex_unlock(&host->lock);
 	return first ?: ret;
 }

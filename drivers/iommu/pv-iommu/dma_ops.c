@@ -2,7 +2,8 @@
 /*
  * pv-iommu: what the DMA API calls
  *
- * Two tables, for the two ways in which streaming DMA is served, and one for
+ * Two tables, for the two ways in which streaming DMA is served, two more of each for
+ * those where some of it, or all, is not bounced at all, and one for
  * devices that must not reach anything. Coherent memory is a piece of the
  * window in both ways, or of the arena's start for devices that do not reach it,
  * and is struct-page memory, so that it can be mapped to user space and put into
@@ -16,6 +17,7 @@
 #include "pviommu.h"
 #include "window.h"
 #include "bounce.h"
+#include "direct.h"
 #include "trace.h"
 #include "compat/dma-map-ops.h"
 
@@ -196,8 +198,10 @@ static u64 pviommu_get_required_mask(struct device *dev)
 	struct pviommu_space *window = &pviommu_host->window.space;
 	struct pviommu_space *arena = &pviommu_host->arena;
 
-	return DMA_BIT_MASK(fls64(max(window->dma + window->size,
-				      arena->dma + arena->size) - 1));
+	return DMA_BIT_MASK(fls64(max3(window->dma + window->size,
+				       arena->dma + arena->size,
+				       pviommu_host->direct_dma +
+				       pviommu_host->direct_size) - 1));
 }
 
 static size_t pviommu_max_mapping_size(struct device *dev)
@@ -210,7 +214,7 @@ static size_t pviommu_opt_mapping_size(void)
 	return min_t(size_t, PVIOMMU_OPT_MAPPING, pviommu_host->max_mapping);
 }
 
-/* What the two tables have in common */
+/* What the tables have in common */
 #define PVIOMMU_COMMON_OPS						\
 	.alloc			= pviommu_alloc,			\
 	.free			= pviommu_free,				\
@@ -243,6 +247,32 @@ const struct dma_map_ops pviommu_window_ops = {
 const struct dma_map_ops pviommu_bounce_ops = {
 	PVIOMMU_COMMON_OPS,
 	PVIOMMU_STREAMING_OPS(bounce),
+};
+
+/* The same, where pages of the guest's may be granted: see direct.c */
+PVIOMMU_DEFINE_MAP(some_window)
+PVIOMMU_DEFINE_MAP(some_bounce)
+PVIOMMU_DEFINE_MAP(all_window)
+PVIOMMU_DEFINE_MAP(all_bounce)
+
+const struct dma_map_ops pviommu_some_window_ops = {
+	PVIOMMU_COMMON_OPS,
+	PVIOMMU_STREAMING_OPS(some_window),
+};
+
+const struct dma_map_ops pviommu_some_bounce_ops = {
+	PVIOMMU_COMMON_OPS,
+	PVIOMMU_STREAMING_OPS(some_bounce),
+};
+
+const struct dma_map_ops pviommu_all_window_ops = {
+	PVIOMMU_COMMON_OPS,
+	PVIOMMU_STREAMING_OPS(all_window),
+};
+
+const struct dma_map_ops pviommu_all_bounce_ops = {
+	PVIOMMU_COMMON_OPS,
+	PVIOMMU_STREAMING_OPS(all_bounce),
 };
 
 /*

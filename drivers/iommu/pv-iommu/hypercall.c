@@ -44,6 +44,7 @@ static int pviommu_errno(u32 status)
 	case PV_IOMMU_S_DOMAIN:
 		return -EXDEV;
 	case PV_IOMMU_S_CHUNK:
+	case PV_IOMMU_S_PAGE:
 		return -EEXIST;
 	case PV_IOMMU_S_LIMIT:
 		return -ENOSPC;
@@ -52,8 +53,15 @@ static int pviommu_errno(u32 status)
 	}
 }
 
-/* ch->lock is held */
-static void pviommu_req_clear(struct pv_iommu_req *req, u16 opcode, u16 rid)
+/**
+ * pviommu_req_clear - make a block ready for a request
+ * @req: the block
+ * @opcode: PV_IOMMU_OP_*
+ * @rid: PCI requester ID of the device it is for
+ *
+ * Context: the channel that it belongs to is locked.
+ */
+void pviommu_req_clear(struct pv_iommu_req *req, u16 opcode, u16 rid)
 {
 	memset(req, 0, offsetof(struct pv_iommu_req, segs));
 	req->opcode = cpu_to_le16(opcode);

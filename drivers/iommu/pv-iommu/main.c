@@ -34,6 +34,13 @@ static char *devices = "all";
 module_param(devices, charp, 0444);
 MODULE_PARM_DESC(devices, "Devices to attach: all (the default), or a comma-separated list of [dddd:]bb:dd.f or vvvv:dddd; '!' in front of one excludes it");
 
+static char *direct = "";
+module_param(direct, charp, 0444);
+MODULE_PARM_DESC(direct, "Devices whose drivers never sync: whole pages are granted to them, and not bounced, in all directions; a list as of devices=, beside displays and processing accelerators (default: none)");
+
+/* PCI_BASE_CLASS_ACCELERATOR, which 6.1 has no name for */
+#define PVIOMMU_CLASS_ACCELERATOR	0x12
+
 /* What the parameter asks for; read-only after init */
 enum pviommu_mode pviommu_mode;
 
@@ -68,12 +75,11 @@ static int pviommu_match(const char *word, struct pci_dev *pdev)
 }
 
 /*
- * Walk devices=. Words after others overrule them; a list that only excludes
+ * Walk devices=, or direct=. Words after others overrule them; a list that only excludes
  * begins with all.
  */
-static int pviommu_filter(struct pci_dev *pdev)
+static int pviommu_filter(const char *p, struct pci_dev *pdev)
 {
-	const char *p = devices;
 	int wanted = *p == '!';
 	char word[24];
 
@@ -103,7 +109,25 @@ static int pviommu_filter(struct pci_dev *pdev)
  */
 bool pviommu_wants(struct pci_dev *pdev)
 {
-	return pviommu_filter(pdev) > 0;
+	return pviommu_filter(devices, pdev) > 0;
+}
+
+/**
+ * pviommu_wants_direct - does its driver map memory and never sync it?
+ * @pdev: the device
+ *
+ * Those of displays and processing accelerators do not, which map pages once and leave
+ * them so. More are named by the user, or fewer.
+ *
+ * Context: any.
+ */
+bool pviommu_wants_direct(struct pci_dev *pdev)
+{
+	unsigned int base = pdev->class >> 16;
+
+	if (pviommu_filter(direct, pdev) > 0)
+		return true;
+	return base == PCI_BASE_CLASS_DISPLAY || base == PVIOMMU_CLASS_ACCELERATOR;
 }
 
 static int __init pviommu_init(void)
@@ -118,7 +142,12 @@ static int __init pviommu_init(void)
 	}
 	pviommu_mode = ret;
 
-	if (!*devices || pviommu_filter(NULL) < 0) {
+	if (pviommu_filter(direct, NULL) < 0) {
+		pr_warn("direct=%s is not understood; allowed is a list of [dddd:]bb:dd.f and vvvv:dddd, each with ! to exclude it, or all; using none\n",
+			direct);
+		direct = "";
+	}
+	if (!*devices || pviommu_filter(devices, NULL) < 0) {
 		pr_warn("devices=%s is not understood; allowed are all, or a list of [dddd:]bb:dd.f and vvvv:dddd, each with ! to exclude it; using all\n",
 			devices);
 		devices = "all";

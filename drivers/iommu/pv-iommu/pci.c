@@ -112,6 +112,8 @@ static int pviommu_choose(struct pviommu_host *host)
 	host->features = host->mode == PVIOMMU_MODE_WINDOW ? PV_IOMMU_F_WINDOW :
 							     PV_IOMMU_F_BOUNCE;
 	host->features |= offered & PV_IOMMU_F_CHUNKS;
+	if (offered & PV_IOMMU_F_CHUNKS)
+		host->features |= offered & PV_IOMMU_F_DIRECT;
 	/* For devices that do not reach the window */
 	if (pviommu_mode != PVIOMMU_MODE_WINDOW &&
 	    (offered & PV_IOMMU_F_HOST_PHYS ||
@@ -231,6 +233,37 @@ static int pviommu_chunk_shift(struct pviommu_host *host, u64 dma)
 	return ilog2(size) - PAGE_SHIFT;
 }
 
+static bool pviommu_overlaps(struct pviommu_space *sp, u64 dma, u64 size)
+{
+	return sp->size && dma < sp->dma + sp->size && sp->dma < dma + size;
+}
+
+/* Where the guest's own pages are, if they can be granted */
+static int pviommu_init_direct(struct pviommu_host *host)
+{
+	u64 dma, size;
+	int ret;
+
+	if (!(host->features & PV_IOMMU_F_DIRECT))
+		return 0;
+	dma = pviommu_read64(host, PV_IOMMU_REG_DIRECT_DMA);
+	size = pviommu_read64(host, PV_IOMMU_REG_DIRECT_SIZE);
+	ret = pviommu_check_range(host, "guest RAM", dma, size);
+	if (ret)
+		return ret;
+	/* Queued revokes have 32 bits of frame number */
+	if (size >> PAGE_SHIFT > U32_MAX ||
+	    pviommu_overlaps(&host->window.space, dma, size) ||
+	    pviommu_overlaps(&host->arena, dma, size)) {
+		pci_err(host->pdev, "guest RAM at DMA address %#llx, %#llx bytes, cannot be; leave direct-base= of the host device out\n",
+			dma, size);
+		return -EINVAL;
+	}
+	host->direct_dma = dma;
+	host->direct_size = size;
+	return 0;
+}
+
 static int pviommu_init_spaces(struct pviommu_host *host)
 {
 	u64 dma = pviommu_read64(host, PV_IOMMU_REG_WINDOW_DMA), size;
@@ -267,7 +300,7 @@ static int pviommu_init_spaces(struct pviommu_host *host)
 	}
 	host->max_mapping = min_t(u64, PVIOMMU_MAX_MAPPING,
 				  rounddown_pow_of_two(max_t(u64, size / 8, PAGE_SIZE)));
-	return 0;
+	return pviommu_init_direct(host);
 }
 
 static void pviommu_host_free(struct pviommu_host *host)

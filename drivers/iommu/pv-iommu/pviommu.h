@@ -21,6 +21,7 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 
 #include <uapi/linux/pv_iommu.h>
 
@@ -175,6 +176,32 @@ struct pviommu_cache {
 };
 
 /**
+ * struct pviommu_run - pages of guest RAM, one behind the other
+ * @first: frame number of the first
+ * @count: how many
+ */
+struct pviommu_run {
+	u32 first;
+	u32 count;
+};
+
+/**
+ * struct pviommu_ram - what is granted to a domain of the guest's RAM
+ * @lock: all but @leaves; held while the host is asked. Inside a channel's lock
+ * @leaves: what is known of each page, in tables for 2 MiB
+ * @queue: revokes that wait for a request to ride with
+ * @nr_queued: how many
+ * @flush: bounds their age
+ */
+struct pviommu_ram {
+	raw_spinlock_t lock;
+	struct xarray leaves;
+	struct pviommu_run queue[PV_IOMMU_MAX_REVOKES];
+	unsigned int nr_queued;
+	struct delayed_work flush;
+};
+
+/**
  * struct pviommu_domain - devices that reach the same chunks, and their allocator
  * @host: the host device
  * @node: in pviommu_window.domains; host.lock and window.lock to change it, RCU
@@ -202,6 +229,7 @@ struct pviommu_cache {
  * @grants: chunks that were granted
  * @grants_late: requests for chunks from an allocation that could not wait
  * @revokes: chunks that were given back
+ * @ram: what it has beside chunks
  */
 struct pviommu_domain {
 	struct pviommu_host *host;
@@ -230,6 +258,8 @@ struct pviommu_domain {
 	u64 grants;
 	u64 grants_late;
 	u64 revokes;
+
+	struct pviommu_ram ram ____cacheline_aligned_in_smp;
 };
 
 /**
@@ -371,6 +401,7 @@ struct pviommu_call {
 /**
  * struct pviommu_stats - one CPU's counters of one device
  * @maps: mappings made; a scatterlist is one
+ * @maps_direct: those of them that are direct
  * @unmaps: mappings undone
  * @syncs: syncs that copied
  * @bytes_to_device: bytes copied towards the device
@@ -384,6 +415,7 @@ struct pviommu_call {
  */
 struct pviommu_stats {
 	u64 maps;
+	u64 maps_direct;
 	u64 unmaps;
 	u64 syncs;
 	u64 bytes_to_device;
@@ -405,6 +437,8 @@ struct pviommu_stats {
  * @window: the window
  * @arena: DMA addresses of the host's arena
  * @low: what of it is for coherent memory
+ * @direct_dma: with PV_IOMMU_F_DIRECT, the DMA address of address 0
+ * @direct_size: bytes of addresses from there; 0: it is not offered
  * @channel: per-CPU requests
  * @flush: bounds the age of queued unmaps
  * @balance: has chunks granted ahead of need, and gives them back
@@ -425,6 +459,8 @@ struct pviommu_host {
 	struct pviommu_window window;
 	struct pviommu_space arena;
 	struct pviommu_low low;
+	u64 direct_dma;
+	u64 direct_size;
 	struct pviommu_channel __percpu *channel;
 	struct delayed_work flush;
 	struct delayed_work balance;
@@ -443,7 +479,8 @@ struct pviommu_host {
  * @domain: what it reaches
  * @dev: the device
  * @rid: its PCI requester ID
- * @mode: how its streaming DMA is served
+ * @mode: how its streaming DMA is served, where it is not direct
+ * @direct: whole pages are to be direct, whatever the direction
  * @node: in pviommu_host.devices, later in pviommu_gone
  * @stats: per-CPU counters
  * @link: makes the host device resume first
@@ -455,6 +492,7 @@ struct pviommu_dev {
 	struct device *dev;
 	u16 rid;
 	enum pviommu_mode mode;
+	bool direct;
 	struct list_head node;
 	struct pviommu_stats __percpu *stats;
 	struct device_link *link;
@@ -465,6 +503,7 @@ struct pviommu_dev {
 extern enum pviommu_mode pviommu_mode;
 const char *pviommu_mode_name(enum pviommu_mode m);
 bool pviommu_wants(struct pci_dev *pdev);
+bool pviommu_wants_direct(struct pci_dev *pdev);
 
 /* pci.c */
 extern struct pviommu_host *pviommu_host;
@@ -479,6 +518,7 @@ void pviommu_channels_exit(struct pviommu_host *host);
 struct pviommu_channel *pviommu_req_begin(struct pviommu_host *host, u16 opcode,
 					  u16 rid, unsigned long *flags)
 	__acquires(pviommu_channel);
+void pviommu_req_clear(struct pv_iommu_req *req, u16 opcode, u16 rid);
 int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch);
 void pviommu_req_end(struct pviommu_host *host, struct pviommu_channel *ch,
 		     unsigned long flags)
@@ -543,9 +583,19 @@ struct pviommu_slot *pviommu_low_next(struct pviommu_host *host, u16 rid,
 				      unsigned long *page);
 unsigned long pviommu_low_used(struct pviommu_host *host);
 
+/* direct.c */
+void pviommu_direct_init(struct pviommu_domain *d);
+void pviommu_direct_exit(struct pviommu_domain *d);
+void pviommu_direct_flush(struct pviommu_domain *d);
+int pviommu_direct_regrant(struct pviommu_domain *d);
+
 /* dma_ops.c */
 extern const struct dma_map_ops pviommu_window_ops;
 extern const struct dma_map_ops pviommu_bounce_ops;
+extern const struct dma_map_ops pviommu_some_window_ops;
+extern const struct dma_map_ops pviommu_some_bounce_ops;
+extern const struct dma_map_ops pviommu_all_window_ops;
+extern const struct dma_map_ops pviommu_all_bounce_ops;
 extern const struct dma_map_ops pviommu_blocked_ops;
 extern const struct dma_map_ops pviommu_gone_ops;
 

@@ -210,6 +210,7 @@ static struct pviommu_stat_attr pviommu_attr_##counter = {			\
 }
 
 PVIOMMU_STAT_ATTR(maps);
+PVIOMMU_STAT_ATTR(maps_direct);
 PVIOMMU_STAT_ATTR(unmaps);
 PVIOMMU_STAT_ATTR(syncs);
 PVIOMMU_STAT_ATTR(bytes_to_device);
@@ -252,6 +253,7 @@ PVIOMMU_DOMAIN_ATTR(domain_revokes, READ_ONCE(d->revokes));
 static struct attribute *pviommu_dev_attrs[] = {
 	&dev_attr_mode.attr,
 	&pviommu_attr_maps.attr.attr,
+	&pviommu_attr_maps_direct.attr.attr,
 	&pviommu_attr_unmaps.attr.attr,
 	&pviommu_attr_syncs.attr.attr,
 	&pviommu_attr_bytes_to_device.attr.attr,

@@ -12,6 +12,9 @@
  * of its own that the devices reach and the guest does not, and copies at map,
  * sync and unmap.
  *
+ * Where data must not be copied at all, the guest has pages of its RAM granted to
+ * a domain, at a DMA address that follows from the guest-physical one.
+ *
  * Everything is little-endian. No structure has padding that is not named.
  * Reserved fields are written as zero and checked to be zero by the reader, so
  * that they can be given a meaning later.
@@ -63,11 +66,16 @@
 #define PV_IOMMU_REG_WINDOW_GRANTED	0x78	/* RO, 64: bytes that are */
 /* Of the arena, bytes at its start that no mapping gets: guest memory, in BAR 4 */
 #define PV_IOMMU_REG_ARENA_COHERENT	0x80	/* RO, 64: bytes; 0: none */
+/* With PV_IOMMU_F_DIRECT, otherwise zero */
+#define PV_IOMMU_REG_DIRECT_DMA		0x88	/* RO, 64: DMA address of address 0 */
+#define PV_IOMMU_REG_DIRECT_SIZE	0x90	/* RO, 64: bytes of addresses from there */
+#define PV_IOMMU_REG_DIRECT_LIMIT	0x98	/* RO, 64: bytes that may be granted */
+#define PV_IOMMU_REG_DIRECT_GRANTED	0xa0	/* RO, 64: bytes that are */
 
 #define PV_IOMMU_MAGIC			0x4f495650	/* "PVIO" */
 
 /* Bits 31:16 major, which must match; bits 15:0 minor, which only adds */
-#define PV_IOMMU_VERSION		0x00010001
+#define PV_IOMMU_VERSION		0x00010002
 #define PV_IOMMU_VERSION_MAJOR(v)	((v) >> 16)
 
 /*
@@ -77,7 +85,8 @@
 #define PV_IOMMU_F_WINDOW		(1ULL << 0)	/* streaming DMA may use the window */
 #define PV_IOMMU_F_BOUNCE		(1ULL << 1)	/* MAP, UNMAP and SYNC requests */
 #define PV_IOMMU_F_CHUNKS		(1ULL << 2)	/* PROBE, domains, GRANT and REVOKE */
-#define PV_IOMMU_F_DIRECT		(1ULL << 3)	/* reserved: grants of guest RAM */
+/* GRANT_RAM and REVOKE_RAM; accepted only with PV_IOMMU_F_CHUNKS */
+#define PV_IOMMU_F_DIRECT		(1ULL << 3)
 /* For information, and need not be accepted: */
 #define PV_IOMMU_F_HOST_PHYS		(1ULL << 4)	/* DMA addresses are the host's own */
 
@@ -111,6 +120,10 @@
 #define PV_IOMMU_MAX_SEGS		128
 #define PV_IOMMU_MAX_UNMAPS		64
 #define PV_IOMMU_MAX_REVOKES		48
+#define PV_IOMMU_MAX_RANGES		128
+
+/* Most pages of guest RAM that one request may grant, or revoke */
+#define PV_IOMMU_MAX_PAGES		16384
 
 /* The arena is handed out in units of this many bytes, aligned to it */
 #define PV_IOMMU_GRANULE		4096
@@ -126,9 +139,9 @@
 #define PV_IOMMU_OP_PROBE		6	/* [answers group, offers] */
 #define PV_IOMMU_OP_GRANT		7	/* [flags, domain, first, count] */
 #define PV_IOMMU_OP_REVOKE		8	/* [domain, first, count] */
-/* Reserved for PV_IOMMU_F_DIRECT */
-#define PV_IOMMU_OP_GRANT_RAM		9
-#define PV_IOMMU_OP_REVOKE_RAM		10
+/* With PV_IOMMU_F_DIRECT */
+#define PV_IOMMU_OP_GRANT_RAM		9	/* [domain, ranges] */
+#define PV_IOMMU_OP_REVOKE_RAM		10	/* [domain, ranges] */
 
 /*
  * ATTACH: how the device's streaming DMA will be served: exactly one. BYPASS: it
@@ -145,6 +158,13 @@
  * read as zero if any of them was granted before.
  */
 #define PV_IOMMU_GRANT_KEEP		(1U << 0)
+
+/* GRANT_RAM, in a range's flags: what devices may do to the pages; at least one */
+#define PV_IOMMU_RANGE_READ		(1U << 0)
+#define PV_IOMMU_RANGE_WRITE		(1U << 1)
+
+/* A riding revoke: @first and @count are pages of guest RAM, and no chunks */
+#define PV_IOMMU_REVOKE_RAM		(1U << 0)
 
 /* PROBE, answer in offers: what the device is, and which ATTACH_* it may have */
 #define PV_IOMMU_PROBE_WINDOW		(1U << 0)
@@ -174,6 +194,7 @@
 #define PV_IOMMU_S_DOMAIN		10	/* no such domain, or not that group's */
 #define PV_IOMMU_S_CHUNK		11	/* no such chunk, or not in that state */
 #define PV_IOMMU_S_LIMIT		12	/* more than may be granted */
+#define PV_IOMMU_S_PAGE			13	/* a page of RAM is granted already, or is not */
 #define PV_IOMMU_S_NONE			0xffffffffU	/* set by the guest: not answered */
 
 /**
@@ -187,6 +208,18 @@ struct pv_iommu_seg {
 	__le64 addr;
 	__le32 len;
 	__le32 pos;
+};
+
+/**
+ * struct pv_iommu_range - pages of guest RAM in a GRANT_RAM or REVOKE_RAM request
+ * @first: frame number of the first page, of PV_IOMMU_GRANULE bytes
+ * @count: how many; not zero
+ * @flags: GRANT_RAM: PV_IOMMU_RANGE_*. REVOKE_RAM: zero
+ */
+struct pv_iommu_range {
+	__le64 first;
+	__le32 count;
+	__le32 flags;
 };
 
 /**
@@ -206,13 +239,13 @@ struct pv_iommu_unmap {
  * @domain: the domain that has the chunks
  * @first: the first of them
  * @count: how many
- * @reserved: zero
+ * @flags: PV_IOMMU_REVOKE_RAM, with PV_IOMMU_F_DIRECT; or zero
  */
 struct pv_iommu_revoke {
 	__le32 domain;
 	__le32 first;
 	__le32 count;
-	__le32 reserved;
+	__le32 flags;
 };
 
 /**
@@ -221,7 +254,8 @@ struct pv_iommu_revoke {
  * @rid: PCI requester ID (bus << 8 | devfn) of the device
  * @flags: PV_IOMMU_ATTACH_* or PV_IOMMU_DIR_*
  * @status: PV_IOMMU_S_*, written by the host
- * @nr_segs: how many of @segs are used; 0 except for MAP
+ * @nr_segs: how many of @segs are used; GRANT_RAM, REVOKE_RAM: of @ranges; 0 for
+ *	others
  * @nr_unmaps: how many of @unmaps are used; they are done first, and with any
  *	opcode
  * @dma_addr: start of the mapping; a multiple of PV_IOMMU_GRANULE. MAP: zero,
@@ -235,7 +269,8 @@ struct pv_iommu_revoke {
  * @boundary_mask: MAP: the mapping shall not cross a multiple of this plus
  *	one, if @length fits below that at all; all ones below a power of two
  * @unmap_errors: how many of @unmaps failed, written by the host
- * @domain: ATTACH, GRANT, REVOKE: the domain, a number of the guest's choice
+ * @domain: ATTACH, GRANT, REVOKE, GRANT_RAM, REVOKE_RAM: the domain, a number of
+ *	the guest's choice
  * @first: GRANT, REVOKE: the first chunk
  * @count: GRANT, REVOKE: how many chunks
  * @group: PROBE: which devices cannot be told apart, written by the host
@@ -246,6 +281,7 @@ struct pv_iommu_revoke {
  * @revoke_errors: how many of @revokes failed, written by the host
  * @reserved: zero
  * @segs: MAP: the guest memory, in the mapping's order
+ * @ranges: GRANT_RAM, REVOKE_RAM: pages of guest RAM, in any order
  * @unmaps: unmaps that ride along
  * @revokes: revokes that ride along
  * @reserved_end: room for later versions; not looked at in this one
@@ -273,7 +309,10 @@ struct pv_iommu_req {
 	__le16 reserved_revokes;
 	__le32 revoke_errors;
 	__le32 reserved[8];
-	struct pv_iommu_seg segs[PV_IOMMU_MAX_SEGS];
+	union {
+		struct pv_iommu_seg segs[PV_IOMMU_MAX_SEGS];
+		struct pv_iommu_range ranges[PV_IOMMU_MAX_RANGES];
+	};
 	struct pv_iommu_unmap unmaps[PV_IOMMU_MAX_UNMAPS];
 	struct pv_iommu_revoke revokes[PV_IOMMU_MAX_REVOKES];
 	__u8 reserved_end[128];

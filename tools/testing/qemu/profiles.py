@@ -5,7 +5,7 @@ A test names its profile in its header ("# VM: NAME"). Every device has an id,
 by which QMP and tests find it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -204,6 +204,12 @@ PROFILES = {
                       "boot-bypass=off,isolation=off"),
     "edu-old-host": edu("the same on a host that knows no chunks",
                         "boot-bypass=off,x-chunks=off"),
+    # As wide as those of a card whose driver never syncs; the second of another kind
+    "edu-direct": replace(
+        edu("the same with 64 address bits, of which one has its memory direct"),
+        devices=("edu,id=edu0,addr=10,dma_mask=0xffffffffffffffff",
+                 "edu,id=edu1,addr=11,dma_mask=0xffffffffffffffff"),
+        append="pv_iommu.direct=00:10.0 pviommu_test.mask_bits=48"),
     "edu-256": edu("the same with a window of 256 MiB", window=256),
     "pressure": Profile(
         about="five disks of four kinds, which want more than they will get",

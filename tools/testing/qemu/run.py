@@ -24,7 +24,7 @@ from vm import FACTOR, VM, Failed, GuestDied, Machine, Skipped
 
 HERE = Path(__file__).resolve().parent
 TESTS = HERE.parent / "selftests" / "pv_iommu"
-MODES = ("window", "bounce", "none")
+MODES = ("window", "bounce", "direct", "none")
 # Where @hosttest is used: importing them is what adds their tests to the list
 HOST_TESTS = (hosttests, benchtests, nativetests)
 # The exit status by which a test says that it cannot run here, and that its

@@ -124,6 +124,10 @@ def stop_all():
         one.kill()
 
 
+# MiB of guest RAM that may be granted, in the mode for it
+DIRECT_LIMIT = 16
+
+
 class VM:
     """One guest, from start to end; a context manager."""
 
@@ -174,7 +178,9 @@ class VM:
             offer = "off" if self.mode == "bounce" else "on"
             line += ["-object", f"memory-backend-ram,id=win0,size={window}M",
                      "-device", "pv-iommu-pci,id=iommu0,memdev=win0,"
-                     f"hw-iommu={offer},{profile.iommu}"]
+                     f"hw-iommu={offer},{profile.iommu}" +
+                     (f",direct-limit={DIRECT_LIMIT}M"
+                      if self.mode == "direct" else "")]
         if profile.firmware:
             line += ["-bios", profile.firmware]
         for netdev in profile.netdevs:
@@ -230,7 +236,9 @@ class VM:
         if self.mode == "none":
             words.append("pvtest.load=no")
         else:
-            words.append(f"pv_iommu.mode={self.mode}")
+            # What is not direct is bounced by the window
+            mode = "window" if self.mode == "direct" else self.mode
+            words.append(f"pv_iommu.mode={mode}")
         return " ".join([*words, self.profile.append, self.append]).strip()
 
     def disk(self, name):

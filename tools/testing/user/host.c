@@ -449,7 +449,7 @@ static void host_revokes(struct pv_iommu_req *req)
 	for (i = 0; i < req->nr_revokes; i++) {
 		struct pv_iommu_revoke *r = &req->revokes[i];
 
-		if (r->reserved || host_revoke(r->domain, r->first, r->count))
+		if (r->flags || host_revoke(r->domain, r->first, r->count))
 			req->revoke_errors++;
 	}
 	host_counters.revokes += req->nr_revokes;

@@ -164,8 +164,10 @@ void pv_iommu_domain_put(PvIommuState *s, PvIommuDomain *d)
         }
     }
     s->nr_granted -= d->nr_chunks;
+    pv_iommu_direct_end(s, d);
     g_hash_table_remove(s->domains, GUINT_TO_POINTER(d->id));
-    g_free(d);
+    /* translate() may be looking at it */
+    g_free_rcu(d, rcu);
 }
 
 /*

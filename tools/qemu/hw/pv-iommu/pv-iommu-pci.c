@@ -294,6 +294,7 @@ static bool decide_features(PvIommuState *s, Error **errp)
     s->host_features = (window ? PV_IOMMU_F_WINDOW : 0) |
                        (s->arena_size ? PV_IOMMU_F_BOUNCE : 0) |
                        (s->offer_chunks ? PV_IOMMU_F_CHUNKS : 0) |
+                       (s->direct_limit ? PV_IOMMU_F_DIRECT : 0) |
                        (s->host_phys ? PV_IOMMU_F_HOST_PHYS : 0);
     return true;
 }
@@ -384,7 +385,8 @@ static void pv_iommu_realize(PCIDevice *pdev, Error **errp)
     MemoryRegion *window;
 
     if (!check_bus(s, errp) || !check_window(s, errp) ||
-        !check_arena(s, errp) || !decide_features(s, errp) ||
+        !check_arena(s, errp) || !pv_iommu_direct_check(s, errp) ||
+        !decide_features(s, errp) ||
         !find_place(s, errp) || !pv_iommu_phys_block_migration(s, errp) ||
         !pv_iommu_arena_init(s, errp)) {
         pv_iommu_phys_cleanup(s);
@@ -400,6 +402,7 @@ static void pv_iommu_realize(PCIDevice *pdev, Error **errp)
     memory_device_plug(MEMORY_DEVICE(s), ms);
 
     pv_iommu_chunks_init(s);
+    pv_iommu_direct_init(s);
     pv_iommu_spaces_init(s);
     pv_iommu_bus_setup(pci_get_bus(pdev), s);
     s->listener.realize = device_realized;
@@ -422,6 +425,7 @@ static void pv_iommu_exit(PCIDevice *pdev)
     device_listener_unregister(&s->listener);
     pv_iommu_bus_release(pci_get_bus(pdev));
     pv_iommu_spaces_cleanup(s);
+    pv_iommu_direct_cleanup(s);
     pv_iommu_chunks_cleanup(s);
     memory_device_unplug(MEMORY_DEVICE(s), ms);
     vmstate_unregister_ram(host_memory_backend_get_memory(s->memdev),
@@ -457,6 +461,7 @@ static PvIommuProperty pv_iommu_properties[] = {
     DEFINE_PROP_UINT64("arena-base", PvIommuState, arena_base, 0),
     DEFINE_PROP_SIZE("arena-coherent", PvIommuState, arena_coherent,
                      PV_IOMMU_COHERENT_AUTO),
+    DEFINE_PROP_UINT64("direct-base", PvIommuState, direct_base, 0),
     DEFINE_PROP_ON_OFF_AUTO("hw-iommu", PvIommuState, hw_iommu,
                             ON_OFF_AUTO_AUTO),
     DEFINE_PROP_BOOL("boot-bypass", PvIommuState, boot_bypass, true),
@@ -510,6 +515,31 @@ static void set_limit(Object *obj, Visitor *v, const char *name, void *opaque,
     visit_type_size(v, name, &PV_IOMMU_PCI(obj)->limit, errp);
 }
 
+static void get_direct_limit(Object *obj, Visitor *v, const char *name,
+                             void *opaque, Error **errp)
+{
+    visit_type_size(v, name, &PV_IOMMU_PCI(obj)->direct_limit, errp);
+}
+
+/* Whether it is offered at all is decided when the machine starts */
+static void set_direct_limit(Object *obj, Visitor *v, const char *name,
+                             void *opaque, Error **errp)
+{
+    ERRP_GUARD();
+    PvIommuState *s = PV_IOMMU_PCI(obj);
+    uint64_t limit;
+
+    if (!visit_type_size(v, name, &limit, errp)) {
+        return;
+    }
+    if (DEVICE(obj)->realized && !s->direct_pages && limit) {
+        error_setg(errp, "direct-limit= was 0 when the machine was started");
+        error_append_hint(errp, "Give it on the command line.\n");
+        return;
+    }
+    s->direct_limit = limit;
+}
+
 static void pv_iommu_init(Object *obj)
 {
     PvIommuState *s = PV_IOMMU_PCI(obj);
@@ -520,6 +550,10 @@ static void pv_iommu_init(Object *obj)
                         NULL);
     object_property_set_description(obj, "limit",
         "bytes of the window that may be granted (default: all)");
+    object_property_add(obj, "direct-limit", "size", get_direct_limit,
+                        set_direct_limit, NULL, NULL);
+    object_property_set_description(obj, "direct-limit",
+        "bytes of guest RAM that may be granted (default: 0, not offered)");
     add_debug_properties(obj);
     object_property_add_uint32_ptr(obj, "x-live-mappings", &s->nr_mappings,
                                    OBJ_PROP_FLAG_READ);
@@ -564,6 +598,8 @@ static void pv_iommu_class_init(ObjectClass *klass, void *data)
         "memory of the host to bounce through (default: 64M, 0: none)");
     object_class_property_set_description(klass, "arena-base",
         "DMA address of the arena (default: behind the window)");
+    object_class_property_set_description(klass, "direct-base",
+        "DMA address of guest RAM (default: above window and arena)");
     object_class_property_set_description(klass, "hw-iommu",
         "streaming DMA may use the window (auto: if the host has an IOMMU)");
     object_class_property_set_description(klass, "boot-bypass",

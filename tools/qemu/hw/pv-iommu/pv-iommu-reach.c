@@ -16,7 +16,8 @@
  * memory has, as vhost looks at nothing else of the answer.
  *
  * translate() runs in any thread, without the big lock. It looks at who a chunk
- * belongs to and compares pointers, and never follows them.
+ * belongs to and compares pointers. Those that it follows, to what a domain has of
+ * the guest's RAM, are freed a grace period after they were taken away.
  */
 
 #include "qemu/osdep.h"
@@ -129,6 +130,7 @@ static IOMMUTLBEntry reach_translate(IOMMUMemoryRegion *mr, hwaddr addr,
     PvIommuSpace *sp = container_of(mr, PvIommuSpace, reach);
     PvIommuState *s = sp->iommu;
     PvIommuDomain *d = shown_domain(sp);
+    IOMMUTLBEntry entry;
 
     if (d && addr >= s->dma_base && addr - s->dma_base < s->window_size) {
         uint32_t chunk = (addr - s->dma_base) / s->chunk_size;
@@ -141,6 +143,9 @@ static IOMMUTLBEntry reach_translate(IOMMUMemoryRegion *mr, hwaddr addr,
         addr >= s->arena_base && addr - s->arena_base < s->arena_size) {
         return nowhere_entry(sp, addr, NOWHERE_ARENA + (addr - s->arena_base),
                              s->arena_page);
+    }
+    if (d && pv_iommu_direct_translate(s, d, addr, flag, &entry)) {
+        return entry;
     }
     return nowhere_entry(sp, addr, NOWHERE_REFUSED + addr, PV_IOMMU_GRANULE);
 }
@@ -162,18 +167,25 @@ static void reach_replay(IOMMUMemoryRegion *mr, IOMMUNotifier *n)
             memory_region_notify_iommu_one(n, &event);
         }
     }
+    if (d) {
+        pv_iommu_direct_replay(sp, d, n);
+    }
+}
+
+/* Tell who follows that something went */
+void pv_iommu_reach_unmap_entry(PvIommuSpace *sp, IOMMUTLBEntry entry)
+{
+    IOMMUTLBEvent event = { .type = IOMMU_NOTIFIER_UNMAP, .entry = entry };
+
+    event.entry.perm = IOMMU_NONE;
+    memory_region_notify_iommu(&sp->reach, 0, event);
+    event.type = IOMMU_NOTIFIER_DEVIOTLB_UNMAP;
+    memory_region_notify_iommu(&sp->reach, 0, event);
 }
 
 static void unmap_one(PvIommuSpace *sp, uint32_t chunk)
 {
-    IOMMUTLBEvent event = {
-        .type = IOMMU_NOTIFIER_UNMAP,
-        .entry = window_entry(sp->iommu, chunk, IOMMU_NONE),
-    };
-
-    memory_region_notify_iommu(&sp->reach, 0, event);
-    event.type = IOMMU_NOTIFIER_DEVIOTLB_UNMAP;
-    memory_region_notify_iommu(&sp->reach, 0, event);
+    pv_iommu_reach_unmap_entry(sp, window_entry(sp->iommu, chunk, IOMMU_NONE));
 }
 
 /* Tell who follows that the chunks went */
@@ -184,21 +196,25 @@ void pv_iommu_reach_unmap(PvIommuSpace *sp, uint32_t first, uint32_t count)
     }
 }
 
-/* Tell who follows of one more chunk; false: somebody could not map it */
-static bool map_one(PvIommuSpace *sp, uint32_t chunk)
+/* Tell who follows that something came; false: somebody could not map it */
+bool pv_iommu_reach_map_entry(PvIommuSpace *sp, IOMMUTLBEntry entry)
 {
-    IOMMUTLBEvent event = {
-        .type = IOMMU_NOTIFIER_MAP,
-        .entry = window_entry(sp->iommu, chunk, IOMMU_RW),
-    };
+    IOMMUTLBEvent event = { .type = IOMMU_NOTIFIER_MAP, .entry = entry };
 
     sp->reach.map_error = 0;
     memory_region_notify_iommu(&sp->reach, 0, event);
     if (!sp->reach.map_error) {
         return true;
     }
-    unmap_one(sp, chunk);   /* another one may have mapped it */
+    /* another one may have mapped it */
+    pv_iommu_reach_unmap_entry(sp, entry);
     return false;
+}
+
+static bool map_one(PvIommuSpace *sp, uint32_t chunk)
+{
+    return pv_iommu_reach_map_entry(sp, window_entry(sp->iommu, chunk,
+                                                     IOMMU_RW));
 }
 
 /* Tell who follows that the chunks came: all of them, or false and none */
@@ -213,11 +229,12 @@ bool pv_iommu_reach_map(PvIommuSpace *sp, uint32_t first, uint32_t count)
     return true;
 }
 
-/* Tell who follows that all of the domain's chunks went */
+/* Tell who follows that all of the domain's chunks went, and its guest RAM */
 void pv_iommu_reach_hide(PvIommuSpace *sp, PvIommuDomain *d)
 {
     PvIommuState *s = sp->iommu;
 
+    pv_iommu_direct_hide(sp, d);
     for (uint32_t i = 0; i < s->nr_chunks; i++) {
         if (s->chunk_owner[i] == d) {
             unmap_one(sp, i);
@@ -239,6 +256,10 @@ bool pv_iommu_reach_show(PvIommuSpace *sp, PvIommuDomain *d)
             }
             return false;
         }
+    }
+    if (!pv_iommu_direct_show(sp, d)) {
+        pv_iommu_reach_hide(sp, d);
+        return false;
     }
     return true;
 }

@@ -39,12 +39,15 @@ static bool limit_allows(PvIommuState *s)
 static void enable(PvIommuState *s)
 {
     bool ok = s->guest_features & (PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE) &&
-              !(s->guest_features & ~s->host_features);
+              !(s->guest_features & ~s->host_features) &&
+              (!(s->guest_features & PV_IOMMU_F_DIRECT) ||
+               s->guest_features & PV_IOMMU_F_CHUNKS);
 
     trace_pv_iommu_enable(s->guest_features, s->host_features, ok);
     if (!ok) {
         qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: features 0x%" PRIx64
-                      " are not among those offered, 0x%" PRIx64 "\n",
+                      " are not among those offered, 0x%" PRIx64 ", or "
+                      "lack one that goes with another\n",
                       s->guest_features, s->host_features);
         return;
     }
@@ -134,6 +137,18 @@ static uint64_t regs_read(void *opaque, hwaddr reg, unsigned size)
         break;
     case PV_IOMMU_REG_WINDOW_GRANTED:
         pair = s->offer_chunks ? s->nr_granted * s->chunk_size : 0;
+        break;
+    case PV_IOMMU_REG_DIRECT_DMA:
+        pair = s->direct_base;
+        break;
+    case PV_IOMMU_REG_DIRECT_SIZE:
+        pair = s->direct_pages * PV_IOMMU_GRANULE;
+        break;
+    case PV_IOMMU_REG_DIRECT_LIMIT:
+        pair = s->direct_pages ? pv_iommu_direct_limit(s) : 0;
+        break;
+    case PV_IOMMU_REG_DIRECT_GRANTED:
+        pair = s->nr_direct * PV_IOMMU_GRANULE;
         break;
     }
     val = reg & 4 ? pair >> 32 : pair;

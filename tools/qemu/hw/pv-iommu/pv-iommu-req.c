@@ -20,6 +20,7 @@
 
 QEMU_BUILD_BUG_ON(sizeof(struct pv_iommu_req) != PV_IOMMU_REQ_SIZE);
 QEMU_BUILD_BUG_ON(offsetof(struct pv_iommu_req, segs) != 128);
+QEMU_BUILD_BUG_ON(PV_IOMMU_MAX_RANGES != PV_IOMMU_MAX_SEGS);
 
 /* What the host writes into the block */
 typedef struct PvIommuAnswer {
@@ -254,6 +255,41 @@ static uint32_t req_revoke(PvIommuState *s, const struct pv_iommu_req *req)
                            le32_to_cpu(req->count));
 }
 
+/* GRANT_RAM and REVOKE_RAM */
+static uint32_t req_ram(PvIommuState *s, hwaddr addr,
+                        const struct pv_iommu_req *req)
+{
+    const bool grant = le16_to_cpu(req->opcode) == PV_IOMMU_OP_GRANT_RAM;
+    const uint32_t domain = le32_to_cpu(req->domain);
+    const uint32_t nr = le16_to_cpu(req->nr_segs);
+    struct pv_iommu_range wire[PV_IOMMU_MAX_RANGES];
+    PvIommuRange ranges[PV_IOMMU_MAX_RANGES];
+
+    if (!(s->guest_features & PV_IOMMU_F_DIRECT)) {
+        return PV_IOMMU_S_OPCODE;
+    }
+    if (req->flags || !nr) {
+        return PV_IOMMU_S_INVAL;
+    }
+    /* the caller has checked nr_segs */
+    if (!read_block(addr, offsetof(struct pv_iommu_req, ranges),
+                    nr * sizeof(wire[0]), wire)) {
+        return PV_IOMMU_S_IO;
+    }
+    for (uint32_t i = 0; i < nr; i++) {
+        ranges[i].first = le64_to_cpu(wire[i].first);
+        ranges[i].count = le32_to_cpu(wire[i].count);
+        ranges[i].flags = le32_to_cpu(wire[i].flags);
+    }
+    if (!grant) {
+        return pv_iommu_revoke_ram(s, domain, nr, ranges);
+    }
+    if (inject(s, PV_IOMMU_OP_GRANT_RAM, PV_IOMMU_S_LIMIT)) {
+        return PV_IOMMU_S_LIMIT;
+    }
+    return pv_iommu_grant_ram(s, domain, nr, ranges);
+}
+
 /* The unmaps that ride along; returns how many of them failed */
 static uint32_t req_unmaps(PvIommuState *s, hwaddr addr, uint32_t nr)
 {
@@ -280,6 +316,19 @@ static uint32_t req_unmaps(PvIommuState *s, hwaddr addr, uint32_t nr)
     return errors;
 }
 
+/* One of the revokes that ride along: of chunks, or of guest RAM */
+static uint32_t riding_revoke(PvIommuState *s, uint32_t domain, uint32_t first,
+                              uint32_t count, uint32_t flags)
+{
+    const PvIommuRange range = { .first = first, .count = count };
+
+    if (flags == PV_IOMMU_REVOKE_RAM &&
+        s->guest_features & PV_IOMMU_F_DIRECT) {
+        return pv_iommu_revoke_ram(s, domain, 1, &range);
+    }
+    return flags ? PV_IOMMU_S_INVAL : pv_iommu_revoke(s, domain, first, count);
+}
+
 /* The revokes that ride along; returns how many of them failed */
 static uint32_t req_revokes(PvIommuState *s, hwaddr addr, uint32_t nr)
 {
@@ -295,9 +344,12 @@ static uint32_t req_revokes(PvIommuState *s, hwaddr addr, uint32_t nr)
         uint32_t first = le32_to_cpu(wire[i].first);
         uint32_t count = le32_to_cpu(wire[i].count);
 
-        if (wire[i].reserved || pv_iommu_revoke(s, domain, first, count)) {
-            qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: bad revoke of %u chunks "
-                          "from %u on of domain %u\n", count, first, domain);
+        uint32_t flags = le32_to_cpu(wire[i].flags);
+
+        if (riding_revoke(s, domain, first, count, flags)) {
+            qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: bad revoke of %u %s "
+                          "from %u on of domain %u\n", count,
+                          flags ? "pages" : "chunks", first, domain);
             errors++;
         }
     }
@@ -357,6 +409,9 @@ static uint32_t dispatch(PvIommuState *s, hwaddr addr,
     case PV_IOMMU_OP_GRANT:
     case PV_IOMMU_OP_REVOKE:
         return dispatch_chunks(s, req, answer);
+    case PV_IOMMU_OP_GRANT_RAM:
+    case PV_IOMMU_OP_REVOKE_RAM:
+        return req_ram(s, addr, req);
     default:
         return PV_IOMMU_S_OPCODE;
     }
@@ -375,13 +430,21 @@ static bool chunk_part_is_good(PvIommuState *s, const struct pv_iommu_req *req)
            !req->reserved_revokes;
 }
 
+static bool has_list(PvIommuState *s, uint32_t opcode)
+{
+    return opcode == PV_IOMMU_OP_MAP ||
+           (s->guest_features & PV_IOMMU_F_DIRECT &&
+            (opcode == PV_IOMMU_OP_GRANT_RAM ||
+             opcode == PV_IOMMU_OP_REVOKE_RAM));
+}
+
 /* The head of a block is judged as a whole before any part is acted on */
 static bool head_is_good(PvIommuState *s, const struct pv_iommu_req *req)
 {
     const uint32_t nr_segs = le16_to_cpu(req->nr_segs);
 
     return nr_segs <= PV_IOMMU_MAX_SEGS &&
-           (!nr_segs || le16_to_cpu(req->opcode) == PV_IOMMU_OP_MAP) &&
+           (!nr_segs || has_list(s, le16_to_cpu(req->opcode))) &&
            le16_to_cpu(req->nr_unmaps) <= PV_IOMMU_MAX_UNMAPS &&
            chunk_part_is_good(s, req) &&
            buffer_is_zero(req->reserved, sizeof(req->reserved));

@@ -30,6 +30,8 @@ static int drop_records(void *opaque)
     g_clear_pointer(&s->mig_mappings, g_free);
     g_clear_pointer(&s->mig_segs, g_free);
     g_clear_pointer(&s->mig_marks, g_free);
+    g_clear_pointer(&s->mig_ram, g_free);
+    s->mig_nr_ram = 0;
     s->mig_nr_marks = 0;
     s->mig_nr_devices = 0;
     s->mig_nr_mappings = 0;
@@ -50,6 +52,33 @@ static void save_chunks(PvIommuState *s)
         cr->state = d ? CHUNK_GRANTED :
                     test_bit(i, s->chunk_left) ? CHUNK_LEFT : CHUNK_CLEAN;
         cr->domain = d ? d->id : 0;
+    }
+}
+
+static void save_ram(PvIommuState *s)
+{
+    g_autofree PvIommuRange *runs = NULL;
+    GHashTableIter iter;
+    PvIommuRamRecord *rr;
+    PvIommuDomain *d;
+
+    g_hash_table_iter_init(&iter, s->domains);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&d)) {
+        s->mig_nr_ram += pv_iommu_direct_runs(s, d, NULL);
+    }
+    rr = s->mig_ram = g_new0(PvIommuRamRecord, s->mig_nr_ram);
+    runs = g_new(PvIommuRange, s->mig_nr_ram);
+
+    g_hash_table_iter_init(&iter, s->domains);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&d)) {
+        uint32_t nr = pv_iommu_direct_runs(s, d, runs);
+
+        for (uint32_t i = 0; i < nr; i++, rr++) {
+            rr->domain = d->id;
+            rr->first = runs[i].first;
+            rr->count = runs[i].count;
+            rr->flags = runs[i].flags;
+        }
     }
 }
 
@@ -143,6 +172,7 @@ static int pv_iommu_pre_save(void *opaque)
         id++;
     }
     save_chunks(s);
+    save_ram(s);
 
     trace_pv_iommu_pre_save(s->mig_nr_devices, s->mig_nr_mappings);
     return 0;
@@ -193,8 +223,9 @@ static bool load_features(PvIommuState *s)
         (s->enabled && !s->guest_features) ||
         (!s->enabled && (s->mig_nr_devices || s->mig_nr_mappings))) {
         error_report("pv-iommu: the guest has accepted features 0x%" PRIx64
-                     ", this host offers 0x%" PRIx64 ": give hw-iommu= and "
-                     "arena-size= the same values on both hosts",
+                     ", this host offers 0x%" PRIx64 ": give hw-iommu=, "
+                     "arena-size= and direct-limit= the same values on both "
+                     "hosts",
                      s->guest_features, s->host_features);
         return false;
     }
@@ -278,6 +309,27 @@ static bool load_chunks(PvIommuState *s)
     return true;
 }
 
+static bool load_ram(PvIommuState *s)
+{
+    for (int32_t i = 0; i < s->mig_nr_ram; i++) {
+        const PvIommuRamRecord *rr = &s->mig_ram[i];
+        const PvIommuRange run = {
+            .first = rr->first, .count = rr->count, .flags = rr->flags,
+        };
+        uint32_t status = pv_iommu_direct_load(s, rr->domain, &run);
+
+        if (status != PV_IOMMU_S_OK) {
+            error_report("pv-iommu: 0x%x pages of guest RAM from 0x%" PRIx64
+                         " on cannot be granted here as they were to domain "
+                         "%u on the source%s", rr->count, rr->first,
+                         rr->domain, status == PV_IOMMU_S_LIMIT ?
+                         ": raise direct-limit=" : "");
+            return false;
+        }
+    }
+    return true;
+}
+
 static int load_records(PvIommuState *s)
 {
     const PvIommuSeg *segs = s->mig_segs;
@@ -293,7 +345,7 @@ static int load_records(PvIommuState *s)
             return -EINVAL;
         }
     }
-    if (!load_chunks(s)) {
+    if (!load_chunks(s) || !load_ram(s)) {
         return -EINVAL;
     }
 
@@ -397,6 +449,52 @@ static const VMStateDescription vmstate_chunks = {
                                     1, vmstate_domain, PvIommuDomainRecord),
         VMSTATE_STRUCT_VARRAY_ALLOC(mig_chunks, PvIommuState, mig_nr_chunks, 1,
                                     vmstate_chunk, PvIommuChunkRecord),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+static const VMStateDescription vmstate_ram_run = {
+    .name = "pv-iommu-pci/ram-run",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (VMStateField[]) {
+        VMSTATE_UINT64(first, PvIommuRamRecord),
+        VMSTATE_UINT32(count, PvIommuRamRecord),
+        VMSTATE_UINT32(flags, PvIommuRamRecord),
+        VMSTATE_UINT32(domain, PvIommuRamRecord),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+/* A run is a page at least, and all of them are within the limit */
+static bool ram_count_is_good(void *opaque, int version_id)
+{
+    PvIommuState *s = opaque;
+
+    return s->mig_nr_ram >= 0 &&
+           s->mig_nr_ram <= pv_iommu_direct_limit(s) / PV_IOMMU_GRANULE;
+}
+
+static bool ram_needed(void *opaque)
+{
+    PvIommuState *s = opaque;
+
+    return s->guest_features & PV_IOMMU_F_DIRECT;
+}
+
+static const VMStateDescription vmstate_ram = {
+    .name = "pv-iommu-pci/direct",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .needed = ram_needed,
+    .fields = (VMStateField[]) {
+        VMSTATE_UINT64_EQUAL(direct_base, PvIommuState,
+                             "pv-iommu: direct-base= differs, or there is no "
+                             "direct-limit= here: set it"),
+        VMSTATE_INT32(mig_nr_ram, PvIommuState),
+        VMSTATE_VALIDATE("as much as direct-limit= allows", ram_count_is_good),
+        VMSTATE_STRUCT_VARRAY_ALLOC(mig_ram, PvIommuState, mig_nr_ram, 1,
+                                    vmstate_ram_run, PvIommuRamRecord),
         VMSTATE_END_OF_LIST()
     },
 };
@@ -534,6 +632,7 @@ const VMStateDescription vmstate_pv_iommu = {
         &vmstate_chunks,
         &vmstate_confined,
         &vmstate_coherent,
+        &vmstate_ram,
         NULL
     },
 };

@@ -7,6 +7,7 @@
 #ifndef HW_PV_IOMMU_H
 #define HW_PV_IOMMU_H
 
+#include "qemu/rcu.h"
 #include "qemu/units.h"
 #include "pv-iommu-compat.h"
 #include "qom/object.h"
@@ -51,11 +52,22 @@ typedef struct PvIommuSeg {
     uint32_t pos;
 } PvIommuSeg;
 
+/* Pages of guest RAM; struct pv_iommu_range, read */
+typedef struct PvIommuRange {
+    uint64_t first;
+    uint32_t count;
+    uint32_t flags;             /* PV_IOMMU_RANGE_* */
+} PvIommuRange;
+
+typedef struct PvIommuRam PvIommuRam;
+
 /* Who the chunks are granted to; the guest chose its number */
 typedef struct PvIommuDomain {
+    struct rcu_head rcu;
     uint32_t id;
     uint32_t nr_devices;        /* attached to it: it ends with the last */
     uint32_t nr_chunks;
+    PvIommuRam *ram;            /* NULL: none was granted; RCU */
 } PvIommuDomain;
 
 /*
@@ -131,6 +143,13 @@ typedef struct PvIommuChunkRecord {
     uint32_t domain;            /* if it is granted */
 } PvIommuChunkRecord;
 
+typedef struct PvIommuRamRecord {
+    uint64_t first;
+    uint32_t count;
+    uint32_t flags;
+    uint32_t domain;
+} PvIommuRamRecord;
+
 /* What a space has behind it since the machine was reset, if it has anything */
 typedef struct PvIommuMarkRecord {
     uint16_t rid;
@@ -163,6 +182,8 @@ struct PvIommuState {
     bool isolation;
     bool offer_chunks;
     uint64_t limit;             /* as it was set; see pv_iommu_limit() */
+    uint64_t direct_limit;      /* 0: not offered */
+    uint64_t direct_base;       /* 0: above window and arena */
     uint32_t error_rate;
     uint32_t error_ops;         /* one bit for each opcode */
     bool withhold;              /* read by translate() with no lock */
@@ -198,6 +219,12 @@ struct PvIommuState {
     unsigned long *chunk_left;      /* holds what a domain has left there */
     GHashTable *domains;            /* of PvIommuDomain by id */
 
+    /* guest RAM, in pages of PV_IOMMU_GRANULE; 0: it is not offered */
+    uint64_t direct_pages;          /* that there may be */
+    uint64_t nr_direct;             /* granted, all domains together */
+    GHashTable *direct_pins;        /* of PvIommuPins by RAMBlock */
+    MemoryListener direct_listener;
+
     /* the arena; index of all three is the granule */
     MemoryRegion arena;
     MemoryRegion *arena_ram;        /* the same, or what it is an alias of */
@@ -221,6 +248,8 @@ struct PvIommuState {
     int32_t mig_nr_mappings;
     int32_t mig_nr_segs;
     int32_t mig_nr_chunks;
+    int32_t mig_nr_ram;
+    PvIommuRamRecord *mig_ram;
     PvIommuDeviceRecord *mig_devices;
     PvIommuDomainRecord *mig_domains;
     PvIommuChunkRecord *mig_chunks;
@@ -265,6 +294,8 @@ void pv_iommu_reach_init(PvIommuSpace *sp, const char *name);
 void pv_iommu_reach_cleanup(PvIommuSpace *sp);
 bool pv_iommu_reach_map(PvIommuSpace *sp, uint32_t first, uint32_t count);
 void pv_iommu_reach_unmap(PvIommuSpace *sp, uint32_t first, uint32_t count);
+bool pv_iommu_reach_map_entry(PvIommuSpace *sp, IOMMUTLBEntry entry);
+void pv_iommu_reach_unmap_entry(PvIommuSpace *sp, IOMMUTLBEntry entry);
 bool pv_iommu_reach_show(PvIommuSpace *sp, PvIommuDomain *d);
 void pv_iommu_reach_hide(PvIommuSpace *sp, PvIommuDomain *d);
 void pv_iommu_reach_forget(PvIommuSpace *sp);
@@ -283,6 +314,27 @@ uint32_t pv_iommu_revoke(PvIommuState *s, uint32_t domain, uint32_t first,
 uint32_t pv_iommu_exempt(PvIommuState *s, uint16_t rid);
 void pv_iommu_confine(PvIommuState *s);
 void pv_iommu_unconfine(PvIommuState *s);
+
+/* pv-iommu-direct.c */
+bool pv_iommu_direct_check(PvIommuState *s, Error **errp);
+void pv_iommu_direct_init(PvIommuState *s);
+void pv_iommu_direct_cleanup(PvIommuState *s);
+uint64_t pv_iommu_direct_limit(PvIommuState *s);
+uint32_t pv_iommu_grant_ram(PvIommuState *s, uint32_t domain, uint32_t nr,
+                            const PvIommuRange *ranges);
+uint32_t pv_iommu_revoke_ram(PvIommuState *s, uint32_t domain, uint32_t nr,
+                             const PvIommuRange *ranges);
+void pv_iommu_direct_end(PvIommuState *s, PvIommuDomain *d);
+uint32_t pv_iommu_direct_runs(PvIommuState *s, PvIommuDomain *d,
+                              PvIommuRange *runs);
+uint32_t pv_iommu_direct_load(PvIommuState *s, uint32_t domain,
+                              const PvIommuRange *r);
+bool pv_iommu_direct_translate(PvIommuState *s, PvIommuDomain *d, hwaddr addr,
+                               IOMMUAccessFlags access, IOMMUTLBEntry *entry);
+void pv_iommu_direct_hide(PvIommuSpace *sp, PvIommuDomain *d);
+bool pv_iommu_direct_show(PvIommuSpace *sp, PvIommuDomain *d);
+void pv_iommu_direct_replay(PvIommuSpace *sp, PvIommuDomain *d,
+                            IOMMUNotifier *n);
 
 /* pv-iommu-req.c */
 void pv_iommu_request(PvIommuState *s, uint32_t pfn);

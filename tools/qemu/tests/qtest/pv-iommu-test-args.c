@@ -77,6 +77,26 @@ static const BadArgs bad_args[] = {
     { "arena-memdev/alone", M WIN "-object memory-backend-ram,id=a0,size=4M "
       PV ",arena-memdev=a0",
       "arena-memdev= is for host-phys=on", "arena-size=" },
+    { "direct-limit/small", M WIN PV ",direct-limit=100",
+      "direct-limit=100 is less than a page", "direct-limit=1G" },
+    { "direct-limit/chunks", M WIN PV ",direct-limit=1G,x-chunks=off",
+      "direct-limit= cannot be with x-chunks=off", "Leave direct-limit= out" },
+    { "direct-base/align", M WIN PV ",direct-limit=1G,direct-base=0x100100000",
+      "direct-base=0x100100000 is not a multiple of 2 MiB",
+      "Leave direct-base= out" },
+    { "direct-base/msi", M WIN PV ",direct-limit=1G,direct-base=0x80000000",
+      "direct-base=0x80000000 is not", "Leave direct-base= out" },
+    { "direct-base/window", M WIN PV ",direct-limit=1G,direct-base=0x400000",
+      "direct-base=0x400000 is not", "Leave direct-base= out" },
+    { "direct-base/end", M WIN PV
+      ",direct-limit=1G,direct-base=0xfffff00000000",
+      "direct-base=0xfffff00000000 is not", "Leave direct-base= out" },
+    { "direct-base/wrap", M WIN PV
+      ",direct-limit=1G,direct-base=0xffffffffffe00000",
+      "direct-base=0xffffffffffe00000 is not", "Leave direct-base= out" },
+    { "direct-limit/maxmem", "-machine q35 -m 64M,maxmem=16T -cpu max,phys-bits=48 " WIN
+      PV ",direct-limit=1G",
+      "direct-limit= cannot be with guest memory up to", "Lower maxmem=" },
     { "hw-iommu/no-way", M WIN PV ",hw-iommu=off,arena-size=0",
       "with hw-iommu=off and arena-size=0 there is no way for streaming DMA",
       "arena-size=" },

@@ -316,7 +316,6 @@ static void test_memory_unplug(void)
 {
     const uint64_t win = WINDOW_ADDR + 2 * MiB;
     const uint64_t dimm = win + WINDOW_SIZE;
-    const uint16_t acpi = 0x0a00;
     Vm *vm = vm_start_on("q35", ",boot-bypass=off,hw-iommu=off,arena-size=1M,"
                          "memaddr=0x100200000",
                          "-object memory-backend-ram,id=m1,size=64M "
@@ -357,8 +356,7 @@ static void test_memory_unplug(void)
     dma = map_submit(vm, &req);
 
     qtest_qmp_device_del_send(vm->qts, "dimm1");
-    qtest_outl(vm->qts, acpi, 0);               /* slot */
-    qtest_outb(vm->qts, acpi + 0x14, 1 << 3);   /* eject */
+    dimm_eject(vm);
     qtest_qmp_eventwait(vm->qts, "DEVICE_DELETED");
 
     /* what is still there is served; the rest is an error and no crash */

@@ -328,7 +328,7 @@ static void test_riding_revokes(void)
     revoke_set(&req, 2, DOM_A, 5, 1);           /* B's */
     revoke_set(&req, 3, DOM_A + 1, 3, 1);
     revoke_set(&req, 4, DOM_A, 4, 1);
-    req.revokes[4].reserved = cpu_to_le32(1);
+    req.revokes[4].flags = cpu_to_le32(1);
     revoke_set(&req, 5, DOM_B, 5, 1);
     g_assert_cmpuint(submit(vm, &req), ==, PV_IOMMU_S_OK);
     g_assert_cmpuint(le32_to_cpu(req.revoke_errors), ==, 4);

@@ -465,6 +465,92 @@ static void test_migrate_chunks_refused(void)
     unlink(file);
 }
 
+/* What is granted of guest RAM, to whom, and for what */
+static Vm *start_direct(void)
+{
+    Vm *vm = vm_start(PROPS ",direct-limit=1M");
+
+    enable_direct(vm);
+    g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(attach_to(vm, RID2, DOM_B), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x5ee, 2, PV_IOMMU_RANGE_READ |
+                                 PV_IOMMU_RANGE_WRITE), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_B, 0x5ef, 1, PV_IOMMU_RANGE_READ), ==,
+                     PV_IOMMU_S_OK);
+    return vm;
+}
+
+static void test_migrate_direct(void)
+{
+    static const struct {
+        size_t size;
+        uint8_t from[20];
+        uint8_t to[20];
+        const char *message;
+    } lies[] = {
+        /* a run's first page, number of pages, permission and domain */
+        { 16, { 0, 0, 0, 0, 0, 0, 5, 0xee, 0, 0, 0, 2, 0, 0, 0, 3 },
+              { 0, 0, 0, 0, 0, 0x0b, 0, 0, 0, 0, 0, 2, 0, 0, 0, 3 },
+          "0x2 pages of guest RAM from 0xb0000 on cannot be granted here" },
+        { 16, { 0, 0, 0, 0, 0, 0, 5, 0xee, 0, 0, 0, 2, 0, 0, 0, 3 },
+              { 255, 0, 0, 0, 0, 0, 5, 0xee, 0, 0, 0, 2, 0, 0, 0, 3 },
+          "pages of guest RAM from 0xff000000000005ee on cannot be" },
+        { 16, { 0, 0, 0, 0, 0, 0, 5, 0xee, 0, 0, 0, 2, 0, 0, 0, 3 },
+              { 0, 0, 0, 0, 0, 0, 5, 0xee, 255, 255, 255, 255, 0, 0, 0, 3 },
+          "0xffffffff pages of guest RAM from 0x5ee on cannot be" },
+        { 16, { 0, 0, 0, 0, 0, 0, 5, 0xee, 0, 0, 0, 2, 0, 0, 0, 3 },
+              { 0, 0, 0, 0, 0, 0, 5, 0xee, 0, 0, 0, 0, 0, 0, 0, 3 },
+          "0x0 pages of guest RAM from 0x5ee on cannot be" },
+        { 16, { 0, 0, 0, 0, 0, 0, 5, 0xee, 0, 0, 0, 2, 0, 0, 0, 3 },
+              { 0, 0, 0, 0, 0, 0, 5, 0xee, 0, 0, 0, 2, 0, 0, 0, 7 },
+          "0x2 pages of guest RAM from 0x5ee on cannot be" },
+        { 20, { 0, 0, 0, 0, 0, 0, 5, 0xee, 0, 0, 0, 2, 0, 0, 0, 3,
+                0x5e, 0xed, 0, 0x11 },
+              { 0, 0, 0, 0, 0, 0, 5, 0xee, 0, 0, 0, 2, 0, 0, 0, 3,
+                0x5e, 0xed, 0, 9 },
+          "0x2 pages of guest RAM from 0x5ee on cannot be" },
+    };
+    g_autofree char *file = state_file();
+    g_autofree char *bad = state_file();
+    uint32_t errors;
+    Vm *vm = start_direct();
+
+    errors = vm->errors;
+    save(vm, file);
+    vm = load(file, "", PROPS ",direct-limit=12K");
+    vm->errors = errors;
+    vm->chunks = true;
+
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_DIRECT_GRANTED), ==, 3 * GRANULE);
+    for (uint64_t page = 0x5ed; page < 0x5f1; page++) {
+        const uint64_t dma = DIRECT_DMA + page * GRANULE;
+
+        g_assert(dma_reaches(vm, &vm->edu[0], dma, page * GRANULE) ==
+                 (page == 0x5ee || page == 0x5ef));
+        g_assert(!dma_reaches(vm, &vm->edu[1], dma, page * GRANULE));
+    }
+    fill(vm, 0x5ef000, 64, 3);
+    dma_copy(vm, &vm->edu[1], DIRECT_DMA + 0x5ef000, DIRECT_DMA + 0x5ef000,
+             64);
+    g_assert_cmpuint(revoke_pages(vm, DOM_B, 0x5ef, 1), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(revoke_pages(vm, DOM_A, 0x5ee, 2), ==, PV_IOMMU_S_OK);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_DIRECT_GRANTED), ==, 0);
+    vm_stop(vm);
+
+    check_not_loaded(file, PROPS, "or there is no direct-limit= here: set it");
+    check_not_loaded(file, PROPS ",direct-limit=8K", "raise direct-limit=");
+    check_not_loaded(file, PROPS ",direct-limit=4K", "as much as direct-limit= allows");
+    check_not_loaded(file, PROPS ",direct-limit=1M,direct-base=0x200000000",
+                     "direct-base= differs");
+    for (int i = 0; i < ARRAY_SIZE(lies); i++) {
+        g_test_message("lie %d", i);
+        spoil_bytes(file, bad, lies[i].from, lies[i].to, lies[i].size);
+        check_not_loaded(bad, PROPS ",direct-limit=1M", lies[i].message);
+    }
+    unlink(bad);
+    unlink(file);
+}
+
 /*
  * libqos cuts the used ring's address to 32 bits, and the window is above
  * that. Tell the device the right one.
@@ -561,6 +647,7 @@ void add_migrate_tests(void)
     qtest_add_func("/pv-iommu/migrate-refused", test_migrate_refused);
     qtest_add_func("/pv-iommu/migrate-bad-stream", test_migrate_bad_stream);
     qtest_add_func("/pv-iommu/migrate-virtio", test_migrate_virtio);
+    qtest_add_func("/pv-iommu/migrate-direct", test_migrate_direct);
     qtest_add_func("/pv-iommu/migrate-chunks", test_migrate_chunks);
     qtest_add_func("/pv-iommu/migrate-old-guest", test_migrate_old_guest);
     qtest_add_func("/pv-iommu/migrate-chunks-refused",

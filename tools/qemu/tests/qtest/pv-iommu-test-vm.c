@@ -401,6 +401,58 @@ uint32_t revoke_from(Vm *vm, uint32_t domain, uint32_t first, uint32_t count)
     return submit(vm, &req);
 }
 
+void enable_direct(Vm *vm)
+{
+    set_features(vm, PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE |
+                 PV_IOMMU_F_CHUNKS | PV_IOMMU_F_DIRECT);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, PV_IOMMU_CTL_ENABLE);
+}
+
+void ram_add(struct pv_iommu_req *req, uint64_t first, uint32_t count,
+             uint32_t flags)
+{
+    uint16_t nr = le16_to_cpu(req->nr_segs);
+
+    req->ranges[nr].first = cpu_to_le64(first);
+    req->ranges[nr].count = cpu_to_le32(count);
+    req->ranges[nr].flags = cpu_to_le32(flags);
+    req->nr_segs = cpu_to_le16(nr + 1);
+}
+
+void ram_init(struct pv_iommu_req *req, uint16_t opcode, uint32_t domain,
+              uint64_t first, uint32_t count, uint32_t flags)
+{
+    req_init(req, opcode, 0, 0);
+    req->domain = cpu_to_le32(domain);
+    ram_add(req, first, count, flags);
+}
+
+uint32_t grant_pages(Vm *vm, uint32_t domain, uint64_t first, uint32_t count,
+                     uint32_t flags)
+{
+    struct pv_iommu_req req;
+
+    ram_init(&req, PV_IOMMU_OP_GRANT_RAM, domain, first, count, flags);
+    return submit(vm, &req);
+}
+
+uint32_t revoke_pages(Vm *vm, uint32_t domain, uint64_t first, uint32_t count)
+{
+    struct pv_iommu_req req;
+
+    ram_init(&req, PV_IOMMU_OP_REVOKE_RAM, domain, first, count, 0);
+    return submit(vm, &req);
+}
+
+/* As the guest's ACPI does when the memory in slot 0 is asked for */
+void dimm_eject(Vm *vm)
+{
+    const uint16_t acpi = 0x0a00;
+
+    qtest_outl(vm->qts, acpi, 0);               /* slot */
+    qtest_outb(vm->qts, acpi + 0x14, 1 << 3);   /* eject */
+}
+
 /* A MAP of one piece, for its caller to spoil */
 void map_init(struct pv_iommu_req *req, uint16_t rid, uint64_t addr,
               uint32_t len)

@@ -508,6 +508,7 @@ int main(int argc, char **argv)
     qtest_add_func("/pv-iommu/system-reset", test_system_reset);
     add_bounce_tests();
     add_chunks_tests();
+    add_direct_tests();
     add_hostile_tests();
     add_migrate_tests();
     add_args_tests();

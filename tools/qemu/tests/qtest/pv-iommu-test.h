@@ -30,6 +30,7 @@
 #define CHUNK_SIZE      (WINDOW_SIZE / 32)
 #define ARENA_SIZE      (1 * MiB)
 #define ARENA_DMA       (6 * MiB)   /* the next multiple of 2 MiB */
+#define DIRECT_DMA      (4 * GiB)   /* the next multiple of that */
 
 /* Where things are in the guest's memory */
 #define BLOCK           0x200000
@@ -146,6 +147,18 @@ uint32_t grant_to(Vm *vm, uint32_t domain, uint32_t first, uint32_t count,
                uint32_t flags);
 uint32_t revoke_from(Vm *vm, uint32_t domain, uint32_t first, uint32_t count);
 
+/* Guest RAM, in pages; and the end of the first memory device */
+void enable_direct(Vm *vm);
+void ram_init(struct pv_iommu_req *req, uint16_t opcode, uint32_t domain,
+              uint64_t first, uint32_t count, uint32_t flags);
+void ram_add(struct pv_iommu_req *req, uint64_t first, uint32_t count,
+             uint32_t flags);
+uint32_t grant_pages(Vm *vm, uint32_t domain, uint64_t first, uint32_t count,
+                     uint32_t flags);
+uint32_t revoke_pages(Vm *vm, uint32_t domain, uint64_t first,
+                      uint32_t count);
+void dimm_eject(Vm *vm);
+
 /* The fault registers */
 void check_fault(Vm *vm, uint64_t count, uint64_t addr, uint32_t info);
 
@@ -157,6 +170,7 @@ void peek(Vm *vm, uint64_t dma, uint64_t cnt);
 /* The parts */
 void add_bounce_tests(void);
 void add_chunks_tests(void);
+void add_direct_tests(void);
 void add_hostile_tests(void);
 void add_migrate_tests(void);
 void add_args_tests(void);

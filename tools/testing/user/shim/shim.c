@@ -931,3 +931,56 @@ void memunmap_pages(struct dev_pagemap *pgmap)
 	for (pfn = PHYS_PFN(pgmap->range.start); pfn <= PHYS_PFN(pgmap->range.end); pfn++)
 		shim_pages[pfn].flags = 0;
 }
+
+/* ---- xarray ---- */
+
+void *xa_load(struct xarray *xa, unsigned long index)
+{
+	struct xa_part *part = smp_load_acquire(&xa->part);
+
+	return part && index < part->size ? READ_ONCE(part->slot[index]) : NULL;
+}
+
+void *__xa_cmpxchg(struct xarray *xa, unsigned long index, void *old, void *entry,
+		   gfp_t gfp)
+{
+	struct xa_part *part = xa->part, *more;
+	void *was;
+
+	if (!part || index >= part->size) {
+		more = kzalloc(sizeof(*more) + 2 * (index + 1) * sizeof(void *), gfp);
+		if (!more)
+			return (void *)-2L;
+		more->size = 2 * (index + 1);
+		more->before = part;
+		if (part)
+			memcpy(more->slot, part->slot, part->size * sizeof(void *));
+		smp_store_release(&xa->part, more);
+		part = more;
+	}
+	was = part->slot[index];
+	if (was == old)
+		WRITE_ONCE(part->slot[index], entry);
+	return was;
+}
+
+void *xa_next(struct xarray *xa, unsigned long *index)
+{
+	struct xa_part *part = xa->part;
+
+	for (; part && *index < part->size; ++*index) {
+		if (part->slot[*index])
+			return part->slot[*index];
+	}
+	return NULL;
+}
+
+void xa_destroy(struct xarray *xa)
+{
+	struct xa_part *before;
+
+	for (; xa->part; xa->part = before) {
+		before = xa->part->before;
+		kfree(xa->part);
+	}
+}

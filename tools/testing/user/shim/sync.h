@@ -561,6 +561,40 @@ struct work_struct {
 	struct work_struct *next;
 };
 
+/*
+ * An array that grows: what readers may be looking at stays where it is, and is freed
+ * with the rest
+ */
+#define XA_FLAGS_LOCK_IRQ	0
+
+struct xa_part {
+	struct xa_part *before;
+	unsigned long size;
+	void *slot[];
+};
+
+struct xarray {
+	raw_spinlock_t lock;
+	struct xa_part *part;
+};
+
+#define xa_init_flags(xa, f)							\
+do {										\
+	raw_spin_lock_init(&(xa)->lock);					\
+	(xa)->part = NULL;							\
+} while (0)
+#define xa_lock_irqsave(xa, f)		raw_spin_lock_irqsave(&(xa)->lock, f)
+#define xa_unlock_irqrestore(xa, f)	raw_spin_unlock_irqrestore(&(xa)->lock, f)
+#define xa_is_err(p)			((p) == (void *)-2L)
+void *xa_load(struct xarray *xa, unsigned long index);
+void *__xa_cmpxchg(struct xarray *xa, unsigned long index, void *old, void *entry,
+		   gfp_t gfp);
+void *xa_next(struct xarray *xa, unsigned long *index);
+void xa_destroy(struct xarray *xa);
+
+#define xa_for_each(xa, index, entry)						\
+	for ((index) = 0; ((entry) = xa_next(xa, &(index))); (index)++)
+
 struct delayed_work {
 	struct work_struct work;
 };

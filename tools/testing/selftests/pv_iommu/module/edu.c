@@ -67,6 +67,15 @@ struct pvt_edu {
 	void *irq_arg;
 };
 
+static uint mask_bits = 28;
+module_param(mask_bits, uint, 0444);
+MODULE_PARM_DESC(mask_bits, "Address bits of the devices (28, as QEMU has it without dma_mask=)");
+
+u64 pvt_edu_mask(void)
+{
+	return DMA_BIT_MASK(mask_bits);
+}
+
 static LIST_HEAD(pvt_edus);
 static DEFINE_MUTEX(pvt_edus_lock);
 
@@ -95,7 +104,7 @@ void pvt_edu_defaults(struct pvt_edu *edu)
 {
 	struct device *dev = &edu->pdev->dev;
 
-	if (dma_set_mask_and_coherent(dev, PVT_EDU_MASK))
+	if (dma_set_mask_and_coherent(dev, pvt_edu_mask()))
 		dev_err(dev, "cannot restore the DMA mask\n");
 	dma_set_max_seg_size(dev, SZ_64K);
 	dma_set_seg_boundary(dev, U32_MAX);
@@ -333,7 +342,7 @@ static int pvt_edu_start(struct pvt_edu *edu)
 	struct pci_dev *pdev = edu->pdev;
 	int ret;
 
-	ret = dma_set_mask_and_coherent(&pdev->dev, PVT_EDU_MASK);
+	ret = dma_set_mask_and_coherent(&pdev->dev, pvt_edu_mask());
 	if (ret)
 		return ret;
 	pvt_edu_defaults(edu);

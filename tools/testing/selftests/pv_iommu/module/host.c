@@ -62,6 +62,31 @@ u64 pvt_host_window_size(void)
 	return pvt_reg64(PV_IOMMU_REG_WINDOW_SIZE);
 }
 
+/* DMA address of guest-physical address 0 */
+u64 pvt_host_direct_dma(void)
+{
+	return pvt_reg64(PV_IOMMU_REG_DIRECT_DMA);
+}
+
+/* Bytes of guest RAM that may be granted; 0: the host grants none */
+u64 pvt_host_direct_limit(void)
+{
+	return pvt_reg64(PV_IOMMU_REG_DIRECT_LIMIT);
+}
+
+/* Those that are, to all domains together */
+u64 pvt_host_direct_granted(void)
+{
+	return pvt_reg64(PV_IOMMU_REG_DIRECT_GRANTED);
+}
+
+/* May pages be granted to the device, at addresses that it reaches? */
+bool pvt_host_direct(struct device *dev)
+{
+	return pvt_host_present() && pvt_host_direct_limit() &&
+	       dma_get_mask(dev) > pvt_host_direct_dma();
+}
+
 /* Bytes that streaming mappings share */
 u64 pvt_host_room(void)
 {

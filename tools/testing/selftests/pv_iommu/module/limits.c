@@ -296,7 +296,7 @@ static void limits_queries(struct pvt *t)
 	pvt_expect(t, dma_can_mmap(t->dev), "dma_can_mmap says no");
 	pvt_expect(t, !dma_get_merge_boundary(t->dev),
 		   "merges at a boundary of %lx", dma_get_merge_boundary(t->dev));
-	pvt_expect(t, dma_get_required_mask(t->dev) <= PVT_EDU_MASK,
+	pvt_expect(t, dma_get_required_mask(t->dev) <= pvt_edu_mask(),
 		   "needs a mask of %llx", dma_get_required_mask(t->dev));
 	pvt_expect(t, !dma_pci_p2pdma_supported(t->dev),
 		   "claims to do peer-to-peer DMA");

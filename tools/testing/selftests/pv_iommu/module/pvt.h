@@ -99,6 +99,8 @@ bool pvt_contains(const void *hay, size_t len, const void *needle, size_t nlen);
 /* edu.c */
 #define PVT_EDU_MASK	DMA_BIT_MASK(28)	/* what the device reaches */
 
+u64 pvt_edu_mask(void);
+
 int pvt_edu_init(void);
 void pvt_edu_exit(void);
 struct pvt_edu *pvt_edu_get(unsigned int index);
@@ -132,6 +134,10 @@ u64 pvt_host_chunk(void);
 u64 pvt_host_granted(void);
 u64 pvt_host_window_dma(void);
 u64 pvt_host_window_size(void);
+u64 pvt_host_direct_dma(void);
+u64 pvt_host_direct_limit(void);
+u64 pvt_host_direct_granted(void);
+bool pvt_host_direct(struct device *dev);
 void *pvt_host_memory(dma_addr_t dma, size_t len);
 
 /* sg.c */
@@ -158,6 +164,7 @@ extern const struct pvt_group pvt_group_inherit;
 extern const struct pvt_group pvt_group_large;
 extern const struct pvt_group pvt_group_scale;
 extern const struct pvt_group pvt_group_pressure;
+extern const struct pvt_group pvt_group_direct;
 extern const struct pvt_group pvt_group_stress;
 
 #endif /* _PVT_H */

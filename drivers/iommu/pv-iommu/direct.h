@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * pv-iommu: direct mappings
+ *
+ * Two sets of callbacks for each mode: for devices all of whose whole pages are
+ * direct, and for those of which only some mappings are. They go on to the mode's
+ * own for what bounces. A device of a host that does not offer it has those alone.
+ */
+#ifndef _PVIOMMU_DIRECT_H
+#define _PVIOMMU_DIRECT_H
+
+#include "bounce.h"
+
+bool pviommu_direct_map_phys(struct device *dev, phys_addr_t phys, size_t size,
+			     enum dma_data_direction dir, unsigned long attrs, bool must,
+			     dma_addr_t *dma);
+void pviommu_direct_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
+			       enum dma_data_direction dir);
+int pviommu_direct_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
+			  enum dma_data_direction dir, unsigned long attrs, bool must);
+void pviommu_direct_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
+			     enum dma_data_direction dir);
+
+PVIOMMU_DECLARE_STREAMING(some_window);
+PVIOMMU_DECLARE_STREAMING(some_bounce);
+PVIOMMU_DECLARE_STREAMING(all_window);
+PVIOMMU_DECLARE_STREAMING(all_bounce);
+
+#endif /* _PVIOMMU_DIRECT_H */

@@ -1,0 +1,732 @@
+/*
+ * pv-iommu: guest RAM that is granted to domains, page by page
+ *
+ * Where data must not be copied the guest has its own pages granted. They are at
+ * the DMA address direct-base= + guest-physical address, so that there is nothing
+ * to allocate, and the region that pv-iommu-reach.c has anyway shows them: it
+ * spans all DMA addresses.
+ *
+ * Who follows is told of each page by itself: a part of what VFIO was told at once
+ * could not be taken back without a gap in the rest.
+ *
+ * Granted pages are not discarded, whoever asks. RAM blocks ask by their own
+ * offsets, and the guest may have a block in several places; so for each block it
+ * is counted how many domains have a page of it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "exec/address-spaces.h"
+#include "exec/ramblock.h"
+#include "hw/boards.h"
+#include "qapi/error.h"
+#include "qemu/atomic.h"
+#include "qemu/bitmap.h"
+#include "qemu/log.h"
+#include "qemu/range.h"
+#include "qemu/rcu.h"
+#include "pv-iommu.h"
+#include "trace.h"
+
+#define GRANULE         PV_IOMMU_GRANULE
+
+/* The frame numbers of riding revokes have 32 bits */
+#define DIRECT_END_MAX  ((uint64_t)GRANULE << 32)
+
+#define RANGE_FLAGS     (PV_IOMMU_RANGE_READ | PV_IOMMU_RANGE_WRITE)
+
+QEMU_BUILD_BUG_ON(PV_IOMMU_RANGE_READ != IOMMU_RO ||
+                  PV_IOMMU_RANGE_WRITE != IOMMU_WO);
+
+/* What a domain has of the guest's RAM; bit by bit, a page of DMA addresses */
+struct PvIommuRam {
+    struct rcu_head rcu;
+    uint64_t nr;                /* pages that are granted */
+    unsigned long *read;        /* read by translate() with no lock */
+    unsigned long *write;
+};
+
+/* Of one RAM block: how many domains have each of its pages */
+typedef struct PvIommuPins {
+    RAMBlock *rb;
+    uint64_t nr_pages;
+    uint32_t *domains;          /* read by the filter with no lock */
+} PvIommuPins;
+
+/*
+ * What must not be discarded
+ */
+
+static bool keep_pinned(void *opaque, uint64_t start, uint64_t length)
+{
+    PvIommuPins *pins = opaque;
+    uint64_t i = start / GRANULE;
+    uint64_t end;
+
+    if (!length || i >= pins->nr_pages) {
+        return false;
+    }
+    length = MIN(length, pins->nr_pages * GRANULE - start);
+    for (end = (start + length - 1) / GRANULE; i <= end; i++) {
+        if (qatomic_read(&pins->domains[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void pins_free(gpointer opaque)
+{
+    PvIommuPins *pins = opaque;
+
+    g_free(pins->domains);
+    g_free(pins);
+}
+
+/* A block's pages; a table that is not used costs no memory */
+static PvIommuPins *pins_of(PvIommuState *s, RAMBlock *rb)
+{
+    PvIommuPins *pins = g_hash_table_lookup(s->direct_pins, rb);
+
+    /* or it is of a block that went, and asks nothing any more */
+    if (pins && rb->discard_filter_opaque == pins) {
+        return pins;
+    }
+    pins = g_new0(PvIommuPins, 1);
+    pins->rb = rb;
+    pins->nr_pages = DIV_ROUND_UP(rb->max_length, GRANULE);
+    pins->domains = g_new0(uint32_t, pins->nr_pages);
+    g_hash_table_insert(s->direct_pins, rb, pins);
+    ram_block_set_discard_filter(rb, keep_pinned, pins);
+    return pins;
+}
+
+/* A part of a range, which is all RAM, that lies in one block */
+static void pin_section(PvIommuState *s, RAMBlock *rb, uint64_t offset,
+                        uint64_t count, int delta)
+{
+    PvIommuPins *pins = pins_of(s, rb);
+    uint64_t i = offset / GRANULE;
+
+    while (count-- && i < pins->nr_pages) {
+        qatomic_set(&pins->domains[i], pins->domains[i] + delta);
+        i++;
+    }
+}
+
+static void pin(PvIommuState *s, uint64_t first, uint64_t count, int delta)
+{
+    while (count) {
+        MemoryRegionSection sec = memory_region_find(get_system_memory(),
+                                                     first * GRANULE,
+                                                     count * GRANULE);
+        uint64_t n;
+
+        if (!sec.mr) {
+            return;
+        }
+        n = MIN(DIV_ROUND_UP(int128_get64(sec.size), GRANULE), count);
+        if (sec.mr->ram_block) {
+            pin_section(s, sec.mr->ram_block, sec.offset_within_region, n,
+                        delta);
+        }
+        memory_region_unref(sec.mr);
+        first += n;
+        count -= n;
+    }
+}
+
+/*
+ * The tables
+ */
+
+static PvIommuRam *ram_new(PvIommuState *s)
+{
+    PvIommuRam *ram = g_new0(PvIommuRam, 1);
+
+    /* 2 bits for each page that there may be, of which none is touched yet */
+    ram->read = bitmap_try_new(s->direct_pages);
+    ram->write = bitmap_try_new(s->direct_pages);
+    if (!ram->read || !ram->write) {
+        g_free(ram->read);
+        g_free(ram->write);
+        g_free(ram);
+        return NULL;
+    }
+    return ram;
+}
+
+static void ram_free(PvIommuRam *ram)
+{
+    g_free(ram->read);
+    g_free(ram->write);
+    g_free(ram);
+}
+
+static IOMMUAccessFlags perm_of(PvIommuRam *ram, uint64_t page)
+{
+    return (test_bit(page, ram->read) ? IOMMU_RO : 0) |
+           (test_bit(page, ram->write) ? IOMMU_WO : 0);
+}
+
+/* The first page from there on that is granted, or the first that is not */
+static uint64_t next_granted(PvIommuRam *ram, uint64_t end, uint64_t page)
+{
+    return MIN(find_next_bit(ram->read, end, page),
+               find_next_bit(ram->write, end, page));
+}
+
+static uint64_t next_other(PvIommuRam *ram, uint64_t end, uint64_t page)
+{
+    while (page < end && perm_of(ram, page)) {
+        page++;
+    }
+    return page;
+}
+
+static void set_range(PvIommuState *s, PvIommuRam *ram,
+                      const PvIommuRange *r)
+{
+    if (r->flags & PV_IOMMU_RANGE_READ) {
+        bitmap_set(ram->read, r->first, r->count);
+    }
+    if (r->flags & PV_IOMMU_RANGE_WRITE) {
+        bitmap_set(ram->write, r->first, r->count);
+    }
+    ram->nr += r->count;
+    s->nr_direct += r->count;
+}
+
+static void clear_range(PvIommuState *s, PvIommuRam *ram, uint64_t first,
+                        uint64_t count)
+{
+    bitmap_clear(ram->read, first, count);
+    bitmap_clear(ram->write, first, count);
+    ram->nr -= count;
+    s->nr_direct -= count;
+}
+
+/*
+ * Telling who follows
+ */
+
+static IOMMUTLBEntry page_entry(PvIommuState *s, uint64_t page,
+                                IOMMUAccessFlags perm)
+{
+    return (IOMMUTLBEntry) {
+        .target_as = &address_space_memory,
+        .iova = s->direct_base + page * GRANULE,
+        .translated_addr = page * GRANULE,
+        .addr_mask = GRANULE - 1,
+        .perm = perm,
+    };
+}
+
+static void unmap_pages(PvIommuSpace *sp, uint64_t first, uint64_t count)
+{
+    while (count--) {
+        pv_iommu_reach_unmap_entry(sp, page_entry(sp->iommu, first++,
+                                                  IOMMU_NONE));
+    }
+}
+
+/* All of the pages, which are granted, or false and none of them */
+static bool map_pages(PvIommuSpace *sp, PvIommuRam *ram, uint64_t first,
+                      uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        if (!pv_iommu_reach_map_entry(sp, page_entry(sp->iommu, first + i,
+                                                     perm_of(ram,
+                                                             first + i)))) {
+            unmap_pages(sp, first, i);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void hide(PvIommuState *s, PvIommuDomain *d, uint64_t first,
+                 uint64_t count)
+{
+    PvIommuSpace *sp;
+    GHashTableIter iter;
+
+    g_hash_table_iter_init(&iter, s->spaces);
+    while (!s->withhold && g_hash_table_iter_next(&iter, (gpointer *)&sp,
+                                                  NULL)) {
+        if (sp->domain == d) {
+            unmap_pages(sp, first, count);
+        }
+    }
+}
+
+/* All of the domain's spaces show the range, or false and some may */
+static bool show(PvIommuState *s, PvIommuDomain *d, uint64_t first,
+                 uint64_t count)
+{
+    PvIommuSpace *sp;
+    GHashTableIter iter;
+
+    g_hash_table_iter_init(&iter, s->spaces);
+    while (!s->withhold && g_hash_table_iter_next(&iter, (gpointer *)&sp,
+                                                  NULL)) {
+        if (sp->domain == d && !map_pages(sp, d->ram, first, count)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void pv_iommu_direct_hide(PvIommuSpace *sp, PvIommuDomain *d)
+{
+    const uint64_t end = sp->iommu->direct_pages;
+    uint64_t first, next;
+
+    if (!d->ram) {
+        return;
+    }
+    for (first = next_granted(d->ram, end, 0); first < end;
+         first = next_granted(d->ram, end, next)) {
+        next = next_other(d->ram, end, first);
+        unmap_pages(sp, first, next - first);
+    }
+}
+
+bool pv_iommu_direct_show(PvIommuSpace *sp, PvIommuDomain *d)
+{
+    const uint64_t end = sp->iommu->direct_pages;
+    uint64_t first, next;
+
+    if (!d->ram) {
+        return true;
+    }
+    for (first = next_granted(d->ram, end, 0); first < end;
+         first = next_granted(d->ram, end, next)) {
+        next = next_other(d->ram, end, first);
+        if (!map_pages(sp, d->ram, first, next - first)) {
+            /* who was not told of some does not mind */
+            pv_iommu_direct_hide(sp, d);
+            return false;
+        }
+    }
+    return true;
+}
+
+void pv_iommu_direct_replay(PvIommuSpace *sp, PvIommuDomain *d,
+                            IOMMUNotifier *n)
+{
+    const uint64_t end = sp->iommu->direct_pages;
+    uint64_t i;
+
+    if (!d->ram) {
+        return;
+    }
+    for (i = next_granted(d->ram, end, 0); i < end;
+         i = next_granted(d->ram, end, i + 1)) {
+        IOMMUTLBEvent event = {
+            .type = IOMMU_NOTIFIER_MAP,
+            .entry = page_entry(sp->iommu, i, perm_of(d->ram, i)),
+        };
+
+        memory_region_notify_iommu_one(n, &event);
+    }
+}
+
+/* In any thread, without the big lock, and in an RCU read section */
+bool pv_iommu_direct_translate(PvIommuState *s, PvIommuDomain *d, hwaddr addr,
+                               IOMMUAccessFlags access, IOMMUTLBEntry *entry)
+{
+    const uint64_t page = (addr - s->direct_base) / GRANULE;
+    PvIommuRam *ram;
+    IOMMUAccessFlags perm;
+
+    if (addr < s->direct_base || page >= s->direct_pages) {
+        return false;
+    }
+    ram = qatomic_rcu_read(&d->ram);
+    if (!ram) {
+        return false;
+    }
+    perm = perm_of(ram, page);
+    /* what it may not do is refused, and counted, like anything else */
+    if (perm == IOMMU_NONE || access & ~perm) {
+        return false;
+    }
+    *entry = page_entry(s, page, perm);
+    return true;
+}
+
+/*
+ * Grant and revoke
+ */
+
+uint64_t pv_iommu_direct_limit(PvIommuState *s)
+{
+    return QEMU_ALIGN_DOWN(s->direct_limit, GRANULE);
+}
+
+/* Pages that are RAM, and not the window's, whose chunks are granted otherwise */
+static bool is_grantable(PvIommuState *s, const PvIommuRange *r)
+{
+    return r->first < s->direct_pages &&
+           r->count <= s->direct_pages - r->first &&
+           !ranges_overlap(r->first * GRANULE, r->count * GRANULE, s->memaddr,
+                           s->window_size) &&
+           pv_iommu_is_ram(r->first * GRANULE, r->count * GRANULE);
+}
+
+static uint32_t judge(PvIommuState *s, uint32_t nr, const PvIommuRange *ranges,
+                      uint64_t *total)
+{
+    *total = 0;
+    for (uint32_t i = 0; i < nr; i++) {
+        if (!ranges[i].count) {
+            return PV_IOMMU_S_INVAL;
+        }
+        *total += ranges[i].count;      /* 128 times 32 bits */
+    }
+    return nr && *total <= PV_IOMMU_MAX_PAGES ? PV_IOMMU_S_OK
+                                              : PV_IOMMU_S_INVAL;
+}
+
+/* Take back the first so many of the ranges */
+static void undo(PvIommuState *s, PvIommuDomain *d, uint32_t nr,
+                 const PvIommuRange *ranges)
+{
+    for (uint32_t i = 0; i < nr; i++) {
+        clear_range(s, d->ram, ranges[i].first, ranges[i].count);
+        pin(s, ranges[i].first, ranges[i].count, -1);
+    }
+}
+
+/* The ranges have been judged, each by itself: all of them, or none */
+static uint32_t take_ranges(PvIommuState *s, PvIommuDomain *d, uint32_t nr,
+                            const PvIommuRange *ranges)
+{
+    uint32_t i;
+
+    if (!d->ram) {
+        PvIommuRam *ram = ram_new(s);
+
+        if (!ram) {
+            return PV_IOMMU_S_IO;
+        }
+        qatomic_rcu_set(&d->ram, ram);
+    }
+
+    for (i = 0; i < nr; i++) {
+        const PvIommuRange *r = &ranges[i];
+        const uint64_t end = r->first + r->count;
+
+        /* also the one that two of the ranges have in common */
+        if (next_granted(d->ram, end, r->first) < end) {
+            undo(s, d, i, ranges);
+            return PV_IOMMU_S_PAGE;
+        }
+        /* before anybody can use it */
+        pin(s, r->first, r->count, 1);
+        set_range(s, d->ram, r);
+    }
+    for (i = 0; i < nr; i++) {
+        if (!show(s, d, ranges[i].first, ranges[i].count)) {
+            for (uint32_t k = 0; k <= i; k++) {
+                hide(s, d, ranges[k].first, ranges[k].count);
+            }
+            undo(s, d, nr, ranges);
+            return PV_IOMMU_S_IO;
+        }
+    }
+    return PV_IOMMU_S_OK;
+}
+
+static uint32_t grant(PvIommuState *s, uint32_t domain, uint32_t nr,
+                      const PvIommuRange *ranges, uint64_t *total)
+{
+    const uint64_t limit = pv_iommu_direct_limit(s) / GRANULE;
+    PvIommuDomain *d = pv_iommu_domain_find(s, domain);
+    uint32_t status = judge(s, nr, ranges, total);
+    uint32_t i;
+
+    for (i = 0; i < nr && !status; i++) {
+        if (!ranges[i].flags || ranges[i].flags & ~RANGE_FLAGS) {
+            status = PV_IOMMU_S_INVAL;
+        }
+    }
+    if (status) {
+        return status;
+    }
+    if (!d) {
+        return PV_IOMMU_S_DOMAIN;
+    }
+    for (i = 0; i < nr; i++) {
+        if (!is_grantable(s, &ranges[i])) {
+            return PV_IOMMU_S_RANGE;
+        }
+    }
+    /* a limit that was lowered since may be less than what is granted */
+    if (s->nr_direct >= limit || *total > limit - s->nr_direct) {
+        return PV_IOMMU_S_LIMIT;
+    }
+    return take_ranges(s, d, nr, ranges);
+}
+
+uint32_t pv_iommu_grant_ram(PvIommuState *s, uint32_t domain, uint32_t nr,
+                            const PvIommuRange *ranges)
+{
+    uint64_t total;
+    uint32_t status = grant(s, domain, nr, ranges, &total);
+
+    trace_pv_iommu_grant_ram(domain, nr, total, status);
+    return status;
+}
+
+/* One run of a migration stream, of any length */
+uint32_t pv_iommu_direct_load(PvIommuState *s, uint32_t domain,
+                              const PvIommuRange *r)
+{
+    PvIommuDomain *d = pv_iommu_domain_find(s, domain);
+
+    if (!d || !r->count || !r->flags || r->flags & ~RANGE_FLAGS ||
+        !is_grantable(s, r)) {
+        return PV_IOMMU_S_INVAL;
+    }
+    if (s->nr_direct + r->count > pv_iommu_direct_limit(s) / GRANULE) {
+        return PV_IOMMU_S_LIMIT;
+    }
+    return take_ranges(s, d, 1, r);
+}
+
+static uint32_t take_back(PvIommuState *s, uint32_t domain, uint32_t nr,
+                          const PvIommuRange *ranges, uint64_t *total)
+{
+    PvIommuDomain *d = pv_iommu_domain_find(s, domain);
+    uint32_t status = judge(s, nr, ranges, total);
+    uint32_t i;
+
+    for (i = 0; i < nr && !status; i++) {
+        if (ranges[i].flags) {
+            status = PV_IOMMU_S_INVAL;
+        }
+    }
+    if (status) {
+        return status;
+    }
+    if (!d) {
+        return PV_IOMMU_S_DOMAIN;
+    }
+    for (i = 0; i < nr; i++) {
+        const PvIommuRange *r = &ranges[i];
+
+        if (!d->ram || r->first >= s->direct_pages ||
+            r->count > s->direct_pages - r->first ||
+            next_other(d->ram, r->first + r->count, r->first) !=
+            r->first + r->count) {
+            return PV_IOMMU_S_PAGE;
+        }
+    }
+    for (i = 0; i < nr; i++) {
+        const PvIommuRange *r = &ranges[i];
+
+        /* two of them may have one in common */
+        for (uint64_t page = r->first; page < r->first + r->count; page++) {
+            if (perm_of(d->ram, page)) {
+                clear_range(s, d->ram, page, 1);
+                hide(s, d, page, 1);
+                pin(s, page, 1, -1);
+            }
+        }
+    }
+    return PV_IOMMU_S_OK;
+}
+
+uint32_t pv_iommu_revoke_ram(PvIommuState *s, uint32_t domain, uint32_t nr,
+                             const PvIommuRange *ranges)
+{
+    uint64_t total;
+    uint32_t status = take_back(s, domain, nr, ranges, &total);
+
+    trace_pv_iommu_revoke_ram(domain, nr, total, status);
+    return status;
+}
+
+/* The domain ends, and no space shows it any more */
+void pv_iommu_direct_end(PvIommuState *s, PvIommuDomain *d)
+{
+    const uint64_t end = s->direct_pages;
+    PvIommuRam *ram = d->ram;
+    uint64_t first, next;
+
+    if (!ram) {
+        return;
+    }
+    qatomic_rcu_set(&d->ram, NULL);
+    for (first = next_granted(ram, end, 0); first < end;
+         first = next_granted(ram, end, next)) {
+        next = next_other(ram, end, first);
+        pin(s, first, next - first, -1);
+    }
+    s->nr_direct -= ram->nr;
+    call_rcu(ram, ram_free, rcu);
+}
+
+/* Runs of pages with the same permission; with NULL, how many there are */
+uint32_t pv_iommu_direct_runs(PvIommuState *s, PvIommuDomain *d,
+                              PvIommuRange *runs)
+{
+    const uint64_t end = s->direct_pages;
+    uint64_t first, next;
+    uint32_t nr = 0;
+
+    if (!d->ram) {
+        return 0;
+    }
+    for (first = next_granted(d->ram, end, 0); first < end;
+         first = next_granted(d->ram, end, next)) {
+        IOMMUAccessFlags perm = perm_of(d->ram, first);
+
+        for (next = first + 1; next < end && next - first < UINT32_MAX &&
+             perm_of(d->ram, next) == perm; next++) {
+            /* one more */
+        }
+        if (runs) {
+            runs[nr] = (PvIommuRange) {
+                .first = first, .count = next - first, .flags = perm,
+            };
+        }
+        nr++;
+    }
+    return nr;
+}
+
+/*
+ * Life
+ */
+
+/* RAM goes, be it that its device was unplugged: what is granted of it ends */
+static void ram_gone(MemoryListener *listener, MemoryRegionSection *sec)
+{
+    PvIommuState *s = container_of(listener, PvIommuState, direct_listener);
+    const uint64_t start = sec->offset_within_address_space / GRANULE;
+    const uint64_t end = MIN(start + int128_get64(sec->size) / GRANULE,
+                             s->direct_pages);
+    GHashTableIter iter;
+    PvIommuDomain *d;
+
+    if (!memory_region_is_ram(sec->mr) || start >= end) {
+        return;
+    }
+    g_hash_table_iter_init(&iter, s->domains);
+    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&d)) {
+        uint64_t page;
+
+        for (page = d->ram ? next_granted(d->ram, end, start) : end;
+             page < end; page = next_granted(d->ram, end, page)) {
+            clear_range(s, d->ram, page, 1);
+            hide(s, d, page, 1);
+            pin_section(s, sec->mr->ram_block, sec->offset_within_region +
+                        (page - start) * GRANULE, 1, -1);
+            trace_pv_iommu_direct_gone(d->id, page);
+        }
+    }
+}
+
+static bool find_base(PvIommuState *s, Error **errp)
+{
+    ERRP_GUARD();
+    const uint64_t size = s->direct_pages * GRANULE;
+
+    if (!s->direct_base) {
+        s->direct_base = QEMU_ALIGN_UP(MAX(s->dma_base + s->window_size,
+                                           s->arena_base + s->arena_size),
+                                       4 * GiB);
+    }
+    if (!QEMU_IS_ALIGNED(s->direct_base, PV_IOMMU_WINDOW_ALIGN) ||
+        s->direct_base >= PV_IOMMU_DMA_END ||
+        size > PV_IOMMU_DMA_END - s->direct_base ||
+        ranges_overlap(s->direct_base, size, PV_IOMMU_MSI_BASE,
+                       PV_IOMMU_MSI_SIZE) ||
+        ranges_overlap(s->direct_base, size, s->dma_base, s->window_size) ||
+        (s->arena_size && ranges_overlap(s->direct_base, size, s->arena_base,
+                                         s->arena_size))) {
+        error_setg(errp, "direct-base=0x%" PRIx64 " is not a multiple of 2 MiB "
+                   "with 0x%" PRIx64 " bytes behind it that are clear of "
+                   "window, arena and the MSI range 0xfee00000-0xfeefffff",
+                   s->direct_base, size);
+        error_append_hint(errp, "Leave direct-base= out to have it placed "
+                          "above them.\n");
+        return false;
+    }
+    return true;
+}
+
+/* Window and arena have their places */
+bool pv_iommu_direct_check(PvIommuState *s, Error **errp)
+{
+    ERRP_GUARD();
+    MachineState *ms = MACHINE(qdev_get_machine());
+    uint64_t end;
+
+    if (!s->direct_limit) {
+        s->direct_base = 0;
+        return true;
+    }
+    if (s->host_phys || !s->offer_chunks) {
+        error_setg(errp, "direct-limit= cannot be with %s", s->host_phys ?
+                   "host-phys=on: guest RAM is not at its host-physical "
+                   "address" : "x-chunks=off");
+        error_append_hint(errp, "Leave direct-limit= out.\n");
+        return false;
+    }
+    if (s->direct_limit < GRANULE) {
+        error_setg(errp, "direct-limit=%" PRIu64 " is less than a page",
+                   s->direct_limit);
+        error_append_hint(errp, "Say how much guest RAM devices may have at "
+                          "once, as direct-limit=1G, or 0 for none.\n");
+        return false;
+    }
+    if (!ms->device_memory) {
+        return true;        /* so there is no place for the window either */
+    }
+    end = ms->device_memory->base +
+          memory_region_size(&ms->device_memory->mr);
+    if (end > DIRECT_END_MAX) {
+        error_setg(errp, "direct-limit= cannot be with guest memory up to 0x%"
+                   PRIx64 ": frame numbers have 32 bits", end);
+        error_append_hint(errp, "Lower maxmem=, or leave direct-limit= out.\n");
+        return false;
+    }
+    s->direct_pages = DIV_ROUND_UP(end, GRANULE);
+    return find_base(s, errp);
+}
+
+void pv_iommu_direct_init(PvIommuState *s)
+{
+    if (!s->direct_pages) {
+        return;
+    }
+    s->direct_pins = g_hash_table_new_full(NULL, NULL, NULL, pins_free);
+    s->direct_listener.region_del = ram_gone;
+    s->direct_listener.name = "pv-iommu-direct";
+    memory_listener_register(&s->direct_listener, &address_space_memory);
+}
+
+/* No device is attached, so nothing is granted */
+void pv_iommu_direct_cleanup(PvIommuState *s)
+{
+    GHashTableIter iter;
+    RAMBlock *rb;
+    PvIommuPins *pins;
+
+    if (!s->direct_pins) {
+        return;
+    }
+    memory_listener_unregister(&s->direct_listener);
+    g_hash_table_iter_init(&iter, s->direct_pins);
+    while (g_hash_table_iter_next(&iter, (gpointer *)&rb, (gpointer *)&pins)) {
+        if (rb->discard_filter_opaque == pins) {
+            ram_block_set_discard_filter(rb, NULL, NULL);
+        }
+    }
+    g_clear_pointer(&s->direct_pins, g_hash_table_destroy);
+}

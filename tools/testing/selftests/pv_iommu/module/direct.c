@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Direct mappings: the caller's own pages. What the host says is granted is what is
+ * mapped, page by page, and nothing is ever synced here.
+ *
+ * The first device is one whose driver never syncs, the second any other one.
+ */
+#include <linux/delay.h>
+#include <linux/gfp.h>
+#include <linux/io.h>
+#include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "pvt.h"
+
+#define DIRECT_ROUNDS	3
+#define DIRECT_PAGES	8
+/* More pieces than a request has room for */
+#define DIRECT_PIECES	150
+
+/* To use up what the host grants, which is a multiple of such a block */
+#define DIRECT_ORDER	8
+#define DIRECT_BLOCKS	32
+
+/* Longer than a revoke may wait for company */
+#define DIRECT_LATER	50
+
+static bool direct_start(struct pvt *t)
+{
+	if (!pvt_host_present() || !pvt_host_direct_limit()) {
+		pvt_skip(t, "needs a host that grants guest RAM");
+		return false;
+	}
+	return pvt_expect(t, t->other, "there is no second device");
+}
+
+static u64 direct_granted(void)
+{
+	return pvt_host_direct_granted() >> PAGE_SHIFT;
+}
+
+/* Is what the device sees at @dma the memory at @mem, both ways, without any sync? */
+static bool direct_same(struct pvt *t, struct pvt_edu *edu, dma_addr_t dma, void *mem,
+			size_t len)
+{
+	u8 *buf = kmalloc(len, GFP_KERNEL), *want = kmalloc(len, GFP_KERNEL);
+	bool ok = pvt_expect(t, buf && want, "no memory");
+
+	if (ok) {
+		pvt_fill(mem, len, pvt_random(t));
+		ok = pvt_dev_read(t, edu, dma, buf, len) &&
+		     pvt_same(t, buf, mem, len, "seen by the device");
+	}
+	if (ok) {
+		pvt_fill(want, len, pvt_random(t));
+		ok = pvt_dev_write(t, edu, dma, want, len) &&
+		     pvt_same(t, mem, want, len, "seen by the CPU");
+	}
+	kfree(want);
+	kfree(buf);
+	return ok;
+}
+
+/* Does the device reach nothing at @dma, neither way? @mem is what might be there */
+static void direct_refused(struct pvt *t, struct pvt_edu *edu, dma_addr_t dma, void *mem)
+{
+	struct device *dev = pvt_edu_dev(edu);
+	u64 faults = pvt_host_faults();
+	u8 want[64];
+
+	pvt_fill(mem, sizeof(want), 1);
+	memcpy(want, mem, sizeof(want));
+	pvt_edu_load(edu, dma, 0, sizeof(want));
+	pvt_expect(t, pvt_host_faults() == faults + 1 && pvt_host_fault_is(dev, false),
+		   "a read at %pad was not refused", &dma);
+	pvt_edu_store(edu, dma, 0, sizeof(want));
+	pvt_expect(t, pvt_host_faults() == faults + 2 && pvt_host_fault_is(dev, true),
+		   "a write at %pad was not refused", &dma);
+	pvt_same(t, mem, want, sizeof(want), "what was refused");
+}
+
+/* Mapped once, and used both ways */
+static void direct_nosync(struct pvt *t)
+{
+	void *mem = (void *)__get_free_pages(GFP_KERNEL, 1);
+	u64 granted = direct_granted();
+	dma_addr_t dma;
+	int i;
+
+	if (!direct_start(t) || !mem)
+		goto out;
+	dma = dma_map_single(t->dev, mem, 2 * PAGE_SIZE, DMA_BIDIRECTIONAL);
+	if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped"))
+		goto out;
+	pvt_expect(t, dma == pvt_host_direct_dma() + virt_to_phys(mem),
+		   "mapped at %pad, not at its own place", &dma);
+	pvt_expect(t, direct_granted() == granted + 2, "%llu pages are granted, not 2",
+		   direct_granted() - granted);
+	for (i = 0; i < DIRECT_ROUNDS; i++) {
+		direct_same(t, t->edu, dma + PAGE_SIZE - 100, mem + PAGE_SIZE - 100, 200);
+		/* syncs are allowed, and do nothing */
+		dma_sync_single_for_cpu(t->dev, dma, 2 * PAGE_SIZE, DMA_BIDIRECTIONAL);
+		dma_sync_single_for_device(t->dev, dma, 2 * PAGE_SIZE, DMA_BIDIRECTIONAL);
+	}
+	dma_unmap_single(t->dev, dma, 2 * PAGE_SIZE, DMA_BIDIRECTIONAL);
+	/* not a moment later */
+	pvt_expect(t, direct_granted() == granted, "unmapped pages are granted still");
+	direct_refused(t, t->edu, dma, mem);
+out:
+	free_pages((unsigned long)mem, 1);
+}
+
+/* Two mappings of one page, and of its neighbours, undone in both orders */
+static void direct_shared(struct pvt *t)
+{
+	void *mem = (void *)__get_free_pages(GFP_KERNEL, 2);
+	u64 granted = direct_granted();
+	dma_addr_t dma[2];
+	int order;
+
+	if (!direct_start(t) || !mem)
+		goto out;
+	for (order = 0; order < 2; order++) {
+		/* pages 0 and 1, 1 and 2 */
+		dma[0] = dma_map_single(t->dev, mem, 2 * PAGE_SIZE, DMA_BIDIRECTIONAL);
+		dma[1] = dma_map_single(t->dev, mem + PAGE_SIZE, 2 * PAGE_SIZE,
+					DMA_FROM_DEVICE);
+		if (!pvt_expect(t, !dma_mapping_error(t->dev, dma[0]) &&
+				!dma_mapping_error(t->dev, dma[1]), "not mapped"))
+			goto out;
+		pvt_expect(t, direct_granted() == granted + 3, "%llu pages, not 3",
+			   direct_granted() - granted);
+		direct_same(t, t->edu, dma[1], mem + PAGE_SIZE, 64);
+		dma_unmap_single(t->dev, dma[order], 2 * PAGE_SIZE,
+				 order ? DMA_FROM_DEVICE : DMA_BIDIRECTIONAL);
+		pvt_expect(t, direct_granted() == granted + 2, "%llu pages, not 2",
+			   direct_granted() - granted);
+		direct_same(t, t->edu, dma[1], mem + PAGE_SIZE, 64);
+		direct_refused(t, t->edu, order ? dma[1] + PAGE_SIZE : dma[0],
+			       order ? mem + 2 * PAGE_SIZE : mem);
+		dma_unmap_single(t->dev, dma[!order], 2 * PAGE_SIZE,
+				 order ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE);
+		pvt_expect(t, direct_granted() == granted, "pages are granted still");
+		direct_refused(t, t->edu, dma[1], mem + PAGE_SIZE);
+	}
+out:
+	free_pages((unsigned long)mem, 2);
+}
+
+/* The pages beside a mapping, and the rest of a page that is mapped in part */
+static void direct_neighbours(struct pvt *t)
+{
+	u8 *mem = (void *)__get_free_pages(GFP_KERNEL | __GFP_ZERO, 2), *buf;
+	u64 granted = direct_granted();
+	dma_addr_t dma;
+
+	buf = kmalloc(PAGE_SIZE, GFP_KERNEL);
+	if (!direct_start(t) || !mem || !buf)
+		goto out;
+	dma = dma_map_single(t->dev, mem + PAGE_SIZE, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped"))
+		goto out;
+	direct_refused(t, t->edu, dma - PAGE_SIZE, mem);
+	direct_refused(t, t->edu, dma + PAGE_SIZE, mem + 2 * PAGE_SIZE);
+	/* another device has nothing of it */
+	direct_refused(t, t->other, dma, mem + PAGE_SIZE);
+	dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
+
+	/* a part of a page bounces, and shows nothing of the rest */
+	memset(mem, 0x5a, PAGE_SIZE);
+	dma = dma_map_single(t->dev, mem + 512, 1024, DMA_BIDIRECTIONAL);
+	if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped"))
+		goto out;
+	pvt_expect(t, direct_granted() == granted, "a page that is mapped in part is granted");
+	if (pvt_dev_read(t, t->edu, dma & PAGE_MASK, buf, PAGE_SIZE)) {
+		size_t off = offset_in_page(dma);
+
+		pvt_zero(t, buf, off, "before it");
+		pvt_zero(t, buf + off + 1024, PAGE_SIZE - off - 1024, "behind it");
+		pvt_same(t, buf + off, mem + 512, 1024, "the data");
+	}
+	dma_unmap_single(t->dev, dma, 1024, DMA_BIDIRECTIONAL);
+out:
+	kfree(buf);
+	free_pages((unsigned long)mem, 2);
+}
+
+/* For reading only: a write is refused, and so is a mapping that wants to */
+static void direct_readonly(struct pvt *t)
+{
+	u8 *mem = (void *)__get_free_page(GFP_KERNEL), want[64];
+	u64 granted = direct_granted(), faults;
+	dma_addr_t dma, more;
+	int i;
+
+	if (!direct_start(t) || !mem)
+		goto out;
+	pvt_fill(mem, PAGE_SIZE, 3);
+	memcpy(want, mem, sizeof(want));
+	dma = dma_map_single(t->dev, mem, PAGE_SIZE, DMA_TO_DEVICE);
+	if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped"))
+		goto out;
+	faults = pvt_host_faults();
+	pvt_edu_load(t->edu, dma, 0, sizeof(want));
+	pvt_expect(t, pvt_host_faults() == faults, "a read was refused");
+	pvt_edu_store(t->edu, dma, 0, sizeof(want));
+	pvt_expect(t, pvt_host_faults() == faults + 1, "a write was not refused");
+	pvt_same(t, mem, want, sizeof(want), "what is only read");
+
+	more = dma_map_page_attrs(t->dev, virt_to_page(mem), 0, PAGE_SIZE,
+				  DMA_BIDIRECTIONAL, DMA_ATTR_NO_WARN);
+	pvt_expect(t, dma_mapping_error(t->dev, more), "mapped for more than it is granted");
+	dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_TO_DEVICE);
+
+	/* its revoke may be on its way, and the page is mapped again, for both */
+	for (i = 0; i < DIRECT_ROUNDS; i++) {
+		dma = dma_map_single(t->dev, mem, PAGE_SIZE, DMA_TO_DEVICE);
+		pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped again");
+		dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_TO_DEVICE);
+		dma = dma_map_single(t->dev, mem, PAGE_SIZE, DMA_BIDIRECTIONAL);
+		if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped for both"))
+			goto out;
+		direct_same(t, t->edu, dma, mem, 64);
+		dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
+		direct_refused(t, t->edu, dma, mem);
+	}
+	dma = dma_map_single(t->dev, mem, PAGE_SIZE, DMA_TO_DEVICE);
+	dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_TO_DEVICE);
+	msleep(DIRECT_LATER);
+	pvt_expect(t, direct_granted() == granted, "granted long after the unmap");
+	direct_refused(t, t->edu, dma, mem);
+out:
+	free_page((unsigned long)mem);
+}
+
+/* A list of every other page, which cannot be merged, and then of neighbours */
+static void direct_list(struct pvt *t, unsigned int nents, unsigned int stride)
+{
+	unsigned int order = get_order(nents * stride * PAGE_SIZE), i;
+	u8 *mem = (void *)__get_free_pages(GFP_KERNEL, order);
+	u64 granted = direct_granted();
+	struct scatterlist *sg;
+	struct sg_table table;
+	size_t total = 0;
+	int n;
+
+	if (!pvt_expect(t, mem && !sg_alloc_table(&table, nents, GFP_KERNEL), "no memory"))
+		goto out;
+	for_each_sg(table.sgl, sg, nents, i)
+		sg_set_buf(sg, mem + i * stride * PAGE_SIZE, PAGE_SIZE);
+
+	n = dma_map_sg(t->dev, table.sgl, nents, DMA_FROM_DEVICE);
+	if (!pvt_expect(t, n > 0, "not mapped: %d", n))
+		goto out_table;
+	pvt_expect(t, direct_granted() == granted + nents, "%llu pages, not %u",
+		   direct_granted() - granted, nents);
+	pvt_expect(t, stride > 1 ? n == nents : n == DIV_ROUND_UP(nents, SZ_64K >> PAGE_SHIFT),
+		   "%u entries became %d segments", nents, n);
+	for_each_sg(table.sgl, sg, n, i)
+		total += sg_dma_len(sg);
+	pvt_expect(t, total == nents * PAGE_SIZE, "segments of %zu bytes", total);
+	for (i = 0; i < nents; i += nents - 1)
+		direct_same(t, t->edu, pvt_host_direct_dma() +
+			    virt_to_phys(mem + i * stride * PAGE_SIZE),
+			    mem + i * stride * PAGE_SIZE, 64);
+
+	dma_sync_sg_for_cpu(t->dev, table.sgl, nents, DMA_FROM_DEVICE);
+	dma_unmap_sg(t->dev, table.sgl, nents, DMA_FROM_DEVICE);
+	pvt_expect(t, direct_granted() == granted, "pages are granted still");
+	for (i = 0; i < nents; i += nents - 1)
+		direct_refused(t, t->edu, pvt_host_direct_dma() +
+			       virt_to_phys(mem + i * stride * PAGE_SIZE),
+			       mem + i * stride * PAGE_SIZE);
+out_table:
+	sg_free_table(&table);
+out:
+	free_pages((unsigned long)mem, order);
+}
+
+static void direct_lists(struct pvt *t)
+{
+	if (!direct_start(t))
+		return;
+	direct_list(t, DIRECT_PAGES, 2);
+	direct_list(t, DIRECT_PIECES, 2);
+	direct_list(t, DIRECT_PIECES, 1);
+}
+
+/* Map blocks until the host grants no more; returns how many were mapped */
+static unsigned int direct_fill(struct pvt *t, void **mem, dma_addr_t *dma)
+{
+	unsigned int n;
+
+	for (n = 0; n < DIRECT_BLOCKS; n++) {
+		mem[n] = (void *)__get_free_pages(GFP_KERNEL, DIRECT_ORDER);
+		if (!pvt_expect(t, mem[n], "no memory"))
+			break;
+		dma[n] = dma_map_page_attrs(t->dev, virt_to_page(mem[n]), 0,
+					    PAGE_SIZE << DIRECT_ORDER, DMA_BIDIRECTIONAL,
+					    DMA_ATTR_NO_WARN);
+		if (dma_mapping_error(t->dev, dma[n]))
+			break;
+	}
+	return n;
+}
+
+/* More than the host grants: who never syncs gets an error, others are bounced */
+static void direct_full(struct pvt *t, void *mem, void *small)
+{
+	struct device *other = pvt_edu_dev(t->other);
+	u64 granted = direct_granted();
+	struct scatterlist sg[2];
+	dma_addr_t dma;
+	int n;
+
+	dma = dma_map_page_attrs(t->dev, virt_to_page(small), 0, PAGE_SIZE, DMA_TO_DEVICE,
+				 DMA_ATTR_NO_WARN);
+	pvt_expect(t, dma_mapping_error(t->dev, dma), "mapped beyond the limit");
+	/* what is granted already costs no more, the rest of a list does */
+	sg_init_table(sg, 2);
+	sg_set_buf(&sg[0], mem, PAGE_SIZE);
+	sg_set_buf(&sg[1], small, PAGE_SIZE);
+	n = dma_map_sg_attrs(t->dev, sg, 2, DMA_BIDIRECTIONAL, DMA_ATTR_NO_WARN);
+	pvt_expect(t, !n, "a list was mapped beyond the limit");
+	dma = dma_map_single(t->dev, mem + PAGE_SIZE, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	if (pvt_expect(t, !dma_mapping_error(t->dev, dma), "what is granted is not mapped"))
+		dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
+
+	dma = dma_map_page_attrs(other, virt_to_page(small), 0, PAGE_SIZE,
+				 DMA_BIDIRECTIONAL, DMA_ATTR_NO_WARN);
+	if (pvt_expect(t, !dma_mapping_error(other, dma), "not bounced instead")) {
+		pvt_expect(t, dma < pvt_host_direct_dma(), "not bounced but at %pad", &dma);
+		dma_unmap_single(other, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	}
+	pvt_expect(t, direct_granted() == granted, "%llu pages are granted, not %llu",
+		   direct_granted(), granted);
+}
+
+static void direct_budget(struct pvt *t)
+{
+	void **mem = kcalloc(DIRECT_BLOCKS, sizeof(*mem), GFP_KERNEL);
+	dma_addr_t *dma = kcalloc(DIRECT_BLOCKS, sizeof(*dma), GFP_KERNEL);
+	void *small = (void *)__get_free_page(GFP_KERNEL);
+	u64 granted = direct_granted();
+	unsigned int i, n;
+
+	if (!direct_start(t) || !mem || !dma || !small)
+		goto out;
+	n = direct_fill(t, mem, dma);
+	if (pvt_expect(t, n && n < DIRECT_BLOCKS, "%u blocks were mapped", n)) {
+		pvt_expect(t, direct_granted() == pvt_host_direct_limit() >> PAGE_SHIFT,
+			   "full with %llu pages", direct_granted());
+		direct_full(t, mem[0], small);
+		for (i = 0; i < n; i += n - 1)
+			direct_same(t, t->edu, dma[i], mem[i], 64);
+	}
+	for (i = 0; i < n; i++)
+		dma_unmap_single(t->dev, dma[i], PAGE_SIZE << DIRECT_ORDER,
+				 DMA_BIDIRECTIONAL);
+	pvt_expect(t, direct_granted() == granted, "pages are granted still");
+out:
+	for (i = 0; mem && i < DIRECT_BLOCKS; i++)
+		free_pages((unsigned long)mem[i], DIRECT_ORDER);
+	free_page((unsigned long)small);
+	kfree(dma);
+	kfree(mem);
+}
+
+/* Of another device, what is for both directions is direct, and nothing else */
+static void direct_others(struct pvt *t)
+{
+	static const enum dma_data_direction dirs[] = {
+		DMA_TO_DEVICE, DMA_FROM_DEVICE, DMA_BIDIRECTIONAL,
+	};
+	void *mem = (void *)__get_free_page(GFP_KERNEL);
+	u64 granted = direct_granted();
+	struct device *other;
+	unsigned int i;
+	dma_addr_t dma;
+
+	if (!direct_start(t) || !mem)
+		goto out;
+	other = pvt_edu_dev(t->other);
+	for (i = 0; i < ARRAY_SIZE(dirs); i++) {
+		bool direct = dirs[i] == DMA_BIDIRECTIONAL;
+
+		dma = dma_map_single(other, mem, PAGE_SIZE, dirs[i]);
+		if (!pvt_expect(t, !dma_mapping_error(other, dma), "not mapped"))
+			goto out;
+		pvt_expect(t, direct_granted() == granted + direct, "%llu pages are granted",
+			   direct_granted() - granted);
+		if (direct)
+			direct_same(t, t->other, dma, mem, 64);
+		dma_unmap_single(other, dma, PAGE_SIZE, dirs[i]);
+	}
+
+#ifdef DMA_ATTR_REQUIRE_COHERENT
+	/* what must not be copied, of any device; a part of a page cannot be had so */
+	dma = dma_map_page_attrs(other, virt_to_page(mem), 0, PAGE_SIZE, DMA_FROM_DEVICE,
+				 DMA_ATTR_REQUIRE_COHERENT);
+	if (pvt_expect(t, !dma_mapping_error(other, dma), "not mapped to be coherent")) {
+		pvt_expect(t, direct_granted() == granted + 1, "coherent, and not granted");
+		direct_same(t, t->other, dma, mem, 64);
+		dma_unmap_page_attrs(other, dma, PAGE_SIZE, DMA_FROM_DEVICE,
+				     DMA_ATTR_REQUIRE_COHERENT);
+	}
+	dma = dma_map_page_attrs(other, virt_to_page(mem), 0, 512, DMA_FROM_DEVICE,
+				 DMA_ATTR_REQUIRE_COHERENT | DMA_ATTR_NO_WARN);
+	pvt_expect(t, dma_mapping_error(other, dma), "a part of a page is coherent");
+#endif
+
+	/* nor where its mask does not reach */
+	if (pvt_expect(t, !dma_set_mask_and_coherent(other, PVT_EDU_MASK), "mask refused")) {
+		dma = dma_map_single(other, mem, PAGE_SIZE, DMA_BIDIRECTIONAL);
+		if (pvt_expect(t, !dma_mapping_error(other, dma), "not mapped")) {
+			pvt_expect(t, dma <= PVT_EDU_MASK, "%pad is out of its reach", &dma);
+			dma_unmap_single(other, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
+		}
+	}
+	pvt_expect(t, direct_granted() == granted, "pages are granted still");
+out:
+	free_page((unsigned long)mem);
+}
+
+static const struct pvt_case direct_cases[] = {
+	{ "nosync", direct_nosync },
+	{ "shared", direct_shared },
+	{ "neighbours", direct_neighbours },
+	{ "readonly", direct_readonly },
+	{ "lists", direct_lists },
+	{ "budget", direct_budget },
+	{ "others", direct_others },
+};
+
+PVT_GROUP(direct);
