@@ -154,7 +154,7 @@ static unsigned long pviommu_chunks_take(struct pviommu_domain *d,
 		first = pviommu_run_find(&w->space, w->free, n, want);
 	if (first != PVIOMMU_NO_PAGE) {
 		bitmap_clear(w->free, first, n);
-		w->taken += n;
+		WRITE_ONCE(w->taken, w->taken + n);
 		d->nr_chunks += n;
 		d->high_chunks = max(d->high_chunks, d->nr_chunks);
 		atomic_add(n, &d->refs);
@@ -181,7 +181,7 @@ static void pviommu_chunks_drop(struct pviommu_domain *d, unsigned long first,
 	raw_spin_lock_irqsave(&w->lock, flags);
 	if (usable) {
 		bitmap_set(w->free, first, n);
-		w->taken -= n;
+		WRITE_ONCE(w->taken, w->taken - n);
 	}
 	d->nr_chunks -= n;
 	raw_spin_unlock_irqrestore(&w->lock, flags);
@@ -198,7 +198,7 @@ static void pviommu_limit_read(struct pviommu_host *host)
 		limit = min_t(u64, limit, pviommu_read64(host, PV_IOMMU_REG_WINDOW_LIMIT) >>
 					  (PAGE_SHIFT + w->space.shift));
 	raw_spin_lock_irqsave(&w->lock, flags);
-	w->limit = limit;
+	WRITE_ONCE(w->limit, limit);
 	raw_spin_unlock_irqrestore(&w->lock, flags);
 }
 
@@ -361,7 +361,7 @@ static bool pviommu_domain_balance(struct pviommu_domain *d)
 		.npages = 1, .dma_limit = U64_MAX, .ahead = true,
 	};
 	struct pviommu_window *w = &d->host->window;
-	bool more;
+	bool more, over;
 
 	if (READ_ONCE(d->asked)) {
 		WRITE_ONCE(d->asked, false);
@@ -370,8 +370,10 @@ static bool pviommu_domain_balance(struct pviommu_domain *d)
 			pviommu_domain_grow(d, &one);
 	}
 
-	pviommu_window_drain(d, PVIOMMU_DRAIN_IDLE);
-	while (pviommu_chunks_return(d, PVIOMMU_PICK, true))
+	/* The host may have lowered the limit: then even what was used a moment ago goes */
+	over = READ_ONCE(w->taken) > READ_ONCE(w->limit);
+	pviommu_window_drain(d, over ? PVIOMMU_DRAIN_SPARE : PVIOMMU_DRAIN_IDLE);
+	while (pviommu_chunks_return(d, PVIOMMU_PICK, !over))
 		cond_resched();
 
 	raw_spin_lock_irq(&d->lock);
@@ -390,10 +392,7 @@ static void pviommu_balance_work(struct work_struct *work)
 
 	mutex_lock(&host->lock);
 	pviommu_body_refill(w);
-	if (READ_ONCE(w->refused)) {
-		WRITE_ONCE(w->refused, false);
-		pviommu_limit_read(host);
-	}
+	pviommu_limit_read(host);
 	list_for_each_entry(d, &w->domains, node)
 		more |= pviommu_domain_balance(d);
 	mutex_unlock(&host->lock);
@@ -451,7 +450,6 @@ void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *w
 	struct pviommu_domain *other;
 
 	WRITE_ONCE(w->pressure, jiffies + PVIOMMU_PRESSURE);
-	WRITE_ONCE(w->refused, true);
 	if (n > 1) {
 		/* First what CPUs keep, which may be all that is in the way */
 		pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);
@@ -764,7 +762,7 @@ size_t pviommu_domains_metadata(struct pviommu_host *host)
 
 	return w->space.nr_chunks * (sizeof(*w->space.slots) + sizeof(*w->chunks) +
 				     sizeof(*w->owner)) + bits +
-	       (w->taken + PVIOMMU_SPARE_CHUNKS) * chunk + w->nr_domains * domain;
+	       (READ_ONCE(w->taken) + PVIOMMU_SPARE_CHUNKS) * chunk + w->nr_domains * domain;
 }
 
 /**

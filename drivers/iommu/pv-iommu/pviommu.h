@@ -313,7 +313,6 @@ enum pviommu_drain {
  * @last_id: of the domain that was made last; host.lock
  * @pressure: jiffies until which nobody begins to keep blocks
  * @kept: pages that drivers have not freed whose domains are gone
- * @refused: somebody found no chunk, so look whether the limit has changed
  */
 struct pviommu_window {
 	struct pviommu_space space;
@@ -335,7 +334,6 @@ struct pviommu_window {
 	u32 last_id;
 	unsigned long pressure;
 	atomic_long_t kept;
-	bool refused;
 };
 
 /**

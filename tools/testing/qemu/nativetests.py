@@ -33,8 +33,7 @@ def native(machine, program, *arguments, timeout=600):
     build = machine.build.resolve()
     target = build / "user" / program
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C",
-                   "TSAN_OPTIONS": "history_size=4:suppressions="
-                                   f"{USER}/tsan.supp",
+                   "TSAN_OPTIONS": "history_size=4",
                    "UBSAN_OPTIONS": os.environ["UBSAN_OPTIONS"]}
     # Programs have objects in common: one make at a time
     with BUILDING:
