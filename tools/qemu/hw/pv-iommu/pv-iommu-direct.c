@@ -253,11 +253,8 @@ static void hide(PvIommuState *s, PvIommuDomain *d, uint64_t first,
     GHashTableIter iter;
 
     g_hash_table_iter_init(&iter, s->spaces);
-    while (!s->withhold && g_hash_table_iter_next(&iter, (gpointer *)&sp,
-                                                  NULL)) {
-        if (sp->domain == d) {
-            unmap_pages(sp, first, count);
-        }
+    while ((sp = pv_iommu_domain_next_space(d, &iter))) {
+        unmap_pages(sp, first, count);
     }
 }
 
@@ -269,9 +266,8 @@ static bool show(PvIommuState *s, PvIommuDomain *d, uint64_t first,
     GHashTableIter iter;
 
     g_hash_table_iter_init(&iter, s->spaces);
-    while (!s->withhold && g_hash_table_iter_next(&iter, (gpointer *)&sp,
-                                                  NULL)) {
-        if (sp->domain == d && !map_pages(sp, d->ram, first, count)) {
+    while ((sp = pv_iommu_domain_next_space(d, &iter))) {
+        if (!map_pages(sp, d->ram, first, count)) {
             return false;
         }
     }
@@ -376,12 +372,14 @@ static bool is_grantable(PvIommuState *s, const PvIommuRange *r)
            pv_iommu_is_ram(r->first * GRANULE, r->count * GRANULE);
 }
 
-static uint32_t judge(PvIommuState *s, uint32_t nr, const PvIommuRange *ranges,
+/* What is wrong with ranges whatever is granted; flags: those they may have */
+static uint32_t judge(uint32_t nr, const PvIommuRange *ranges, uint32_t flags,
                       uint64_t *total)
 {
     *total = 0;
     for (uint32_t i = 0; i < nr; i++) {
-        if (!ranges[i].count) {
+        if (!ranges[i].count || ranges[i].flags & ~flags ||
+            !ranges[i].flags != !flags) {
             return PV_IOMMU_S_INVAL;
         }
         *total += ranges[i].count;      /* 128 times 32 bits */
@@ -445,14 +443,9 @@ static uint32_t grant(PvIommuState *s, uint32_t domain, uint32_t nr,
 {
     const uint64_t limit = pv_iommu_direct_limit(s) / GRANULE;
     PvIommuDomain *d = pv_iommu_domain_find(s, domain);
-    uint32_t status = judge(s, nr, ranges, total);
+    uint32_t status = judge(nr, ranges, RANGE_FLAGS, total);
     uint32_t i;
 
-    for (i = 0; i < nr && !status; i++) {
-        if (!ranges[i].flags || ranges[i].flags & ~RANGE_FLAGS) {
-            status = PV_IOMMU_S_INVAL;
-        }
-    }
     if (status) {
         return status;
     }
@@ -501,14 +494,9 @@ static uint32_t take_back(PvIommuState *s, uint32_t domain, uint32_t nr,
                           const PvIommuRange *ranges, uint64_t *total)
 {
     PvIommuDomain *d = pv_iommu_domain_find(s, domain);
-    uint32_t status = judge(s, nr, ranges, total);
+    uint32_t status = judge(nr, ranges, 0, total);
     uint32_t i;
 
-    for (i = 0; i < nr && !status; i++) {
-        if (ranges[i].flags) {
-            status = PV_IOMMU_S_INVAL;
-        }
-    }
     if (status) {
         return status;
     }

@@ -189,6 +189,20 @@ static bool chunks_belong_to(PvIommuState *s, uint32_t first, uint32_t count,
     return true;
 }
 
+/* The next of all spaces that shows the domain */
+PvIommuSpace *pv_iommu_domain_next_space(PvIommuDomain *d,
+                                         GHashTableIter *iter)
+{
+    PvIommuSpace *sp;
+
+    while (g_hash_table_iter_next(iter, (gpointer *)&sp, NULL)) {
+        if (sp->domain == d && !sp->iommu->withhold) {
+            return sp;
+        }
+    }
+    return NULL;
+}
+
 static void hide(PvIommuState *s, PvIommuDomain *d, uint32_t first,
                  uint32_t count)
 {
@@ -196,11 +210,8 @@ static void hide(PvIommuState *s, PvIommuDomain *d, uint32_t first,
     GHashTableIter iter;
 
     g_hash_table_iter_init(&iter, s->spaces);
-    while (!s->withhold && g_hash_table_iter_next(&iter, (gpointer *)&sp,
-                                                  NULL)) {
-        if (sp->domain == d) {
-            pv_iommu_reach_unmap(sp, first, count);
-        }
+    while ((sp = pv_iommu_domain_next_space(d, &iter))) {
+        pv_iommu_reach_unmap(sp, first, count);
     }
 }
 
@@ -212,9 +223,8 @@ static bool show(PvIommuState *s, PvIommuDomain *d, uint32_t first,
     GHashTableIter iter;
 
     g_hash_table_iter_init(&iter, s->spaces);
-    while (!s->withhold && g_hash_table_iter_next(&iter, (gpointer *)&sp,
-                                                  NULL)) {
-        if (sp->domain == d && !pv_iommu_reach_map(sp, first, count)) {
+    while ((sp = pv_iommu_domain_next_space(d, &iter))) {
+        if (!pv_iommu_reach_map(sp, first, count)) {
             return false;
         }
     }

@@ -305,6 +305,8 @@ void pv_iommu_chunks_init(PvIommuState *s);
 void pv_iommu_chunks_cleanup(PvIommuState *s);
 uint64_t pv_iommu_limit(PvIommuState *s);
 PvIommuDomain *pv_iommu_domain_find(PvIommuState *s, uint32_t id);
+PvIommuSpace *pv_iommu_domain_next_space(PvIommuDomain *d,
+                                         GHashTableIter *iter);
 PvIommuDomain *pv_iommu_domain_get(PvIommuState *s, uint32_t id);
 void pv_iommu_domain_put(PvIommuState *s, PvIommuDomain *d);
 uint32_t pv_iommu_grant(PvIommuState *s, uint32_t domain, uint32_t first,
