@@ -80,6 +80,8 @@ def host(iommu, append, swap=""):
             iommu,
             nvme(more=",addr=10"),
             "edu,id=edu0,addr=11",
+            *(f"e1000e,id=card{i},romfile=,addr={0x12 + i:x}"
+              for i in range(5)),
             "virtio-blk-pci,id=host0,drive=host0-disk,serial=host0,"
             "disable-legacy=on",
             "virtio-blk-pci,id=swap0,drive=swap0-disk,serial=swap0,"
