@@ -6,16 +6,15 @@
 # Modes: none
 # Timeout: 240
 #
-# CYCLES of load and idle; by hand: CYCLES=100
+# CYCLES of load and idle, of SIZE MiB each; by hand: CYCLES=100 SIZE=24
 
 . ./kvm-lib.sh
 
 CYCLES=${CYCLES:-2}
-# kB: idle at most, and in a cycle at least and at most: 64 times 512 KiB are on their
-# way, and CPUs and the allocator keep as much again
+# kB: idle at most, and under load, when at most 64 times 512 KiB are on their way
 IDLE=16384
-LOADED=$((2 * 64 * 512 + IDLE))
-LOAD="fio --name=io --filename=/dev/nvme0n1 --ioengine=libaio --direct=1 --rw=randwrite --bsrange=4k-512k --iodepth=64 --size=128M --verify=pattern --verify_fatal=1 --minimal --verify_pattern=%o0x\$(cut -c 1-8 /proc/sys/kernel/random/uuid)"
+LOADED=$((64 * 512 + IDLE))
+LOAD="fio --name=io --filename=/dev/nvme0n1 --ioengine=libaio --direct=1 --rw=randwrite --bsrange=4k-512k --iodepth=64 --size=${SIZE:-128}M --verify=pattern --verify_fatal=1 --minimal --verify_pattern=%o0x\$(cut -c 1-8 /proc/sys/kernel/random/uuid)"
 
 # figures: of the domain of L2's disk, bytes: granted, the most ever, in use, late; and
 # maps that failed
