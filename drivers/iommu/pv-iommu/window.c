@@ -45,7 +45,7 @@ const u16 pviommu_cache_begin[PVIOMMU_CACHE_ORDERS] = {
 };
 
 /* How often a domain calls back what its CPUs keep rather than have a chunk granted */
-#define PVIOMMU_CALL_BACK	HZ
+#define PVIOMMU_CALL_BACK	(10 * HZ)
 
 /* What a CPU may keep that had to ask: twice as many, and an eighth of the limit at least */
 static unsigned int pviommu_cache_grow(unsigned int depth, unsigned int order)

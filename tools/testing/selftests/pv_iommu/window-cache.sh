@@ -6,8 +6,8 @@
 # Timeout: 120
 . ./lib.sh
 
-# Sizes up to 64 KiB, of which a window of 64 MiB keeps 32 blocks a CPU. Of 256 KiB
-# it keeps 8, and the 32 requests in flight here ask for more at times.
+# Sizes up to 64 KiB, of which a CPU keeps 64 blocks. Of 256 KiB it keeps 2, and the 32
+# requests in flight here ask for more.
 
 need_disk nvme "NVMe disk"
 
@@ -18,7 +18,7 @@ run_fio() {
 }
 
 # The caches fill
-run_fio 8M
+run_fio 48M
 hits=$(window_stat cache_hits)
 misses=$(window_stat cache_misses)
 run_fio 96M
