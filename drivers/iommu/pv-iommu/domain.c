@@ -40,6 +40,9 @@
 #define PVIOMMU_BALANCE_DELAY	HZ
 #define PVIOMMU_CHUNK_IDLE	(3 * HZ)
 
+/* How often the worker looks whether the host has changed the limit: an exit or three */
+#define PVIOMMU_LIMIT_DELAY	(10 * HZ)
+
 /* How long CPUs keep no blocks after a domain found nothing */
 #define PVIOMMU_PRESSURE	(HZ / 10)
 
@@ -199,6 +202,7 @@ static void pviommu_limit_read(struct pviommu_host *host)
 					  (PAGE_SHIFT + w->space.shift));
 	raw_spin_lock_irqsave(&w->lock, flags);
 	WRITE_ONCE(w->limit, limit);
+	WRITE_ONCE(w->limit_due, jiffies + PVIOMMU_LIMIT_DELAY);
 	raw_spin_unlock_irqrestore(&w->lock, flags);
 }
 
@@ -392,7 +396,8 @@ static void pviommu_balance_work(struct work_struct *work)
 
 	mutex_lock(&host->lock);
 	pviommu_body_refill(w);
-	pviommu_limit_read(host);
+	if (time_after_eq(jiffies, READ_ONCE(w->limit_due)))
+		pviommu_limit_read(host);
 	list_for_each_entry(d, &w->domains, node)
 		more |= pviommu_domain_balance(d);
 	mutex_unlock(&host->lock);
@@ -450,6 +455,7 @@ void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *w
 	struct pviommu_domain *other;
 
 	WRITE_ONCE(w->pressure, jiffies + PVIOMMU_PRESSURE);
+	WRITE_ONCE(w->limit_due, jiffies);
 	if (n > 1) {
 		/* First what CPUs keep, which may be all that is in the way */
 		pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);

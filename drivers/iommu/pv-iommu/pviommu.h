@@ -307,6 +307,7 @@ enum pviommu_drain {
  * @free: bit by bit, chunks that nobody has
  * @taken: how many are granted or about to be
  * @limit: how many may be, as the host last said
+ * @limit_due: jiffies; when the worker asks the host again
  * @domains: all domains with attached devices
  * @nr_domains: how many
  * @spare: bookkeeping for chunks to come
@@ -328,6 +329,7 @@ struct pviommu_window {
 	unsigned long *free;
 	unsigned long taken;
 	unsigned long limit;
+	unsigned long limit_due;
 	struct list_head domains;
 	unsigned int nr_domains;
 	struct pviommu_chunk *spare[PVIOMMU_SPARE_CHUNKS];

@@ -11,15 +11,17 @@ image() {
 }
 
 # next_kernel OPTION WORDS...: loads the kernel that this guest was started with,
-# with its command line and WORDS, for kexec -l or kexec -p
+# with its command line and WORDS, for kexec -l or kexec -p. Not with the words of a
+# test before, whose last kernel this is.
 next_kernel() {
-	local option
+	local option line
 	option=$1
 	shift
+	line=$(sed 's/ pvtest.load=no//g' /proc/cmdline)
 	image kernel0 /tmp/kernel
 	[ -e /tmp/initrd ] || image initrd0 /tmp/initrd
 	kexec "$option" /tmp/kernel --initrd=/tmp/initrd \
-		--append="$(cat /proc/cmdline) $*" || fail "kexec $option"
+		--append="$line $*" || fail "kexec $option"
 	rm /tmp/kernel /tmp/initrd
 }
 

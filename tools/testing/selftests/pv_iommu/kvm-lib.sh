@@ -492,7 +492,8 @@ hits() {
 		sub(/.*hitcount: */, ""); n += $1 } END { print n + 0 }' "/tmp/$1"
 }
 
-# The doorbell's port in L2, and how often it was rung, there or in the register
+# The doorbell's port in L2, and how often it was rung, there or in the register: writes
+# to it, since who reads registers asks nothing
 doorbell_find() {
 	DOORBELL=$(bar 2)
 	REGS=$(bar 0)
@@ -506,7 +507,7 @@ bar() {
 doorbell_hits() {
 	[ -n "$DOORBELL" ] && [ -n "$REGS" ] || fail "L2 has no doorbell"
 	echo $(($(hits kvm_pio "port: *(0x)?$DOORBELL,") +
-		$(hits kvm_mmio "gpa: *(0x)?${REGS%000}...,")))
+		$(hits kvm_mmio "gpa: *(0x)?${REGS%000}..., type: *2 ")))
 }
 
 # unplugged: QEMU has said so

@@ -71,7 +71,13 @@ echo "granted without a limit: $((wanted >> 20)) MiB of $(($(host_stat window_si
 [ "$wanted" -ge $((LIMIT_MIB * 5 / 4 << 20)) ] ||
 	fail "they want $wanted bytes only, so $LIMIT_MIB MiB are no pressure"
 
+in_limit() {
+	[ "$(host_stat window_granted)" -le $((LIMIT_MIB << 20)) ]
+}
+
 host_set limit "$((LIMIT_MIB << 20))"
+wait_for 30 in_limit ||
+	fail "$(host_stat window_granted) bytes are granted still, with limit=$LIMIT_MIB MiB"
 interval=0
 done_by_all >/tmp/before
 while [ $interval -lt $INTERVALS ]; do
@@ -90,9 +96,7 @@ while [ $interval -lt $INTERVALS ]; do
 		fail "no request of $(cat /tmp/starved) in $INTERVAL of all"
 	mv /tmp/now /tmp/before
 done
-granted=$(host_stat window_granted)
-[ "$granted" -le $((LIMIT_MIB << 20)) ] ||
-	fail "$granted bytes are granted, with limit=$LIMIT_MIB MiB"
+in_limit || fail "$(host_stat window_granted) bytes are granted, with limit=$LIMIT_MIB MiB"
 load_goes_on
 load_stop
 full=$(($(window_stat full) - full))
