@@ -92,16 +92,6 @@ static __always_inline void pviommu_pad(void *virt, struct pviommu_slot *slot,
 		slot->dirty_end = end;
 }
 
-static __always_inline struct pviommu_limits pviommu_get_limits(struct device *dev)
-{
-	return (struct pviommu_limits) {
-		.dma_limit = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit),
-		.align_mask = dma_get_min_align_mask(dev),
-		.boundary_mask = dma_get_seg_boundary(dev),
-		.max_seg = dma_get_max_seg_size(dev),
-	};
-}
-
 /*
  * A mapping failed. Drivers retry, so a full window is no error of the
  * device's; but it is slow, and worth a line that says what to do.

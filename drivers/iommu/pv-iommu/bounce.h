@@ -32,6 +32,16 @@ struct pviommu_limits {
 	u32 max_seg;
 };
 
+static __always_inline struct pviommu_limits pviommu_get_limits(struct device *dev)
+{
+	return (struct pviommu_limits) {
+		.dma_limit = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit),
+		.align_mask = dma_get_min_align_mask(dev),
+		.boundary_mask = dma_get_seg_boundary(dev),
+		.max_seg = dma_get_max_seg_size(dev),
+	};
+}
+
 /**
  * struct pviommu_layout - where a list stands in its block
  * @pos: end of the data so far, bytes from the start of the block

@@ -397,16 +397,15 @@ static void pviommu_direct_put(struct pviommu_dev *pd, struct scatterlist *sgl,
 
 /* Whole pages of RAM that the device reaches, and leaves for them */
 static int pviommu_direct_check(struct pviommu_dev *pd, phys_addr_t phys, size_t len,
-				u64 dma_limit)
+				const struct pviommu_limits *lim)
 {
 	struct pviommu_host *host = pd->host;
 	struct pviommu_domain *d = pd->domain;
-	u64 boundary = dma_get_seg_boundary(pd->dev);
 	u64 last = phys + len - 1;
 
 	if (!len || len > U32_MAX || !PAGE_ALIGNED(phys | len) || last < phys ||
-	    last >= host->direct_size || host->direct_dma + last > dma_limit ||
-	    pviommu_crosses(host->direct_dma + phys, len, boundary))
+	    last >= host->direct_size || host->direct_dma + last > lim->dma_limit ||
+	    pviommu_crosses(host->direct_dma + phys, len, lim->boundary_mask))
 		return -EOPNOTSUPP;
 	/* Of a device, or the window's, which is granted otherwise */
 	if (!pviommu_has_page(phys) || is_zone_device_page(pfn_to_page(PHYS_PFN(phys))))
@@ -421,9 +420,7 @@ static int pviommu_direct_check(struct pviommu_dev *pd, phys_addr_t phys, size_t
 static int pviommu_direct_layout(struct pviommu_dev *pd, struct scatterlist *sgl,
 				 unsigned int nents)
 {
-	u64 limit = min_not_zero(dma_get_mask(pd->dev), pd->dev->bus_dma_limit);
-	u64 boundary = dma_get_seg_boundary(pd->dev);
-	u32 max_seg = dma_get_max_seg_size(pd->dev);
+	const struct pviommu_limits lim = pviommu_get_limits(pd->dev);
 	struct scatterlist *sg, *seg = NULL;
 	unsigned int i, nsegs = 0;
 
@@ -433,13 +430,14 @@ static int pviommu_direct_layout(struct pviommu_dev *pd, struct scatterlist *sgl
 
 		if (!sg->length)
 			continue;
-		ret = pviommu_direct_check(pd, sg_phys(sg), sg->length, limit);
+		ret = pviommu_direct_check(pd, sg_phys(sg), sg->length, &lim);
 		if (ret)
 			return ret;
 		if (seg && sg_dma_address(seg) + sg_dma_len(seg) == dma &&
-		    (u64)sg_dma_len(seg) + sg->length <= max_seg &&
+		    (u64)sg_dma_len(seg) + sg->length <= lim.max_seg &&
 		    !pviommu_crosses(sg_dma_address(seg),
-				     sg_dma_len(seg) + sg->length, boundary)) {
+				     sg_dma_len(seg) + sg->length,
+				     lim.boundary_mask)) {
 			sg_dma_len(seg) += sg->length;
 			continue;
 		}
@@ -507,14 +505,14 @@ bool pviommu_direct_map_phys(struct device *dev, phys_addr_t phys, size_t size,
 			     enum dma_data_direction dir, unsigned long attrs, bool must,
 			     dma_addr_t *dma)
 {
+	const struct pviommu_limits lim = pviommu_get_limits(dev);
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
 	struct scatterlist one;
 	int ret;
 
 	if (!pd || attrs & DMA_ATTR_MMIO)
 		return false;
-	ret = pviommu_direct_check(pd, phys, size,
-				   min_not_zero(dma_get_mask(dev), dev->bus_dma_limit));
+	ret = pviommu_direct_check(pd, phys, size, &lim);
 	if (!ret) {
 		*dma = pd->host->direct_dma + phys;
 		pviommu_one(&one, *dma, size);

@@ -40,7 +40,7 @@
 #define PVIOMMU_BALANCE_DELAY	HZ
 #define PVIOMMU_CHUNK_IDLE	(3 * HZ)
 
-/* How often the worker looks whether the host has changed the limit: an exit or three */
+/* How often the worker looks whether the host has changed the limit: three exits */
 #define PVIOMMU_LIMIT_DELAY	(10 * HZ)
 
 /* How long CPUs keep no blocks after a domain found nothing */

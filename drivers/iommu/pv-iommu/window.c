@@ -17,8 +17,9 @@
  * runs out, or has too many, may keep twice as many from then on, up to a limit; one
  * that is idle gives all back.
  *
- * When a domain has nothing, it asks for a chunk; when there is none to be had, what
- * CPUs keep is called back, its own first. From then on, for a while, no CPU keeps
+ * When a domain has nothing, what its CPUs keep is called back, now and then, or else it
+ * asks for a chunk; when there is none to be had, what all CPUs keep is called back, and
+ * others' chunks that are not in use. From then on, for a while, no CPU keeps
  * anything: a block that is freed can be found by whoever looks next. So nobody is
  * told that the window is full while there is room.
  *

@@ -38,14 +38,7 @@ before=$(coherent)
 	fail "the drivers have $before bytes of coherent memory"
 
 run() {
-	rm -f /tmp/ktap
-	for case; do
-		echo "$case" 2>/dev/null >$pvt_debug/run
-		cat $pvt_debug/log >>/tmp/ktap
-	done
-	cat /tmp/ktap
-	! grep -q '^not ok' /tmp/ktap ||
-		fail "$(grep -B 1 '^not ok' /tmp/ktap | tr '\n' ' ')"
+	ktap_of "$@"
 	grep '^ok' /tmp/ktap | grep -qv SKIP || fail "no case of $* has run"
 }
 

@@ -6,8 +6,6 @@
 . ./lib.sh
 
 load_cases
-domains=$(for dev in $(devices_of pviommu_test); do stat_of "$dev" domain; done |
-	sort -u | wc -l)
-[ "$domains" = 1 ] || fail "three devices are in $domains domains"
+need_domains 1
 echo Y >/sys/module/pviommu_test/parameters/shared
 run_cases isolation

@@ -6,9 +6,7 @@
 . ./lib.sh
 
 load_cases
-domains=$(for dev in $(devices_of pviommu_test); do stat_of "$dev" domain; done |
-	sort -u | wc -l)
-[ "$domains" = 3 ] || fail "three devices are in $domains domains"
+need_domains 3
 echo N >/sys/module/pviommu_test/parameters/shared
 run_cases isolation
 

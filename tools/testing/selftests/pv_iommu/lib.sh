@@ -201,12 +201,10 @@ load_cases() {
 	echo "$mode" >/sys/module/pviommu_test/parameters/mode
 }
 
-# run_cases GROUP[/CASE]...: prints their KTAP; fails the test if one fails, or
-# leaves something behind in the window; skips it if none of them could run
-run_cases() {
-	local group used
-	load_cases
-	used=$(host_stat window_used)
+# ktap_of GROUP[/CASE]...: runs them, and prints their KTAP, which is in /tmp/ktap, too;
+# fails the test if one fails
+ktap_of() {
+	local group
 	rm -f /tmp/ktap
 	for group; do
 		echo "$group" 2>/dev/null >$pvt_debug/run
@@ -218,6 +216,23 @@ run_cases() {
 		/^# / { said = $0 }
 		/^(ok|KTAP)/ { said = "" }
 		/^not ok/ { print $4 ":", said; exit }' /tmp/ktap)"
+}
+
+# need_domains NUMBER: the test's devices, three, are in so many
+need_domains() {
+	local domains
+	domains=$(for dev in $(devices_of pviommu_test); do stat_of "$dev" domain; done |
+		sort -u | wc -l)
+	[ "$domains" = "$1" ] || fail "three devices are in $domains domains"
+}
+
+# run_cases GROUP[/CASE]...: prints their KTAP; fails the test if one fails, or
+# leaves something behind in the window; skips it if none of them could run
+run_cases() {
+	local used
+	load_cases
+	used=$(host_stat window_used)
+	ktap_of "$@"
 	grep -q '^ok' /tmp/ktap || fail "no case has run"
 	allocator_whole "$used"
 	# a group of which no case could run has shown nothing
