@@ -134,19 +134,8 @@ follows() {
 	rm /tmp/trace
 }
 
-# all_there: sets $devices and $disks; drivers may be at it still
-all_there() {
-	devices=
-	disks=
-	for dir in /sys/bus/pci/devices/*/pv_iommu; do
-		dev=$(basename "${dir%/pv_iommu}")
-		devices="$devices $dev"
-		disk=$(disk_of "$dev") && disks="$disks $disk"
-	done
-	[ "$(echo "$devices" | wc -w)" -ge 6 ] && [ "$(echo "$disks" | wc -w)" = 4 ]
-}
-
-wait_for 20 all_there || fail "not six devices, or not four disks: $devices; $disks"
+wait_for 20 disks_there 4 || fail "not four disks: $disks"
+[ "$(echo "$devices" | wc -w)" -ge 6 ] || fail "not six devices: $devices"
 # shellcheck disable=SC2086 # one word each
 need_attached $devices
 echo "devices:$devices; disks:$disks"

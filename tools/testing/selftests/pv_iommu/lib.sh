@@ -116,6 +116,20 @@ need_disk() {
 	disk=$(disk_of "$dev")
 }
 
+# disks_there NUMBER: sets $devices to all that are attached, and $disks to the disks
+# behind them, and says whether these are so many. Drivers may be at it still
+disks_there() {
+	local dir disk
+	devices=
+	disks=
+	for dir in /sys/bus/pci/devices/*/pv_iommu; do
+		dir=$(basename "${dir%/pv_iommu}")
+		devices="$devices $dir"
+		disk=$(disk_of "$dir") && disks="$disks $disk"
+	done
+	[ "$(echo "$disks" | wc -w)" = "$1" ]
+}
+
 # allocator_whole [BYTES]: the window's allocator finds nothing wrong with
 # itself, and of the window not more than BYTES are in use
 allocator_whole() {
@@ -220,8 +234,8 @@ ktap_of() {
 
 # need_domains NUMBER: the test's devices, three, are in so many
 need_domains() {
-	local domains
-	domains=$(for dev in $(devices_of pviommu_test); do stat_of "$dev" domain; done |
+	local domains edu
+	domains=$(for edu in $(devices_of pviommu_test); do stat_of "$edu" domain; done |
 		sort -u | wc -l)
 	[ "$domains" = "$1" ] || fail "three devices are in $domains domains"
 }
@@ -288,6 +302,9 @@ load_endless() {
 	wait_for 20 busy "$1" || fail "no load"
 }
 
+# What load_start has fio do
+load_words="--bsrange=512-128k --blockalign=512 --size=4M"
+
 # load_start DISK...: fio writes and verifies them, one round after the other,
 # in the background
 load_start() {
@@ -296,8 +313,8 @@ load_start() {
 	for disk; do
 		: >"/tmp/load-$disk"
 		while [ ! -e /tmp/load-stop ]; do
-			fio_verify "/dev/$disk" --bsrange=512-128k \
-				--blockalign=512 --size=4M
+			# shellcheck disable=SC2086 # one word each
+			fio_verify "/dev/$disk" $load_words
 			echo verified
 		done >"/tmp/load-$disk" 2>&1 &
 		echo $! >"/tmp/load-pid-$disk"

@@ -28,43 +28,18 @@ total() {
 	awk '{ sum += $2 } END { print sum }' "$1"
 }
 
-# five_disks: sets $disks; drivers may be at it still
-five_disks() {
-	disks=
-	for driver in nvme ahci virtio-pci xhci_hcd; do
-		for dev in $(devices_of $driver); do
-			disk=$(disk_of "$dev") && disks="$disks $disk"
-		done
-	done
-	[ "$(echo "$disks" | wc -w)" = 5 ]
-}
-
-wait_for 20 five_disks || fail "not five disks: $disks"
+wait_for 20 disks_there 5 || fail "not five disks: $disks"
 for driver in nvme ahci virtio-pci xhci_hcd; do
 	# shellcheck disable=SC2046 # one word each
 	need_attached $(devices_of $driver)
 done
 echo "disks:$disks"
 
-# loads DISK...: fio writes and verifies large requests, one round after the other
-loads() {
-	local disk
-	rm -f /tmp/load-*
-	for disk; do
-		: >"/tmp/load-$disk"
-		while [ ! -e /tmp/load-stop ]; do
-			fio_verify "/dev/$disk" --bsrange=4k-256k --blockalign=4k \
-				--iodepth=32 --size=32M
-			echo verified
-		done >"/tmp/load-$disk" 2>&1 &
-		echo $! >"/tmp/load-pid-$disk"
-	done
-}
-
+load_words="--bsrange=4k-256k --blockalign=4k --iodepth=32 --size=32M"
 full=$(window_stat full)
 # What they ask for, while they may have it
 # shellcheck disable=SC2086 # one word each
-loads $disks
+load_start $disks
 load_goes_on
 wanted=$(host_stat window_granted)
 echo "granted without a limit: $((wanted >> 20)) MiB of $(($(host_stat window_size) >> 20))"
