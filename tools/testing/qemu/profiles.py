@@ -80,7 +80,7 @@ def host(iommu, append, swap=""):
             iommu,
             nvme(more=",addr=10"),
             "edu,id=edu0,addr=11",
-            *(f"e1000e,id=card{i},romfile=,addr={0x12 + i:x}"
+            *(f"e1000e,id=card{i},romfile=,addr={0x18 + i:x}"
               for i in range(5)),
             "virtio-blk-pci,id=host0,drive=host0-disk,serial=host0,"
             "disable-legacy=on",

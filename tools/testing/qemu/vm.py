@@ -273,7 +273,12 @@ class VM:
         log.close()
         RUNNING.add(self.process)
         self.results = self._connect("results")
-        self.qmp = Qmp(self._connect("qmp"))
+        try:
+            self.qmp = Qmp(self._connect("qmp"))
+        except OSError:
+            # It listens before it looks at what else it is told
+            raise GuestDied("QEMU did not start: " +
+                            self.how_ended()) from None
 
     def migrate(self, timeout=120):
         """Moves the guest to a new QEMU process, which is this VM from then on;
