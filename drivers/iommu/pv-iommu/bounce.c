@@ -131,17 +131,23 @@ static void pviommu_bad_handle(struct device *dev, const char *what, dma_addr_t 
 		      what, &dma);
 }
 
+/* Memory of the host device's that dma_alloc_pages() may have handed out */
+static bool pviommu_own_memory(struct pviommu_host *host, phys_addr_t phys)
+{
+	return phys - host->window.phys < host->window.size ||
+	       phys - host->low.pgmap.range.start < (u64)host->low.npages << PAGE_SHIFT;
+}
+
 /*
- * Memory that is no RAM cannot be bounced. The window's own can: a driver may map
- * what it got from dma_alloc_pages(). That has to be known from its address. If
- * the driver has it on a list by page->lru, that is where pgmap was.
+ * Memory that is no RAM cannot be bounced. The host device's own can: a driver may
+ * map what it was given. That has to be known from its address. If the driver has it
+ * on a list by page->lru, that is where pgmap was.
  */
 static __always_inline int pviommu_check_page(struct pviommu_host *host,
 					      struct page *page)
 {
 	if (unlikely(is_zone_device_page(page)) &&
-	    page_to_phys(page) - host->window.phys >= host->window.size &&
-	    is_pci_p2pdma_page(page))
+	    !pviommu_own_memory(host, page_to_phys(page)) && is_pci_p2pdma_page(page))
 		return -EREMOTEIO;
 	return 0;
 }

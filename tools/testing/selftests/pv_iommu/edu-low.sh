@@ -42,10 +42,7 @@ run() {
 	grep '^ok' /tmp/ktap | grep -qv SKIP || fail "no case of $* has run"
 }
 
-# Not pages/on_list: a page of the arena's start is not mapped for streaming DMA on 7.3,
-# which nobody has looked into yet
-run coherent masks mmap pages/alloc_pages pages/noncoherent pages/noncontiguous \
-	pages/get_sgtable
+run coherent masks mmap pages
 [ "$(coherent)" = "$before" ] || fail "$(coherent) bytes are left, before: $before"
 
 # Left behind by a driver, and freed when the device has another
