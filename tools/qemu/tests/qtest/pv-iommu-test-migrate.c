@@ -551,6 +551,69 @@ static void test_migrate_direct(void)
     unlink(file);
 }
 
+/* Run a command of the human monitor that has nothing to say if it succeeds */
+static void hmp(Vm *vm, const char *command)
+{
+    g_autofree char *out = qtest_hmp(vm->qts, "%s", command);
+
+    g_assert_cmpstr(out, ==, "");
+}
+
+/* What came after the snapshot was taken is gone, whatever it was */
+static void test_snapshot(void)
+{
+    Vm *vm = vm_launch("q35", "-drive if=none,id=disk,driver=null-co,size=1M,"
+                       "snapshot=on", PROPS ",direct-limit=1M", "");
+    uint32_t errors;
+
+    vm_probe(vm);
+    enable_direct(vm);
+    g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(attach_to(vm, RID2, DOM_B), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_to(vm, DOM_A, 2, 1, 0), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_to(vm, DOM_B, 3, 1, 0), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x5ee, 1, PV_IOMMU_RANGE_WRITE),
+                     ==, PV_IOMMU_S_OK);
+    fill(vm, WINDOW_ADDR, WINDOW_SIZE, 1);
+    errors = vm->errors;
+    hmp(vm, "savevm before");
+
+    /* each is now where the other was */
+    g_assert_cmpuint(revoke_from(vm, DOM_A, 2, 1), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(revoke_from(vm, DOM_B, 3, 1), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_to(vm, DOM_A, 3, 2, 0), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_to(vm, DOM_B, 2, 1, 0), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(revoke_pages(vm, DOM_A, 0x5ee, 1), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_B, 0x5ef, 1, PV_IOMMU_RANGE_WRITE),
+                     ==, PV_IOMMU_S_OK);
+    fill(vm, WINDOW_ADDR, WINDOW_SIZE, 2);
+    hmp(vm, "loadvm before");
+    /* edu has no state that QEMU would keep */
+    devices_enable(vm);
+    vm->errors = errors;
+
+    check(vm, WINDOW_ADDR, WINDOW_SIZE, WINDOW_ADDR, 1);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_WINDOW_GRANTED), ==,
+                    2 * CHUNK_SIZE);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_DIRECT_GRANTED), ==, GRANULE);
+    for (int i = 0; i < 8; i++) {
+        g_assert(dma_reaches(vm, &vm->edu[0], CHUNK_DMA(i), CHUNK(i)) ==
+                 (i == 2));
+        g_assert(dma_reaches(vm, &vm->edu[1], CHUNK_DMA(i), CHUNK(i)) ==
+                 (i == 3));
+    }
+    for (uint64_t page = 0x5ee; page < 0x5f0; page++) {
+        const uint64_t dma = DIRECT_DMA + page * GRANULE;
+
+        g_assert(!dma_reaches(vm, &vm->edu[1], dma, page * GRANULE));
+    }
+    dma_copy(vm, &vm->edu[0], CHUNK_DMA(2) + 64, DIRECT_DMA + 0x5ee000, 64);
+    check(vm, 0x5ee000, 64, CHUNK(2) + 64, 1);
+    g_assert_cmpuint(grant_to(vm, DOM_A, 3, 1, 0), ==, PV_IOMMU_S_CHUNK);
+    g_assert_cmpuint(revoke_pages(vm, DOM_A, 0x5ee, 1), ==, PV_IOMMU_S_OK);
+    vm_stop(vm);
+}
+
 /*
  * libqos cuts the used ring's address to 32 bits, and the window is above
  * that. Tell the device the right one.
@@ -649,6 +712,7 @@ void add_migrate_tests(void)
     qtest_add_func("/pv-iommu/migrate-virtio", test_migrate_virtio);
     qtest_add_func("/pv-iommu/migrate-direct", test_migrate_direct);
     qtest_add_func("/pv-iommu/migrate-chunks", test_migrate_chunks);
+    qtest_add_func("/pv-iommu/snapshot", test_snapshot);
     qtest_add_func("/pv-iommu/migrate-old-guest", test_migrate_old_guest);
     qtest_add_func("/pv-iommu/migrate-chunks-refused",
                    test_migrate_chunks_refused);

@@ -70,10 +70,9 @@ void vm_stop(Vm *vm)
     g_free(vm);
 }
 
-void system_reset(Vm *vm)
+/* The firmware's work, after a reset */
+void devices_enable(Vm *vm)
 {
-    qtest_qmp_assert_success(vm->qts, "{'execute': 'system_reset'}");
-    qtest_qmp_eventwait(vm->qts, "RESET");
     qpci_device_enable(vm->dev);
     /* the BARs went, too */
     vm->bus->pio_alloc_ptr = 0xc000;
@@ -84,6 +83,13 @@ void system_reset(Vm *vm)
         qpci_device_enable(vm->edu[i].dev);
         vm->edu[i].bar = qpci_iomap(vm->edu[i].dev, 0, NULL);
     }
+}
+
+void system_reset(Vm *vm)
+{
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'system_reset'}");
+    qtest_qmp_eventwait(vm->qts, "RESET");
+    devices_enable(vm);
     vm->errors = 0;
     vm->chunks = false;
 }

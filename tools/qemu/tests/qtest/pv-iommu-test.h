@@ -99,6 +99,7 @@ void set_features(Vm *vm, uint64_t features);
 uint32_t prop(Vm *vm, const char *name);
 void set_prop(Vm *vm, const char *name, uint32_t val);
 void set_flag(Vm *vm, const char *name, bool val);
+void devices_enable(Vm *vm);
 void system_reset(Vm *vm);
 
 /* A bus behind the bridge in a slot, with a range of memory; edu on it */
