@@ -8,6 +8,7 @@
 #include "libqos/libqos-malloc.h"
 #include "libqos/virtio.h"
 #include "libqos/virtio-pci.h"
+#include "hw/pci/pci_regs.h"
 #include "qemu/timer.h"
 #include "standard-headers/linux/virtio_config.h"
 #include "standard-headers/linux/virtio_pci.h"
@@ -614,6 +615,42 @@ static void test_snapshot(void)
     vm_stop(vm);
 }
 
+/* The start of the arena that the guest has goes with it */
+static void test_migrate_coherent(void)
+{
+    const char *props = PROPS ",arena-coherent=256K";
+    const uint64_t seen = 0xd0000000;
+    g_autofree char *file = state_file();
+    uint32_t errors;
+    uint64_t dma;
+    Vm *vm = vm_start(props);
+
+    qpci_config_writel(vm->dev, PCI_BASE_ADDRESS_4, seen);
+    set_features(vm, PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BOUNCE), ==,
+                     PV_IOMMU_S_OK);
+    fill(vm, seen, 256 * KiB, 1);
+    fill(vm, SRC, GRANULE, 2);
+    dma = map(vm, RID, SRC, GRANULE);
+    errors = vm->errors;
+    save(vm, file);
+
+    vm = load(file, "", props);
+    vm->errors = errors;
+    qpci_config_writel(vm->dev, PCI_BASE_ADDRESS_4, seen);
+    check(vm, seen, 256 * KiB, seen, 1);
+    dma_copy(vm, &vm->edu[0], ARENA_DMA + 64, dma, 64);
+    g_assert_cmpuint(unmap(vm, RID, dma, PV_IOMMU_DIR_FROM_DEVICE), ==,
+                     PV_IOMMU_S_OK);
+    check(vm, SRC, 64, seen + 64, 1);
+    vm_stop(vm);
+
+    check_not_loaded(file, PROPS ",arena-coherent=128K",
+                     "arena-coherent= differs: set it");
+    check_not_loaded(file, PROPS, "arena-coherent= differs: set it");
+    unlink(file);
+}
+
 /*
  * libqos cuts the used ring's address to 32 bits, and the window is above
  * that. Tell the device the right one.
@@ -712,6 +749,7 @@ void add_migrate_tests(void)
     qtest_add_func("/pv-iommu/migrate-virtio", test_migrate_virtio);
     qtest_add_func("/pv-iommu/migrate-direct", test_migrate_direct);
     qtest_add_func("/pv-iommu/migrate-chunks", test_migrate_chunks);
+    qtest_add_func("/pv-iommu/migrate-coherent", test_migrate_coherent);
     qtest_add_func("/pv-iommu/snapshot", test_snapshot);
     qtest_add_func("/pv-iommu/migrate-old-guest", test_migrate_old_guest);
     qtest_add_func("/pv-iommu/migrate-chunks-refused",
