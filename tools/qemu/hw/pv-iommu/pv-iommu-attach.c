@@ -34,17 +34,32 @@ PvIommuDevice *pv_iommu_find_device(PvIommuState *s, uint16_t rid)
     return pdev ? g_hash_table_lookup(s->devices, pdev) : NULL;
 }
 
+/* Can the device's IOMMU, if the host has one for it, translate these addresses? */
+static bool translated(PvIommuState *s, PCIDevice *pdev, uint64_t base,
+                       uint64_t size)
+{
+    g_autofree char *conflict = NULL;
+
+    if (s->host_phys || !pv_iommu_is_assigned(pdev)) {
+        return true;
+    }
+    conflict = pv_iommu_host_conflict(pdev, base, base + size - 1);
+    return !conflict;
+}
+
 /* Which modes a device may be attached in, leaving others of its group aside */
 static uint32_t modes_of(PvIommuState *s, PCIDevice *pdev)
 {
     uint32_t modes = 0;
 
-    if (s->guest_features & PV_IOMMU_F_WINDOW) {
+    if (s->guest_features & PV_IOMMU_F_WINDOW &&
+        translated(s, pdev, s->dma_base, s->window_size)) {
         modes |= PV_IOMMU_ATTACH_WINDOW;
     }
     /* to show an assigned device an arena of ours would pin it */
     if (s->guest_features & PV_IOMMU_F_BOUNCE &&
-        (s->boot_bypass || s->arena_memdev || !pv_iommu_is_assigned(pdev))) {
+        (s->boot_bypass || s->arena_memdev || !pv_iommu_is_assigned(pdev)) &&
+        translated(s, pdev, s->arena_base, s->arena_size)) {
         modes |= PV_IOMMU_ATTACH_BOUNCE;
     }
     return modes;

@@ -321,10 +321,9 @@ static bool find_place(PvIommuState *s, Error **errp)
 }
 
 /* virtio without iommu_platform=on uses guest memory past any IOMMU */
-static void warn_if_bypass(PvIommuState *s, PCIDevice *pdev)
+static void warn_if_bypass(PCIDevice *pdev)
 {
     if (!object_dynamic_cast(OBJECT(pdev), "virtio-pci") ||
-        !pv_iommu_serves(s, pdev) ||
         object_property_get_bool(OBJECT(pdev), "iommu_platform", NULL)) {
         return;
     }
@@ -334,9 +333,31 @@ static void warn_if_bypass(PvIommuState *s, PCIDevice *pdev)
                 DEVICE(pdev)->id ? DEVICE(pdev)->id : "");
 }
 
+/* Attach is refused where the host's IOMMU does not let the device use the window */
+static void warn_if_unfit(PvIommuState *s, PCIDevice *pdev)
+{
+    const uint64_t last = s->dma_base + s->window_size - 1;
+    g_autofree char *conflict = NULL;
+
+    if (!pv_iommu_is_assigned(pdev) || s->host_phys) {
+        return;
+    }
+    conflict = pv_iommu_host_conflict(pdev, s->dma_base, last);
+    if (conflict) {
+        warn_report("vfio-pci '%s' cannot be served: the window is at DMA "
+                    "addresses 0x%" PRIx64 " to 0x%" PRIx64 ", and the IOMMU "
+                    "of the host %s: set another dma-base=",
+                    DEVICE(pdev)->id ? DEVICE(pdev)->id : "", s->dma_base, last,
+                    conflict);
+    }
+}
+
 static void check_pdev(PCIBus *bus, PCIDevice *pdev, void *opaque)
 {
-    warn_if_bypass(opaque, pdev);
+    if (pv_iommu_serves(opaque, pdev)) {
+        warn_if_bypass(pdev);
+        warn_if_unfit(opaque, pdev);
+    }
 }
 
 static void check_pdevs(PCIBus *bus, void *opaque)
@@ -365,7 +386,7 @@ static void device_realized(DeviceListener *listener, DeviceState *dev)
 
     if (phase_check(PHASE_MACHINE_READY) &&
         object_dynamic_cast(OBJECT(dev), TYPE_PCI_DEVICE)) {
-        warn_if_bypass(s, PCI_DEVICE(dev));
+        check_pdev(NULL, PCI_DEVICE(dev), s);
     }
 }
 

@@ -117,46 +117,6 @@ static PvIommuSpace *space_new(PvIommuState *s, PCIBus *bus, int devfn)
     return sp;
 }
 
-bool pv_iommu_is_assigned(PCIDevice *pdev)
-{
-    return object_dynamic_cast(OBJECT(pdev), "vfio-pci");
-}
-
-/* A host device's place in sysfs; NULL if the command line does not say */
-static char *sysfs_path(PCIDevice *pdev)
-{
-    char *path = object_property_get_str(OBJECT(pdev), "sysfsdev", NULL);
-    g_autofree char *host = NULL;
-
-    if (path && *path) {
-        return path;
-    }
-    g_free(path);
-    host = object_property_get_str(OBJECT(pdev), "host", NULL);
-    return host && *host ? g_strdup_printf("/sys/bus/pci/devices/%s", host)
-                         : NULL;
-}
-
-/* The VFIO group that the device is in; false: it is not known */
-static bool vfio_group(PCIDevice *pdev, int *group)
-{
-    g_autofree char *path = sysfs_path(pdev);
-    g_autofree char *link = NULL;
-    g_autofree char *target = NULL;
-    g_autofree char *name = NULL;
-
-    if (!path) {
-        return false;
-    }
-    link = g_strdup_printf("%s/iommu_group", path);
-    target = g_file_read_link(link, NULL);
-    if (!target) {
-        return false;
-    }
-    name = g_path_get_basename(target);
-    return !qemu_strtoi(name, NULL, 10, group) && *group >= 0;
-}
-
 /* The PCI core asks: bus and devfn are the requester's as they arrive here */
 AddressSpace *pv_iommu_get_address_space(PCIBus *bus, void *opaque, int devfn)
 {
@@ -169,7 +129,7 @@ AddressSpace *pv_iommu_get_address_space(PCIBus *bus, void *opaque, int devfn)
     if (pdev && pv_iommu_is_assigned(pdev)) {
         if (!s->isolation) {
             key = (PvIommuSpace) { .devfn = VFIO_ALL };
-        } else if (vfio_group(pdev, &group)) {
+        } else if (pv_iommu_host_group(pdev, &group)) {
             key = (PvIommuSpace) { .devfn = group };
         }
     }

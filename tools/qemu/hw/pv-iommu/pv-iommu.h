@@ -269,12 +269,16 @@ bool pv_iommu_phys_arena(PvIommuState *s, Error **errp);
 bool pv_iommu_phys_block_migration(PvIommuState *s, Error **errp);
 void pv_iommu_phys_cleanup(PvIommuState *s);
 
+/* pv-iommu-host.c */
+bool pv_iommu_is_assigned(PCIDevice *pdev);
+bool pv_iommu_host_group(PCIDevice *pdev, int *group);
+char *pv_iommu_host_conflict(PCIDevice *pdev, uint64_t first, uint64_t last);
+
 /* pv-iommu-space.c */
 void pv_iommu_spaces_init(PvIommuState *s);
 void pv_iommu_spaces_cleanup(PvIommuState *s);
 PvIommuSpace *pv_iommu_space_of(PvIommuState *s, PCIDevice *pdev);
 bool pv_iommu_serves(PvIommuState *s, PCIDevice *pdev);
-bool pv_iommu_is_assigned(PCIDevice *pdev);
 bool pv_iommu_space_switch(PvIommuSpace *sp);
 void pv_iommu_withhold(PvIommuState *s, bool withhold);
 
