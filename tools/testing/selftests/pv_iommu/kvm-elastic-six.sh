@@ -8,15 +8,15 @@
 
 . ./kvm-lib.sh
 
-CARDS="12 13 14 15 16"
 IDLE=16384
 
 host_setup
+cards=$(grep -l 0x10d3 /sys/bus/pci/devices/*/device | cut -d/ -f6)
 assign $NVME
 devices=(-device "$(vfio $NVME nvme0)")
-for card in $CARDS; do
-	assign "0000:00:$card.0"
-	devices+=(-device "$(vfio "0000:00:$card.0" "card$card")")
+for card in $cards; do
+	assign "$card"
+	devices+=(-device "$(vfio "$card" "card${#devices[@]}")")
 done
 L2_WINDOW=1024
 way_window ""
