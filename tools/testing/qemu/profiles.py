@@ -21,6 +21,8 @@ class Profile:
     memory: int = 384
     # MiB of window; 0: no pv-iommu device at all
     window: int = 64
+    # Slots for memory that could be plugged: QEMU has more addresses for each
+    slots: int = 0
     cpus: int = 2
     # Properties of the pv-iommu device, in addition
     iommu: str = "boot-bypass=off"
@@ -212,7 +214,9 @@ PROFILES = {
         devices=("edu,id=edu0,addr=10,dma_mask=0xffffffffffffffff",
                  "edu,id=edu1,addr=11,dma_mask=0xffffffffffffffff"),
         append="pv_iommu.direct=00:10.0 pviommu_test.mask_bits=48"),
-    "edu-256": edu("the same with a window of 256 MiB", window=256),
+    "edu-256": replace(
+        edu("the same with a window of 256 MiB, and addresses to choose from",
+            window=256), slots=1),
     "pressure": Profile(
         about="five disks of four kinds, which want more than they will get",
         memory=768,

@@ -167,7 +167,8 @@ class VM:
             "tcg,thread=single" if profile.icount else "tcg,thread=multi",
             "-cpu", self.cpu(kvm),
             "-smp", str(profile.cpus),
-            "-m", f"{memory}M,maxmem={memory + window}M",
+            "-m", f"{memory}M,slots={profile.slots},"
+            f"maxmem={memory + window}M",
             "-kernel", str(machine.vmlinuz),
             "-initrd", str(machine.initrd),
             "-append", self.kernel_line(),

@@ -299,11 +299,44 @@ static bool decide_features(PvIommuState *s, Error **errp)
     return true;
 }
 
+/*
+ * At the end of the room for memory devices: what is plugged later begins where
+ * Linux wants memory to begin, and not right behind a window. And as far from a
+ * large power of two as dma-base=: what is aligned for devices is so for CPUs. 0:
+ * there is not that much room.
+ */
+static uint64_t preferred_place(PvIommuState *s, MachineState *ms)
+{
+    uint64_t start, size, addr;
+
+    if (!ms->device_memory) {
+        return 0;
+    }
+    start = ms->device_memory->base;
+    size = memory_region_size(&ms->device_memory->mr);
+    if (size < s->window_size) {
+        return 0;
+    }
+    addr = start + size - s->window_size;
+    addr -= (addr - s->dma_base) & (pow2floor(s->window_size) - 1);
+    return addr < start ? 0 : addr;
+}
+
 static bool find_place(PvIommuState *s, Error **errp)
 {
     ERRP_GUARD();
     MachineState *ms = MACHINE(qdev_get_machine());
+    Error *taken = NULL;
 
+    if (!s->memaddr) {
+        s->memaddr = preferred_place(s, ms);
+        pv_iommu_pre_plug(MEMORY_DEVICE(s), ms, &taken);
+        if (!taken) {
+            return true;
+        }
+        error_free(taken);
+        s->memaddr = 0;
+    }
     pv_iommu_pre_plug(MEMORY_DEVICE(s), ms, errp);
     if (!*errp) {
         return true;

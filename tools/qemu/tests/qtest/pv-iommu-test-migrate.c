@@ -197,7 +197,7 @@ static void test_migrate_refused(void)
         g_autofree char *args = g_strdup_printf(
             "-machine q35 -m 64M,slots=1,maxmem=192M "
             "-object memory-backend-ram,id=win0,size=4M "
-            "-device pv-iommu-pci,id=pv0,addr=3,memdev=win0%s "
+            PV_ARGS "%s "
             "-device edu,addr=4 %s -incoming 'exec:cat %s'",
             hosts[i].props, hosts[i].edu1, file);
         g_autofree char *out = NULL;
@@ -247,7 +247,7 @@ static void test_migrate_bad_stream(void)
     g_autofree char *args = g_strdup_printf(
         "-machine q35 -m 64M,slots=1,maxmem=192M "
         "-object memory-backend-ram,id=win0,size=4M "
-        "-device pv-iommu-pci,id=pv0,addr=3,memdev=win0" PROPS " "
+        PV_ARGS PROPS " "
         "-device edu,addr=4 -device edu,addr=5 -incoming 'exec:cat %s'", bad);
     uint64_t dma[3];
 
@@ -413,7 +413,7 @@ static void check_not_loaded(const char *file, const char *props,
     g_autofree char *args = g_strdup_printf(
         "-machine q35 -m 64M,slots=1,maxmem=192M "
         "-object memory-backend-ram,id=win0,size=4M "
-        "-device pv-iommu-pci,id=pv0,addr=3,memdev=win0%s "
+        PV_ARGS "%s "
         "-device edu,addr=4 -device edu,addr=5 -incoming 'exec:cat %s'",
         props, file);
     g_autofree char *out = NULL;

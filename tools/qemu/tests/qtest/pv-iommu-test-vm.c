@@ -28,9 +28,8 @@ Vm *vm_launch(const char *machine, const char *first, const char *props,
 {
     Vm *vm = g_new0(Vm, 1);
 
-    vm->qts = qtest_initf(MACHINE_ARGS "%s -device pv-iommu-pci,id=pv0,addr=3,"
-                          "memdev=win0%s " EDU_ARGS "%s", bios, machine, first,
-                          props, more);
+    vm->qts = qtest_initf(MACHINE_ARGS "%s " PV_ARGS "%s " EDU_ARGS "%s", bios,
+                          machine, first, props, more);
     return vm;
 }
 

@@ -124,6 +124,54 @@ static void test_features(void)
     vm_stop(vm);
 }
 
+/* The address of a memory device that QEMU has found a place for */
+static uint64_t place_of(Vm *vm, const char *id)
+{
+    QDict *rsp = qtest_qmp(vm->qts, "{'execute': 'query-memory-devices'}");
+    const QListEntry *e;
+    uint64_t addr = 0;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(rsp, "return"), e) {
+        QDict *data = qdict_get_qdict(qobject_to(QDict, qlist_entry_obj(e)),
+                                      "data");
+
+        if (!g_strcmp0(qdict_get_try_str(data, "id"), id)) {
+            addr = qdict_get_int(data, qdict_haskey(data, "addr") ? "addr"
+                                                                  : "memaddr");
+        }
+    }
+    qobject_unref(rsp);
+    return addr;
+}
+
+/* At the end, aligned as the DMA address is; memory that comes later, below */
+static void test_place(void)
+{
+    /* a slot adds 1 GiB of addresses to the 128 MiB between -m and maxmem= */
+    const uint64_t end = 4 * GiB + 128 * MiB + GiB;
+    const uint64_t dimm = 4 * GiB;
+    Vm *vm = vm_start(",memaddr=0");
+    uint64_t win = reg64(vm, PV_IOMMU_REG_WINDOW_ADDR);
+
+    g_assert_cmphex(win, ==, end - 6 * MiB);
+    g_assert_cmphex((win - WINDOW_DMA) & (WINDOW_SIZE - 1), ==, 0);
+    g_assert_cmphex(place_of(vm, "pv0"), ==, win);
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'object-add', 'arguments': "
+                             "{'qom-type': 'memory-backend-ram', 'id': 'm1', "
+                             "'size': %u}}", (unsigned)(64 * MiB));
+    qtest_qmp_device_add(vm->qts, "pc-dimm", "dimm1", "{'memdev': 'm1'}");
+    g_assert_cmphex(place_of(vm, "dimm1"), ==, dimm);
+    vm_stop(vm);
+
+    /* somebody is there: where there is room */
+    vm = vm_launch("q35", "-object memory-backend-ram,id=m1,size=64M "
+                   "-device pc-dimm,id=dimm1,memdev=m1,addr=0x143c00000",
+                   ",memaddr=0", "");
+    vm_probe(vm);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_WINDOW_ADDR), ==, 4 * GiB);
+    vm_stop(vm);
+}
+
 static void test_doorbell(void)
 {
     static const uint32_t bad[] = {
@@ -497,6 +545,7 @@ int main(int argc, char **argv)
     g_assert(write(fd, zeroes, sizeof(zeroes)) == sizeof(zeroes));
     close(fd);
 
+    qtest_add_func("/pv-iommu/place", test_place);
     qtest_add_func("/pv-iommu/registers", test_registers);
     qtest_add_func("/pv-iommu/features", test_features);
     qtest_add_func("/pv-iommu/doorbell", test_doorbell);

@@ -18,8 +18,10 @@
 /* qapi: Move include/qapi/qmp/ to include/qobject/ (10.0) */
 #if QEMU_VERSION_MAJOR >= 10
 #include "qobject/qdict.h"
+#include "qobject/qlist.h"
 #else
 #include "qapi/qmp/qdict.h"
+#include "qapi/qmp/qlist.h"
 #endif
 #include "standard-headers/linux/pv_iommu.h"
 
@@ -57,6 +59,7 @@
 #define MACHINE_ARGS \
     "-nodefaults -bios %s -machine %s -m 64M,slots=1,maxmem=192M " \
     "-object memory-backend-ram,id=win0,size=4M "
+#define PV_ARGS "-device pv-iommu-pci,id=pv0,addr=3,memdev=win0,memaddr=0x100000000"
 #define EDU_ARGS \
     "-device edu,id=edu0,addr=4,dma_mask=0xffffffffffffffff " \
     "-device edu,id=edu1,addr=5,dma_mask=0xffffffffffffffff "

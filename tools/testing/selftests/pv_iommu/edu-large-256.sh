@@ -7,3 +7,5 @@
 . ./lib.sh
 
 run_cases large
+# The host had addresses to choose from
+said "alike to $((256 << 20)) bytes" || fail "aligned alike to less than the window's size"

@@ -29,11 +29,16 @@ static bool large_start(struct pvt *t)
 	return false;
 }
 
-/* CPU's and device's address are aligned alike, as user space is to see huge pages */
+/*
+ * CPU's and device's address are aligned alike, as user space is to see huge pages: to
+ * 2 MiB, and beyond that where the host has put the window so
+ */
 static void large_place(struct pvt *t, void *cpu, dma_addr_t dma, size_t size)
 {
-	u64 align = min_t(u64, roundup_pow_of_two(size), SZ_2M);
+	u64 apart = virt_to_phys(cpu) - dma;
+	u64 align = max_t(u64, apart & -apart, SZ_2M);
 
+	align = min3(align, (u64)roundup_pow_of_two(size), (u64)SZ_4M);
 	pvt_expect(t, IS_ALIGNED(dma, align), "%zu bytes at dma %pad", size, &dma);
 	pvt_expect(t, IS_ALIGNED((unsigned long)cpu, align), "%zu bytes at %p", size, cpu);
 }
@@ -97,6 +102,11 @@ static void large_aligned(struct pvt *t)
 		if (!pvt_expect(t, had[i].cpu, "no %zu bytes", sizes[i]))
 			break;
 		large_place(t, had[i].cpu, had[i].dma, sizes[i]);
+	}
+	if (i == ARRAY_SIZE(sizes)) {
+		u64 apart = virt_to_phys(had[0].cpu) - had[0].dma;
+
+		pvt_log("# alike to %llu bytes", apart & -apart);
 	}
 	while (i--)
 		dma_free_coherent(t->dev, sizes[i], had[i].cpu, had[i].dma);
