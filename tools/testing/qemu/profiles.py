@@ -212,6 +212,14 @@ PROFILES = {
         devices=("edu,id=edu0,addr=10,dma_mask=0xffffffffffffffff",
                  "edu,id=edu1,addr=11,dma_mask=0xffffffffffffffff"),
         append="pv_iommu.direct=00:10.0 pviommu_test.mask_bits=48"),
+    # What is around mappings may stay granted, 8 MiB of it
+    "edu-cached": replace(
+        edu("the same, with what is around it, 8 MiB of which may be kept"),
+        memory=768,
+        devices=("edu,id=edu0,addr=10,dma_mask=0xffffffffffffffff",
+                 "edu,id=edu1,addr=11,dma_mask=0xffffffffffffffff"),
+        append="pv_iommu.direct=00:10.0 pviommu_test.mask_bits=48 "
+               "pv_iommu.direct_cache=8"),
     "edu-256": edu("the same with a window of 256 MiB", window=256),
     "pressure": Profile(
         about="five disks of four kinds, which want more than they will get",
