@@ -9,7 +9,8 @@
  * - what must not be copied (DMA_ATTR_REQUIRE_COHERENT);
  * - what is mapped for both directions, as who never syncs does;
  * - all whole pages of the devices whose drivers never sync: displays, processing
- *   accelerators, and those that direct= names.
+ *   accelerators, and those that direct= names;
+ * - what is so large that the copy costs more (direct_min=), if it can be kept.
  *
  * Parts of pages bounce, as the rest of such a page would be shown as well; and so
  * does what the device's mask or limits do not allow, and the window's own memory.
@@ -18,6 +19,7 @@
  */
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
+#include <linux/moduleparam.h>
 #include <linux/scatterlist.h>
 
 #include "pviommu.h"
@@ -27,6 +29,10 @@
 #include "compat/dma-map-ops.h"
 #include "compat/dma-mapping.h"
 #include "trace.h"
+
+static unsigned int direct_min;
+module_param(direct_min, uint, 0444);
+MODULE_PARM_DESC(direct_min, "KiB from which on mappings of any device and direction are direct, where direct_cache= has room for them (default: 0, none for their size)");
 
 /* ---- may it be direct? ---- */
 
@@ -108,11 +114,13 @@ static int pviommu_direct_layout(struct pviommu_dev *pd, struct scatterlist *sgl
  * nobody does must not be.
  */
 static noinline bool pviommu_direct_failed(struct pviommu_dev *pd, size_t size,
-					   unsigned long attrs, bool must, int error)
+					   unsigned long attrs, enum pviommu_need need,
+					   int error)
 {
+	bool must = need == PVIOMMU_NEED_MUST;
 	const char *what = must ? "refused" : "bounced instead";
 
-	if (error == -EOPNOTSUPP)
+	if (error == -EOPNOTSUPP || need == PVIOMMU_NEED_SPEED)
 		return false;
 	if (must) {
 		this_cpu_inc(pd->stats->failures);
@@ -157,10 +165,14 @@ static __always_inline bool pviommu_direct_cached(struct pviommu_dev *pd,
 
 /* Or else have it granted; the pages have been checked */
 static noinline int pviommu_direct_take(struct pviommu_dev *pd, struct scatterlist *sgl,
-					unsigned int nsegs, bool write)
+					unsigned int nsegs, bool write,
+					enum pviommu_need need)
 {
 	if (READ_ONCE(pd->cached) && pviommu_cache_fill(pd, sgl, nsegs))
 		return 0;
+	/* For what can be bounced as well, exits are no gain */
+	if (need == PVIOMMU_NEED_SPEED)
+		return -EOPNOTSUPP;
 	return pviommu_ram_take(pd, sgl, nsegs, write);
 }
 
@@ -171,7 +183,7 @@ static noinline int pviommu_direct_take(struct pviommu_dev *pd, struct scatterli
  * @size: its length
  * @dir: the direction
  * @attrs: DMA_ATTR_*
- * @must: it must not be bounced for want of grants
+ * @need: whether it may be bounced for want of grants
  * @dma: where the DMA address goes
  *
  * Context: any but NMI. One exit, if any of the pages is not granted.
@@ -179,8 +191,8 @@ static noinline int pviommu_direct_take(struct pviommu_dev *pd, struct scatterli
  * is to be bounced.
  */
 bool pviommu_direct_map_phys(struct device *dev, phys_addr_t phys, size_t size,
-			     enum dma_data_direction dir, unsigned long attrs, bool must,
-			     dma_addr_t *dma)
+			     enum dma_data_direction dir, unsigned long attrs,
+			     enum pviommu_need need, dma_addr_t *dma)
 {
 	const struct pviommu_limits lim = pviommu_get_limits(dev);
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
@@ -194,10 +206,10 @@ bool pviommu_direct_map_phys(struct device *dev, phys_addr_t phys, size_t size,
 	pviommu_one(&one, *dma, size);
 	if (!pviommu_direct_cached(pd, &one, 1)) {
 		ret = pviommu_direct_check(pd->domain, phys, size) ?:
-		      pviommu_direct_take(pd, &one, 1, dir != DMA_TO_DEVICE);
+		      pviommu_direct_take(pd, &one, 1, dir != DMA_TO_DEVICE, need);
 		if (unlikely(ret)) {
 			*dma = DMA_MAPPING_ERROR;
-			return pviommu_direct_failed(pd, size, attrs, must, ret);
+			return pviommu_direct_failed(pd, size, attrs, need, ret);
 		}
 	}
 	this_cpu_inc(pd->stats->maps);
@@ -237,14 +249,15 @@ void pviommu_direct_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
  * @nents: its entries
  * @dir: the direction
  * @attrs: DMA_ATTR_*
- * @must: it must not be bounced for want of grants
+ * @need: whether it may be bounced for want of grants
  *
  * Context: any but NMI. One exit for up to PV_IOMMU_MAX_RANGES pieces.
  * Return: the number of DMA segments, or an errno that dma_map_sgtable() knows; 0: it
  * is to be bounced.
  */
 int pviommu_direct_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
-			  enum dma_data_direction dir, unsigned long attrs, bool must)
+			  enum dma_data_direction dir, unsigned long attrs,
+			  enum pviommu_need need)
 {
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
 	int nsegs, ret;
@@ -256,10 +269,10 @@ int pviommu_direct_map_sg(struct device *dev, struct scatterlist *sgl, int nents
 		return 0;
 	if (!pviommu_direct_cached(pd, sgl, nsegs)) {
 		ret = pviommu_direct_check_sg(pd->domain, sgl, nents) ?:
-		      pviommu_direct_take(pd, sgl, nsegs, dir != DMA_TO_DEVICE);
+		      pviommu_direct_take(pd, sgl, nsegs, dir != DMA_TO_DEVICE, need);
 		if (unlikely(ret))
 			return pviommu_direct_failed(pd, pviommu_sg_size(sgl, nents), attrs,
-						     must, ret) ? -ENOMEM : 0;
+						     need, ret) ? -ENOMEM : 0;
 	}
 	this_cpu_inc(pd->stats->maps);
 	this_cpu_inc(pd->stats->maps_direct);
@@ -302,7 +315,7 @@ static __always_inline bool pviommu_is_direct(dma_addr_t dma)
 	return dma - pviommu_host->direct_dma < pviommu_host->direct_size;
 }
 
-/* Is a mapping to be direct? @all: all of the device's are */
+/* Is a mapping to be direct whatever its size? @all: all of the device's are */
 static __always_inline bool pviommu_direct_wanted(enum dma_data_direction dir,
 						  unsigned long attrs, bool all)
 {
@@ -310,10 +323,36 @@ static __always_inline bool pviommu_direct_wanted(enum dma_data_direction dir,
 			       attrs & DMA_ATTR_REQUIRE_COHERENT);
 }
 
-/* If it cannot be for want of grants, is it to fail? */
-static __always_inline bool pviommu_direct_must(unsigned long attrs, bool all)
+/* Bytes from which on copies cost more; SIZE_MAX: never */
+static size_t pviommu_direct_size __read_mostly = SIZE_MAX;
+
+static __always_inline bool pviommu_direct_large(struct scatterlist *sgl, int nents)
 {
-	return all || attrs & DMA_ATTR_REQUIRE_COHERENT;
+	return unlikely(pviommu_direct_size != SIZE_MAX) && nents > 0 &&
+	       pviommu_sg_size(sgl, nents) >= pviommu_direct_size;
+}
+
+/* If it cannot be for want of grants, what then? */
+static __always_inline enum pviommu_need pviommu_direct_need(enum dma_data_direction dir,
+							     unsigned long attrs, bool all)
+{
+	if (all || attrs & DMA_ATTR_REQUIRE_COHERENT)
+		return PVIOMMU_NEED_MUST;
+	return dir == DMA_BIDIRECTIONAL ? PVIOMMU_NEED_RATHER : PVIOMMU_NEED_SPEED;
+}
+
+/**
+ * pviommu_direct_setup - take over what the parameters say
+ * @host: the host device, which offers direct mappings
+ */
+void pviommu_direct_setup(struct pviommu_host *host)
+{
+	if (!direct_min)
+		return;
+	if (host->max_cached)
+		pviommu_direct_size = (size_t)direct_min * SZ_1K;
+	else
+		pci_warn(host->pdev, "direct_min= is not used: there is no direct_cache=\n");
 }
 
 enum {
@@ -333,7 +372,8 @@ static noinline dma_addr_t pviommu_##name##_try_phys(struct device *dev,		\
 	dma_addr_t dma;									\
 											\
 	if (pviommu_direct_map_phys(dev, phys, size, dir, attrs,			\
-				    pviommu_direct_must(attrs, pviommu_##name##_all),	\
+				    pviommu_direct_need(dir, attrs,			\
+							pviommu_##name##_all),		\
 				    &dma))						\
 		return dma;								\
 	return pviommu_##mode##_map_phys(dev, phys, size, dir, attrs);			\
@@ -343,7 +383,8 @@ dma_addr_t pviommu_##name##_map_phys(struct device *dev, phys_addr_t phys,		\
 				     size_t size, enum dma_data_direction dir,		\
 				     unsigned long attrs)				\
 {											\
-	if (pviommu_direct_wanted(dir, attrs, pviommu_##name##_all))			\
+	if (pviommu_direct_wanted(dir, attrs, pviommu_##name##_all) ||			\
+	    unlikely(size >= pviommu_direct_size))					\
 		return pviommu_##name##_try_phys(dev, phys, size, dir, attrs);		\
 	return pviommu_##mode##_map_phys(dev, phys, size, dir, attrs);			\
 }											\
@@ -364,9 +405,10 @@ int pviommu_##name##_map_sg(struct device *dev, struct scatterlist *sgl,		\
 {											\
 	int ret = 0;									\
 											\
-	if (pviommu_direct_wanted(dir, attrs, pviommu_##name##_all))			\
+	if (pviommu_direct_wanted(dir, attrs, pviommu_##name##_all) ||			\
+	    pviommu_direct_large(sgl, nents))						\
 		ret = pviommu_direct_map_sg(dev, sgl, nents, dir, attrs,		\
-					    pviommu_direct_must(attrs,			\
+					    pviommu_direct_need(dir, attrs,		\
 						pviommu_##name##_all));			\
 	return ret ?: pviommu_##mode##_map_sg(dev, sgl, nents, dir, attrs);		\
 }											\

@@ -268,6 +268,7 @@ static int pviommu_init_direct(struct pviommu_host *host)
 		pci_warn(host->pdev, "direct_cache= is not used: the host grants no 2 MiB at once; update it\n");
 		host->max_cached = 0;
 	}
+	pviommu_direct_setup(host);
 	return 0;
 }
 

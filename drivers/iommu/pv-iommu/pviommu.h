@@ -603,6 +603,9 @@ struct pviommu_slot *pviommu_low_next(struct pviommu_host *host, u16 rid,
 				      unsigned long *page);
 unsigned long pviommu_low_used(struct pviommu_host *host);
 
+/* direct.c */
+void pviommu_direct_setup(struct pviommu_host *host);
+
 /* ram.c */
 int pviommu_ram_init(struct pviommu_domain *d);
 void pviommu_ram_exit(struct pviommu_domain *d);

@@ -219,7 +219,14 @@ PROFILES = {
         devices=("edu,id=edu0,addr=10,dma_mask=0xffffffffffffffff",
                  "edu,id=edu1,addr=11,dma_mask=0xffffffffffffffff"),
         append="pv_iommu.direct=00:10.0 pviommu_test.mask_bits=48 "
-               "pv_iommu.direct_cache=8"),
+               "pv_iommu.direct_cache=8 pv_iommu.direct_min=64"),
+    "direct-disk": Profile(
+        about="a disk whose mappings are direct, and 256 MiB that may be kept",
+        memory=512,
+        disks={"nvme0": 256},
+        devices=(nvme(),),
+        iommu="boot-bypass=off,direct-limit=384M",
+        append="pv_iommu.direct=1b36:0010 pv_iommu.direct_cache=256"),
     "edu-256": edu("the same with a window of 256 MiB", window=256),
     "pressure": Profile(
         about="five disks of four kinds, which want more than they will get",
@@ -454,3 +461,7 @@ for _name, _about, _iommu, _window in (
     PROFILES[f"bench-io{_name}"] = bench_io(_about, _iommu, _window)
     PROFILES[f"bench-io-counted{_name}"] = bench_io(_about, _iommu, _window,
                                                     counted=True)
+for _kind in ("bench", "bench-io", "bench-io-counted"):
+    PROFILES[f"{_kind}-direct"] = replace(
+        PROFILES[_kind], about=f"{PROFILES[_kind].about}, direct mappings",
+        iommu="boot-bypass=off,direct-limit=512M")

@@ -8,7 +8,7 @@
 
 # Longer than a case takes before it waits for it: each DMA of edu is 100 ms
 echo 20 >/sys/module/pv_iommu/parameters/direct_cache_idle
-run_cases cached/around cached/oldest cached/full cached/idle
+run_cases cached/around cached/oldest cached/full cached/idle cached/large
 
 # A request for each 2 MiB, and none for a thousand maps and unmaps of what is in them
 edu=$(devices_of pviommu_test | head -n 1)

@@ -12,10 +12,13 @@
 #include "pvt.h"
 
 #define CACHED_ORDER	9
-#define CACHED_PAGES	(1 << CACHED_ORDER)
+#define CACHED_PAGES	512
 #define CACHED_ROOM	4
 #define CACHED_BLOCKS	(CACHED_ROOM + 2)
 #define CACHED_ROUNDS	1000
+
+/* From this size on all mappings are direct */
+#define CACHED_MIN	SZ_64K
 
 /* Longer than a jiffy, so that it can be told what was used last */
 #define CACHED_LATER	30
@@ -313,12 +316,77 @@ out:
 	cached_end(&c);
 }
 
+/* Is a buffer of the other device's at its own place, in that direction? */
+static bool cached_is_direct(struct pvt *t, void *mem, size_t len,
+			     enum dma_data_direction dir)
+{
+	struct device *other = pvt_edu_dev(t->other);
+	dma_addr_t dma = dma_map_single(other, mem, len, dir);
+	bool direct = dma == cached_dma(mem);
+
+	if (!pvt_expect(t, !dma_mapping_error(other, dma), "not mapped"))
+		return false;
+	if (direct)
+		pvt_direct_same(t, t->other, dma + len - 64, mem + len - 64, 64);
+	dma_unmap_single(other, dma, len, dir);
+	return direct;
+}
+
+/* Of a device that is not direct, what is large is, where there is room */
+static void cached_large(struct pvt *t)
+{
+	struct device *other = pvt_edu_dev(t->other);
+	struct scatterlist sg[2];
+	struct cached c;
+	unsigned int i;
+	int n;
+
+	if (!cached_begin(&c, t))
+		goto out;
+	pvt_expect(t, !cached_is_direct(t, c.mem[0], CACHED_MIN - PAGE_SIZE, DMA_TO_DEVICE),
+		   "what is small is direct");
+	pvt_expect(t, !cached_granted(), "%llu pages are granted", cached_granted());
+	pvt_expect(t, cached_is_direct(t, c.mem[0], CACHED_MIN, DMA_TO_DEVICE),
+		   "what is large is not direct");
+	pvt_expect(t, cached_is_direct(t, c.mem[0], CACHED_MIN, DMA_FROM_DEVICE),
+		   "what is large is not direct from the device");
+	/* not whole pages */
+	pvt_expect(t, !cached_is_direct(t, c.mem[0] + 512, CACHED_MIN, DMA_FROM_DEVICE),
+		   "parts of pages are direct");
+	pvt_expect(t, cached_granted() == CACHED_PAGES, "%llu pages are granted",
+		   cached_granted());
+
+	/* together they are */
+	sg_init_table(sg, ARRAY_SIZE(sg));
+	sg_set_buf(&sg[0], c.mem[1], CACHED_MIN - PAGE_SIZE);
+	sg_set_buf(&sg[1], c.mem[0], PAGE_SIZE);
+	n = dma_map_sg(other, sg, ARRAY_SIZE(sg), DMA_TO_DEVICE);
+	if (pvt_expect(t, n == ARRAY_SIZE(sg), "%d segments", n)) {
+		pvt_expect(t, sg_dma_address(&sg[1]) == cached_dma(c.mem[0]),
+			   "a list that is large is not direct");
+		dma_unmap_sg(other, sg, ARRAY_SIZE(sg), DMA_TO_DEVICE);
+	}
+
+	/* and without room they bounce, and cost nothing */
+	for (i = 0; i < CACHED_ROOM; i++)
+		cached_map(&c, i);
+	pvt_expect(t, !cached_is_direct(t, c.mem[CACHED_ROOM], CACHED_MIN, DMA_TO_DEVICE),
+		   "there is more room than there is");
+	pvt_expect(t, cached_granted() == CACHED_ROOM * CACHED_PAGES,
+		   "%llu pages are granted", cached_granted());
+	for (i = 0; i < CACHED_ROOM; i++)
+		cached_unmap(&c, i);
+out:
+	cached_end(&c);
+}
+
 static const struct pvt_case cached_cases[] = {
 	{ "around", cached_around },
 	{ "again", cached_again },
 	{ "oldest", cached_oldest },
 	{ "full", cached_full },
 	{ "idle", cached_idle },
+	{ "large", cached_large },
 	{ "limit", cached_limit },
 };
 

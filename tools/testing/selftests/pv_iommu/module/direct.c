@@ -138,7 +138,7 @@ static void direct_shared(struct pvt *t)
 			   direct_granted() - granted);
 		pvt_direct_same(t, t->edu, dma[1], mem + PAGE_SIZE, 64);
 		pvt_direct_refused(t, t->edu, order ? dma[1] + PAGE_SIZE : dma[0],
-			       order ? mem + 2 * PAGE_SIZE : mem);
+				   order ? mem + 2 * PAGE_SIZE : mem);
 		dma_unmap_single(t->dev, dma[!order], 2 * PAGE_SIZE,
 				 order ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE);
 		pvt_expect(t, direct_granted() == granted, "pages are granted still");
