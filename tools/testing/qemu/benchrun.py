@@ -13,7 +13,7 @@ import budget
 from bench import DIRECTIONS, LISTS, SCHEMES, SIZES, Guest
 from benchplot import plot
 from benchtests import BUDGET_LISTS, BUDGET_SIZES, measure
-from run import command_demo_vfio
+from run import demo
 from vm import Failed, GuestDied, Machine
 
 # Figures of a row: heading in the table, heading in the file, value
@@ -170,7 +170,7 @@ def main():
         if arguments.only in (None, "locked"):
             say()
             say("Footprint on the host, nested KVM")
-            if command_demo_vfio(machines, None):
+            if demo(machines[0], "demo-vfio"):
                 return 1
     except (Failed, GuestDied) as error:
         print(f"bench: {error}", file=sys.stderr)
