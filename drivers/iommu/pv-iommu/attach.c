@@ -373,7 +373,7 @@ static void pviommu_detach(void *data)
 	 * another device. The window's are when this one does not reach them.
 	 */
 	pviommu_flush(host);
-	pviommu_direct_flush(pd->domain);
+	pviommu_ram_flush(pd->domain);
 	pviommu_release_arena(pd);
 	ret = pviommu_tell_detach(pd);
 	if (ret)
@@ -448,6 +448,7 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 	pd->dev = dev;
 	pd->rid = pviommu_rid(pdev);
 	pd->direct = pviommu_wants_direct(pdev);
+	pd->cached = host->max_cached;
 	pd->stats = alloc_percpu(struct pviommu_stats);
 	if (!pd->stats)
 		goto err_free;
@@ -583,7 +584,7 @@ static int pviommu_switch(struct pviommu_dev *pd, enum pviommu_mode mode)
 	if (mode == PVIOMMU_MODE_WINDOW && pviommu_low_next(pd->host, pd->rid, &page))
 		return -EBUSY;
 	pviommu_flush(pd->host);
-	pviommu_direct_flush(pd->domain);
+	pviommu_ram_flush(pd->domain);
 	pviommu_domain_hold(pd->domain);
 	ret = pviommu_tell_mode(pd, mode);
 	pviommu_domain_unhold(pd->domain);
@@ -706,7 +707,7 @@ int pviommu_reattach_all(struct pviommu_host *host)
 	}
 	ret = pviommu_domains_regrant(host);
 	list_for_each_entry(d, &host->window.domains, node)
-		ret = ret ?: pviommu_direct_regrant(d);
+		ret = ret ?: pviommu_ram_regrant(d);
 	mutex_unlock(&host->lock);
 	return first ?: ret;
 }

@@ -11,13 +11,26 @@
 
 #include "bounce.h"
 
+/**
+ * enum pviommu_need - why a mapping is to be direct, so what if it cannot be
+ * @PVIOMMU_NEED_SPEED: it is large: bounced, unless it can be kept
+ * @PVIOMMU_NEED_RATHER: somebody may not sync: bounced, and said so
+ * @PVIOMMU_NEED_MUST: nobody does: refused
+ */
+enum pviommu_need {
+	PVIOMMU_NEED_SPEED,
+	PVIOMMU_NEED_RATHER,
+	PVIOMMU_NEED_MUST,
+};
+
 bool pviommu_direct_map_phys(struct device *dev, phys_addr_t phys, size_t size,
-			     enum dma_data_direction dir, unsigned long attrs, bool must,
-			     dma_addr_t *dma);
+			     enum dma_data_direction dir, unsigned long attrs,
+			     enum pviommu_need need, dma_addr_t *dma);
 void pviommu_direct_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 			       enum dma_data_direction dir);
 int pviommu_direct_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
-			  enum dma_data_direction dir, unsigned long attrs, bool must);
+			  enum dma_data_direction dir, unsigned long attrs,
+			  enum pviommu_need need);
 void pviommu_direct_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			     enum dma_data_direction dir);
 

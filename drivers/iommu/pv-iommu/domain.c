@@ -168,7 +168,6 @@ static unsigned long pviommu_chunks_take(struct pviommu_domain *d,
 
 static void pviommu_domain_free(struct pviommu_domain *d)
 {
-	pviommu_direct_exit(d);
 	bitmap_free(d->avail[0]);
 	free_percpu(d->cache);
 	kfree(d);
@@ -514,10 +513,9 @@ struct pviommu_domain *pviommu_domain_get(struct pviommu_host *host, u32 group)
 	atomic_set(&d->refs, 1);
 	d->called_back = jiffies;
 	raw_spin_lock_init(&d->lock);
-	pviommu_direct_init(d);
 	d->avail[0] = bitmap_zalloc(nr * BITS_PER_LONG * orders, GFP_KERNEL);
 	d->cache = alloc_percpu(struct pviommu_cache);
-	if (!d->avail[0] || !d->cache) {
+	if (!d->avail[0] || !d->cache || pviommu_ram_init(d)) {
 		pviommu_domain_free(d);
 		return NULL;
 	}
@@ -578,6 +576,7 @@ void pviommu_domain_put(struct pviommu_domain *d, bool lost)
 	/* Who makes others give back may have found it in the list */
 	synchronize_rcu();
 
+	pviommu_ram_exit(d);
 	pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);
 	raw_spin_lock_irq(&d->lock);
 	d->gone = true;

@@ -38,6 +38,10 @@ static char *direct = "";
 module_param(direct, charp, 0444);
 MODULE_PARM_DESC(direct, "Devices whose drivers never sync: whole pages are granted to them, and not bounced, in all directions; a list as of devices=, beside displays and processing accelerators (default: none)");
 
+static unsigned int direct_cache;
+module_param(direct_cache, uint, 0444);
+MODULE_PARM_DESC(direct_cache, "MiB around direct mappings that devices may reach and that stay granted, so that mapping them again costs no exit (default: 0, exactly what is mapped)");
+
 /* PCI_BASE_CLASS_ACCELERATOR, which 6.1 has no name for */
 #define PVIOMMU_CLASS_ACCELERATOR	0x12
 
@@ -128,6 +132,17 @@ bool pviommu_wants_direct(struct pci_dev *pdev)
 	if (pviommu_filter(direct, pdev) > 0)
 		return true;
 	return base == PCI_BASE_CLASS_DISPLAY || base == PVIOMMU_CLASS_ACCELERATOR;
+}
+
+/**
+ * pviommu_cache_budget - how much RAM may stay granted that is not mapped
+ *
+ * Context: any.
+ * Return: pieces of 2 MiB.
+ */
+unsigned int pviommu_cache_budget(void)
+{
+	return min(direct_cache / 2, (unsigned int)INT_MAX);
 }
 
 static int __init pviommu_init(void)

@@ -114,6 +114,8 @@ static int pviommu_choose(struct pviommu_host *host)
 	host->features |= offered & PV_IOMMU_F_CHUNKS;
 	if (offered & PV_IOMMU_F_CHUNKS)
 		host->features |= offered & PV_IOMMU_F_DIRECT;
+	if (host->features & PV_IOMMU_F_DIRECT)
+		host->features |= offered & PV_IOMMU_F_LARGE;
 	/* For devices that do not reach the window */
 	if (pviommu_mode != PVIOMMU_MODE_WINDOW &&
 	    (offered & PV_IOMMU_F_HOST_PHYS ||
@@ -261,6 +263,12 @@ static int pviommu_init_direct(struct pviommu_host *host)
 	}
 	host->direct_dma = dma;
 	host->direct_size = size;
+	host->max_cached = pviommu_cache_budget();
+	if (host->max_cached && !(host->features & PV_IOMMU_F_LARGE)) {
+		pci_warn(host->pdev, "direct_cache= is not used: the host grants no 2 MiB at once; update it\n");
+		host->max_cached = 0;
+	}
+	pviommu_direct_setup(host);
 	return 0;
 }
 

@@ -21,7 +21,6 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
-#include <linux/xarray.h>
 
 #include <uapi/linux/pv_iommu.h>
 
@@ -185,20 +184,34 @@ struct pviommu_run {
 	u32 count;
 };
 
+struct pviommu_leaf;
+
 /**
  * struct pviommu_ram - what is granted to a domain of the guest's RAM
- * @lock: all but @leaves; held while the host is asked. Inside a channel's lock
- * @leaves: what is known of each page, in tables for 2 MiB
+ * @leaves: what is known of each 2 MiB; NULL: nothing yet. Only ever set
+ * @nr_leaves: how many there can be
+ * @lock: all that follows; held while the host is asked. Inside a channel's lock
  * @queue: revokes that wait for a request to ride with
  * @nr_queued: how many
  * @flush: bounds their age
+ * @cached: leaves that are granted as one
+ * @nr_cached: how many
+ * @age: gives those back that are not used
+ * @swapped: jiffies; when @nr_swaps was 0
+ * @nr_swaps: how often the domain made room for itself since; both approximate
  */
 struct pviommu_ram {
+	struct pviommu_leaf **leaves;
+	unsigned long nr_leaves;
 	raw_spinlock_t lock;
-	struct xarray leaves;
 	struct pviommu_run queue[PV_IOMMU_MAX_REVOKES];
 	unsigned int nr_queued;
 	struct delayed_work flush;
+	struct list_head cached;
+	unsigned int nr_cached;
+	struct delayed_work age;
+	unsigned long swapped;
+	unsigned int nr_swaps;
 };
 
 /**
@@ -439,6 +452,8 @@ struct pviommu_stats {
  * @low: what of it is for coherent memory
  * @direct_dma: with PV_IOMMU_F_DIRECT, the DMA address of address 0
  * @direct_size: bytes of addresses from there; 0: it is not offered
+ * @max_cached: how many 2 MiB of RAM may be kept granted; 0: they are not
+ * @nr_cached: how many are, all domains together
  * @channel: per-CPU requests
  * @flush: bounds the age of queued unmaps
  * @balance: has chunks granted ahead of need, and gives them back
@@ -461,6 +476,8 @@ struct pviommu_host {
 	struct pviommu_low low;
 	u64 direct_dma;
 	u64 direct_size;
+	int max_cached;
+	atomic_t nr_cached;
 	struct pviommu_channel __percpu *channel;
 	struct delayed_work flush;
 	struct delayed_work balance;
@@ -481,6 +498,7 @@ struct pviommu_host {
  * @rid: its PCI requester ID
  * @mode: how its streaming DMA is served, where it is not direct
  * @direct: whole pages are to be direct, whatever the direction
+ * @cached: what is around direct mappings is granted, too, and kept
  * @node: in pviommu_host.devices, later in pviommu_gone
  * @stats: per-CPU counters
  * @link: makes the host device resume first
@@ -493,6 +511,7 @@ struct pviommu_dev {
 	u16 rid;
 	enum pviommu_mode mode;
 	bool direct;
+	bool cached;
 	struct list_head node;
 	struct pviommu_stats __percpu *stats;
 	struct device_link *link;
@@ -504,6 +523,7 @@ extern enum pviommu_mode pviommu_mode;
 const char *pviommu_mode_name(enum pviommu_mode m);
 bool pviommu_wants(struct pci_dev *pdev);
 bool pviommu_wants_direct(struct pci_dev *pdev);
+unsigned int pviommu_cache_budget(void);
 
 /* pci.c */
 extern struct pviommu_host *pviommu_host;
@@ -584,10 +604,13 @@ struct pviommu_slot *pviommu_low_next(struct pviommu_host *host, u16 rid,
 unsigned long pviommu_low_used(struct pviommu_host *host);
 
 /* direct.c */
-void pviommu_direct_init(struct pviommu_domain *d);
-void pviommu_direct_exit(struct pviommu_domain *d);
-void pviommu_direct_flush(struct pviommu_domain *d);
-int pviommu_direct_regrant(struct pviommu_domain *d);
+void pviommu_direct_setup(struct pviommu_host *host);
+
+/* ram.c */
+int pviommu_ram_init(struct pviommu_domain *d);
+void pviommu_ram_exit(struct pviommu_domain *d);
+void pviommu_ram_flush(struct pviommu_domain *d);
+int pviommu_ram_regrant(struct pviommu_domain *d);
 
 /* dma_ops.c */
 extern const struct dma_map_ops pviommu_window_ops;

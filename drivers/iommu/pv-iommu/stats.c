@@ -143,6 +143,11 @@ PVIOMMU_HOST_ATTR(window_limit,
 		  pviommu_chunks_bytes(&pviommu_host->window,
 				       READ_ONCE(pviommu_host->window.limit)));
 PVIOMMU_HOST_ATTR(chunk_size, pviommu_chunks_bytes(&pviommu_host->window, 1));
+PVIOMMU_HOST_ATTR(direct_limit, pviommu_read64(pviommu_host, PV_IOMMU_REG_DIRECT_LIMIT));
+PVIOMMU_HOST_ATTR(direct_granted,
+		  pviommu_read64(pviommu_host, PV_IOMMU_REG_DIRECT_GRANTED));
+PVIOMMU_HOST_ATTR(direct_cached, (u64)atomic_read(&pviommu_host->nr_cached) *
+				 PV_IOMMU_LARGE_PAGES << PAGE_SHIFT);
 PVIOMMU_HOST_ATTR(hypercalls, pviommu_hypercalls(pviommu_host));
 PVIOMMU_HOST_ATTR(refused_dmas, pviommu_read64(pviommu_host, PV_IOMMU_REG_FAULT_COUNT));
 PVIOMMU_HOST_ATTR(features, pviommu_host->features);
@@ -156,6 +161,9 @@ static struct attribute *pviommu_host_attrs[] = {
 	&dev_attr_window_granted.attr,
 	&dev_attr_window_limit.attr,
 	&dev_attr_chunk_size.attr,
+	&dev_attr_direct_limit.attr,
+	&dev_attr_direct_granted.attr,
+	&dev_attr_direct_cached.attr,
 	&dev_attr_hypercalls.attr,
 	&dev_attr_refused_dmas.attr,
 	&dev_attr_features.attr,
@@ -220,6 +228,43 @@ PVIOMMU_STAT_ATTR(hypercalls);
 PVIOMMU_STAT_ATTR(hypercalls_map);
 PVIOMMU_STAT_ATTR(hypercalls_unmap);
 
+static ssize_t direct_cache_show(struct device *dev, struct device_attribute *attr,
+				 char *buf)
+{
+	struct pviommu_dev *pd;
+	bool cached = false;
+
+	mutex_lock(&pviommu_host->lock);
+	pd = to_pviommu_dev(dev);
+	if (pd)
+		cached = pd->cached;
+	mutex_unlock(&pviommu_host->lock);
+	return sysfs_emit(buf, "%d\n", cached);
+}
+
+/* What is kept of its domain's stays as long as it would without it */
+static ssize_t direct_cache_store(struct device *dev, struct device_attribute *attr,
+				  const char *buf, size_t count)
+{
+	struct pviommu_dev *pd;
+	bool cached;
+	int ret;
+
+	ret = kstrtobool(buf, &cached);
+	if (ret)
+		return ret;
+	/* There is no room for any without the parameter */
+	if (cached && !pviommu_host->max_cached)
+		return -EOPNOTSUPP;
+	mutex_lock(&pviommu_host->lock);
+	pd = to_pviommu_dev(dev);
+	if (pd)
+		WRITE_ONCE(pd->cached, cached);
+	mutex_unlock(&pviommu_host->lock);
+	return pd ? count : -ENODEV;
+}
+static DEVICE_ATTR_RW(direct_cache);
+
 /* What is said of the device's domain; zero where it is not attached any more */
 #define PVIOMMU_DOMAIN_ATTR(name, value)					\
 static ssize_t name##_show(struct device *dev, struct device_attribute *attr,	\
@@ -262,6 +307,7 @@ static struct attribute *pviommu_dev_attrs[] = {
 	&pviommu_attr_hypercalls.attr.attr,
 	&pviommu_attr_hypercalls_map.attr.attr,
 	&pviommu_attr_hypercalls_unmap.attr.attr,
+	&dev_attr_direct_cache.attr,
 	&dev_attr_domain.attr,
 	&dev_attr_domain_granted.attr,
 	&dev_attr_domain_granted_max.attr,

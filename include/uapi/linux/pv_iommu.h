@@ -75,7 +75,7 @@
 #define PV_IOMMU_MAGIC			0x4f495650	/* "PVIO" */
 
 /* Bits 31:16 major, which must match; bits 15:0 minor, which only adds */
-#define PV_IOMMU_VERSION		0x00010002
+#define PV_IOMMU_VERSION		0x00010003
 #define PV_IOMMU_VERSION_MAJOR(v)	((v) >> 16)
 
 /*
@@ -89,6 +89,8 @@
 #define PV_IOMMU_F_DIRECT		(1ULL << 3)
 /* For information, and need not be accepted: */
 #define PV_IOMMU_F_HOST_PHYS		(1ULL << 4)	/* DMA addresses are the host's own */
+/* PV_IOMMU_RANGE_LARGE; accepted only with PV_IOMMU_F_DIRECT */
+#define PV_IOMMU_F_LARGE		(1ULL << 5)
 
 /*
  * PV_IOMMU_CTL_RESET detaches every device, drops every mapping, leaves every
@@ -162,6 +164,12 @@
 /* GRANT_RAM, in a range's flags: what devices may do to the pages; at least one */
 #define PV_IOMMU_RANGE_READ		(1U << 0)
 #define PV_IOMMU_RANGE_WRITE		(1U << 1)
+/*
+ * With PV_IOMMU_F_LARGE, beside these: first and count are multiples of
+ * PV_IOMMU_LARGE_PAGES, and so many pages are granted, and taken back, as one.
+ */
+#define PV_IOMMU_RANGE_LARGE		(1U << 2)
+#define PV_IOMMU_LARGE_PAGES		512
 
 /* A riding revoke: @first and @count are pages of guest RAM, and no chunks */
 #define PV_IOMMU_REVOKE_RAM		(1U << 0)

@@ -45,6 +45,11 @@ class Scheme:
 SCHEMES = {scheme.name: scheme for scheme in (
     Scheme("dma-direct", "bench-plain", "direct"),
     Scheme("pv-iommu window", "bench", "pv-iommu window", mode="window"),
+    Scheme("pv-iommu direct", "bench-direct", "pv-iommu window, direct",
+           mode="direct", append="pv_iommu.direct=all"),
+    Scheme("pv-iommu direct cached", "bench-direct", "pv-iommu window, direct",
+           mode="direct",
+           append="pv_iommu.direct=all pv_iommu.direct_cache=512"),
     Scheme("pv-iommu bounce", "bench", "pv-iommu bounce", mode="bounce"),
     Scheme("swiotlb=force", "bench-plain", "direct forced",
            append="swiotlb=force"),

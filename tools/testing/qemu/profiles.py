@@ -217,6 +217,21 @@ PROFILES = {
     "edu-256": replace(
         edu("the same with a window of 256 MiB, and addresses to choose from",
             window=256), slots=1),
+    # What is around mappings may stay granted, 8 MiB of it
+    "edu-cached": replace(
+        edu("the same, with what is around it, 8 MiB of which may be kept"),
+        memory=768,
+        devices=("edu,id=edu0,addr=10,dma_mask=0xffffffffffffffff",
+                 "edu,id=edu1,addr=11,dma_mask=0xffffffffffffffff"),
+        append="pv_iommu.direct=00:10.0 pviommu_test.mask_bits=48 "
+               "pv_iommu.direct_cache=8 pv_iommu.direct_min=64"),
+    "direct-disk": Profile(
+        about="a disk whose mappings are direct, and 256 MiB that may be kept",
+        memory=512,
+        disks={"nvme0": 256},
+        devices=(nvme(),),
+        iommu="boot-bypass=off,direct-limit=384M",
+        append="pv_iommu.direct=1b36:0010 pv_iommu.direct_cache=256"),
     "pressure": Profile(
         about="five disks of four kinds, which want more than they will get",
         memory=768,
@@ -450,3 +465,7 @@ for _name, _about, _iommu, _window in (
     PROFILES[f"bench-io{_name}"] = bench_io(_about, _iommu, _window)
     PROFILES[f"bench-io-counted{_name}"] = bench_io(_about, _iommu, _window,
                                                     counted=True)
+for _kind in ("bench", "bench-io", "bench-io-counted"):
+    PROFILES[f"{_kind}-direct"] = replace(
+        PROFILES[_kind], about=f"{PROFILES[_kind].about}, direct mappings",
+        iommu="boot-bypass=off,direct-limit=512M")

@@ -181,7 +181,8 @@ class VM:
                      "-device", "pv-iommu-pci,id=iommu0,memdev=win0,"
                      f"hw-iommu={offer},{profile.iommu}" +
                      (f",direct-limit={DIRECT_LIMIT}M"
-                      if self.mode == "direct" else "")]
+                      if self.mode == "direct" and
+                      "direct-limit=" not in profile.iommu else "")]
         if profile.firmware:
             line += ["-bios", profile.firmware]
         for netdev in profile.netdevs:

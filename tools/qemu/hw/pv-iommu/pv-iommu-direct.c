@@ -7,7 +7,8 @@
  * spans all DMA addresses.
  *
  * Who follows is told of each page by itself: a part of what VFIO was told at once
- * could not be taken back without a gap in the rest.
+ * could not be taken back without a gap in the rest. Or of a large piece, which the
+ * guest has granted and takes back as one.
  *
  * Granted pages are not discarded, whoever asks. RAM blocks ask by their own
  * offsets, and the guest may have a block in several places; so for each block it
@@ -34,7 +35,8 @@
 /* The frame numbers of riding revokes have 32 bits */
 #define DIRECT_END_MAX  ((uint64_t)GRANULE << 32)
 
-#define RANGE_FLAGS     (PV_IOMMU_RANGE_READ | PV_IOMMU_RANGE_WRITE)
+#define RANGE_PERM      (PV_IOMMU_RANGE_READ | PV_IOMMU_RANGE_WRITE)
+#define LARGE           PV_IOMMU_LARGE_PAGES
 
 QEMU_BUILD_BUG_ON(PV_IOMMU_RANGE_READ != IOMMU_RO ||
                   PV_IOMMU_RANGE_WRITE != IOMMU_WO);
@@ -45,6 +47,7 @@ struct PvIommuRam {
     uint64_t nr;                /* pages that are granted */
     unsigned long *read;        /* read by translate() with no lock */
     unsigned long *write;
+    unsigned long *large;       /* bit by bit, LARGE pages that are one piece */
 };
 
 /* Of one RAM block: how many domains have each of its pages */
@@ -141,6 +144,14 @@ static void pin(PvIommuState *s, uint64_t first, uint64_t count, int delta)
  * The tables
  */
 
+static void ram_free(PvIommuRam *ram)
+{
+    g_free(ram->read);
+    g_free(ram->write);
+    g_free(ram->large);
+    g_free(ram);
+}
+
 static PvIommuRam *ram_new(PvIommuState *s)
 {
     PvIommuRam *ram = g_new0(PvIommuRam, 1);
@@ -148,26 +159,24 @@ static PvIommuRam *ram_new(PvIommuState *s)
     /* 2 bits for each page that there may be, of which none is touched yet */
     ram->read = bitmap_try_new(s->direct_pages);
     ram->write = bitmap_try_new(s->direct_pages);
-    if (!ram->read || !ram->write) {
-        g_free(ram->read);
-        g_free(ram->write);
-        g_free(ram);
+    ram->large = bitmap_try_new(DIV_ROUND_UP(s->direct_pages, LARGE));
+    if (!ram->read || !ram->write || !ram->large) {
+        ram_free(ram);
         return NULL;
     }
     return ram;
-}
-
-static void ram_free(PvIommuRam *ram)
-{
-    g_free(ram->read);
-    g_free(ram->write);
-    g_free(ram);
 }
 
 static IOMMUAccessFlags perm_of(PvIommuRam *ram, uint64_t page)
 {
     return (test_bit(page, ram->read) ? IOMMU_RO : 0) |
            (test_bit(page, ram->write) ? IOMMU_WO : 0);
+}
+
+/* How many pages come and go with this one, which is at their start */
+static uint64_t piece_of(PvIommuRam *ram, uint64_t page)
+{
+    return test_bit(page / LARGE, ram->large) ? LARGE : 1;
 }
 
 /* The first page from there on that is granted, or the first that is not */
@@ -188,6 +197,9 @@ static uint64_t next_other(PvIommuRam *ram, uint64_t end, uint64_t page)
 static void set_range(PvIommuState *s, PvIommuRam *ram,
                       const PvIommuRange *r)
 {
+    if (r->flags & PV_IOMMU_RANGE_LARGE) {
+        bitmap_set(ram->large, r->first / LARGE, r->count / LARGE);
+    }
     if (r->flags & PV_IOMMU_RANGE_READ) {
         bitmap_set(ram->read, r->first, r->count);
     }
@@ -211,23 +223,28 @@ static void clear_range(PvIommuState *s, PvIommuRam *ram, uint64_t first,
  * Telling who follows
  */
 
-static IOMMUTLBEntry page_entry(PvIommuState *s, uint64_t page,
-                                IOMMUAccessFlags perm)
+/* Of what comes and goes with the page, which may be in the midst of it */
+static IOMMUTLBEntry piece_entry(PvIommuState *s, PvIommuRam *ram,
+                                 uint64_t page, IOMMUAccessFlags perm)
 {
+    const uint64_t count = piece_of(ram, page);
+    const uint64_t first = QEMU_ALIGN_DOWN(page, count);
+
     return (IOMMUTLBEntry) {
         .target_as = &address_space_memory,
-        .iova = s->direct_base + page * GRANULE,
-        .translated_addr = page * GRANULE,
-        .addr_mask = GRANULE - 1,
+        .iova = s->direct_base + first * GRANULE,
+        .translated_addr = first * GRANULE,
+        .addr_mask = count * GRANULE - 1,
         .perm = perm,
     };
 }
 
-static void unmap_pages(PvIommuSpace *sp, uint64_t first, uint64_t count)
+static void unmap_pages(PvIommuSpace *sp, PvIommuRam *ram, uint64_t first,
+                        uint64_t count)
 {
-    while (count--) {
-        pv_iommu_reach_unmap_entry(sp, page_entry(sp->iommu, first++,
-                                                  IOMMU_NONE));
+    for (uint64_t i = 0; i < count; i += piece_of(ram, first + i)) {
+        pv_iommu_reach_unmap_entry(sp, piece_entry(sp->iommu, ram, first + i,
+                                                   IOMMU_NONE));
     }
 }
 
@@ -235,11 +252,12 @@ static void unmap_pages(PvIommuSpace *sp, uint64_t first, uint64_t count)
 static bool map_pages(PvIommuSpace *sp, PvIommuRam *ram, uint64_t first,
                       uint64_t count)
 {
-    for (uint64_t i = 0; i < count; i++) {
-        if (!pv_iommu_reach_map_entry(sp, page_entry(sp->iommu, first + i,
-                                                     perm_of(ram,
-                                                             first + i)))) {
-            unmap_pages(sp, first, i);
+    for (uint64_t i = 0; i < count; i += piece_of(ram, first + i)) {
+        IOMMUTLBEntry entry = piece_entry(sp->iommu, ram, first + i,
+                                          perm_of(ram, first + i));
+
+        if (!pv_iommu_reach_map_entry(sp, entry)) {
+            unmap_pages(sp, ram, first, i);
             return false;
         }
     }
@@ -254,7 +272,7 @@ static void hide(PvIommuState *s, PvIommuDomain *d, uint64_t first,
 
     g_hash_table_iter_init(&iter, s->spaces);
     while ((sp = pv_iommu_domain_next_space(d, &iter))) {
-        unmap_pages(sp, first, count);
+        unmap_pages(sp, d->ram, first, count);
     }
 }
 
@@ -285,7 +303,7 @@ void pv_iommu_direct_hide(PvIommuSpace *sp, PvIommuDomain *d)
     for (first = next_granted(d->ram, end, 0); first < end;
          first = next_granted(d->ram, end, next)) {
         next = next_other(d->ram, end, first);
-        unmap_pages(sp, first, next - first);
+        unmap_pages(sp, d->ram, first, next - first);
     }
 }
 
@@ -319,10 +337,10 @@ void pv_iommu_direct_replay(PvIommuSpace *sp, PvIommuDomain *d,
         return;
     }
     for (i = next_granted(d->ram, end, 0); i < end;
-         i = next_granted(d->ram, end, i + 1)) {
+         i = next_granted(d->ram, end, i + piece_of(d->ram, i))) {
         IOMMUTLBEvent event = {
             .type = IOMMU_NOTIFIER_MAP,
-            .entry = page_entry(sp->iommu, i, perm_of(d->ram, i)),
+            .entry = piece_entry(sp->iommu, d->ram, i, perm_of(d->ram, i)),
         };
 
         memory_region_notify_iommu_one(n, &event);
@@ -349,7 +367,7 @@ bool pv_iommu_direct_translate(PvIommuState *s, PvIommuDomain *d, hwaddr addr,
     if (perm == IOMMU_NONE || access & ~perm) {
         return false;
     }
-    *entry = page_entry(s, page, perm);
+    *entry = piece_entry(s, ram, page, perm);
     return true;
 }
 
@@ -362,6 +380,26 @@ uint64_t pv_iommu_direct_limit(PvIommuState *s)
     return QEMU_ALIGN_DOWN(s->direct_limit, GRANULE);
 }
 
+/* Is each large piece of the range RAM of one block, one behind the other? */
+static bool is_in_pieces(const PvIommuRange *r)
+{
+    for (uint64_t i = 0; i < r->count; i += LARGE) {
+        MemoryRegionSection sec = memory_region_find(get_system_memory(),
+                                                     (r->first + i) * GRANULE,
+                                                     LARGE * GRANULE);
+        bool whole = sec.mr &&
+                     int128_get64(sec.size) == (uint64_t)LARGE * GRANULE;
+
+        if (sec.mr) {
+            memory_region_unref(sec.mr);
+        }
+        if (!whole) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Pages that are RAM, and not the window's, whose chunks are granted otherwise */
 static bool is_grantable(PvIommuState *s, const PvIommuRange *r)
 {
@@ -369,7 +407,22 @@ static bool is_grantable(PvIommuState *s, const PvIommuRange *r)
            r->count <= s->direct_pages - r->first &&
            !ranges_overlap(r->first * GRANULE, r->count * GRANULE, s->memaddr,
                            s->window_size) &&
-           pv_iommu_is_ram(r->first * GRANULE, r->count * GRANULE);
+           pv_iommu_is_ram(r->first * GRANULE, r->count * GRANULE) &&
+           (!(r->flags & PV_IOMMU_RANGE_LARGE) || is_in_pieces(r));
+}
+
+/* The flags that the guest may give a range that is to be granted */
+static uint32_t range_flags(PvIommuState *s)
+{
+    return RANGE_PERM | (s->guest_features & PV_IOMMU_F_LARGE ?
+                         PV_IOMMU_RANGE_LARGE : 0);
+}
+
+/* Large pieces begin and end where large pieces may */
+static bool is_aligned(const PvIommuRange *r)
+{
+    return !(r->flags & PV_IOMMU_RANGE_LARGE) ||
+           QEMU_IS_ALIGNED(r->first | r->count, LARGE);
 }
 
 /* What is wrong with ranges whatever is granted; flags: those they may have */
@@ -379,7 +432,8 @@ static uint32_t judge(uint32_t nr, const PvIommuRange *ranges, uint32_t flags,
     *total = 0;
     for (uint32_t i = 0; i < nr; i++) {
         if (!ranges[i].count || ranges[i].flags & ~flags ||
-            !ranges[i].flags != !flags) {
+            !(ranges[i].flags & RANGE_PERM) != !flags ||
+            !is_aligned(&ranges[i])) {
             return PV_IOMMU_S_INVAL;
         }
         *total += ranges[i].count;      /* 128 times 32 bits */
@@ -388,14 +442,38 @@ static uint32_t judge(uint32_t nr, const PvIommuRange *ranges, uint32_t flags,
                                               : PV_IOMMU_S_INVAL;
 }
 
-/* Take back the first so many of the ranges */
+/* Nobody is told any more of the pieces in there, which are not granted */
+static void forget_pieces(PvIommuRam *ram, uint64_t first, uint64_t count)
+{
+    for (uint64_t i = first; i < first + count; i += LARGE) {
+        clear_bit(i / LARGE, ram->large);
+    }
+}
+
+/* Take back the first so many of the ranges, which nobody is shown */
 static void undo(PvIommuState *s, PvIommuDomain *d, uint32_t nr,
                  const PvIommuRange *ranges)
 {
     for (uint32_t i = 0; i < nr; i++) {
         clear_range(s, d->ram, ranges[i].first, ranges[i].count);
+        if (ranges[i].flags & PV_IOMMU_RANGE_LARGE) {
+            forget_pieces(d->ram, ranges[i].first, ranges[i].count);
+        }
         pin(s, ranges[i].first, ranges[i].count, -1);
     }
+}
+
+/* Take back what comes and goes with a granted page, the first of it */
+static uint64_t take_piece(PvIommuState *s, PvIommuDomain *d, uint64_t page)
+{
+    const uint64_t count = piece_of(d->ram, page);
+
+    clear_range(s, d->ram, page, count);
+    hide(s, d, page, count);
+    if (count > 1) {
+        forget_pieces(d->ram, page, count);
+    }
+    return count;
 }
 
 /* The ranges have been judged, each by itself: all of them, or none */
@@ -443,7 +521,7 @@ static uint32_t grant(PvIommuState *s, uint32_t domain, uint32_t nr,
 {
     const uint64_t limit = pv_iommu_direct_limit(s) / GRANULE;
     PvIommuDomain *d = pv_iommu_domain_find(s, domain);
-    uint32_t status = judge(nr, ranges, RANGE_FLAGS, total);
+    uint32_t status = judge(nr, ranges, range_flags(s), total);
     uint32_t i;
 
     if (status) {
@@ -480,14 +558,26 @@ uint32_t pv_iommu_direct_load(PvIommuState *s, uint32_t domain,
 {
     PvIommuDomain *d = pv_iommu_domain_find(s, domain);
 
-    if (!d || !r->count || !r->flags || r->flags & ~RANGE_FLAGS ||
-        !is_grantable(s, r)) {
+    if (!d || !r->count || !(r->flags & RANGE_PERM) ||
+        r->flags & ~range_flags(s) || !is_aligned(r) || !is_grantable(s, r)) {
         return PV_IOMMU_S_INVAL;
     }
     if (s->nr_direct + r->count > pv_iommu_direct_limit(s) / GRANULE) {
         return PV_IOMMU_S_LIMIT;
     }
     return take_ranges(s, d, 1, r);
+}
+
+/* Is all of the range granted, and of no large piece only a part in it? */
+static bool is_whole(PvIommuState *s, PvIommuRam *ram, const PvIommuRange *r)
+{
+    const uint64_t end = r->first + r->count;
+
+    return r->first < s->direct_pages &&
+           r->count <= s->direct_pages - r->first &&
+           next_other(ram, end, r->first) == end &&
+           QEMU_IS_ALIGNED(r->first, piece_of(ram, r->first)) &&
+           QEMU_IS_ALIGNED(end, piece_of(ram, end - 1));
 }
 
 static uint32_t take_back(PvIommuState *s, uint32_t domain, uint32_t nr,
@@ -504,25 +594,17 @@ static uint32_t take_back(PvIommuState *s, uint32_t domain, uint32_t nr,
         return PV_IOMMU_S_DOMAIN;
     }
     for (i = 0; i < nr; i++) {
-        const PvIommuRange *r = &ranges[i];
-
-        if (!d->ram || r->first >= s->direct_pages ||
-            r->count > s->direct_pages - r->first ||
-            next_other(d->ram, r->first + r->count, r->first) !=
-            r->first + r->count) {
+        if (!d->ram || !is_whole(s, d->ram, &ranges[i])) {
             return PV_IOMMU_S_PAGE;
         }
     }
     for (i = 0; i < nr; i++) {
-        const PvIommuRange *r = &ranges[i];
+        const uint64_t end = ranges[i].first + ranges[i].count;
 
-        /* two of them may have one in common */
-        for (uint64_t page = r->first; page < r->first + r->count; page++) {
-            if (perm_of(d->ram, page)) {
-                clear_range(s, d->ram, page, 1);
-                hide(s, d, page, 1);
-                pin(s, page, 1, -1);
-            }
+        /* two of them may have some in common */
+        for (uint64_t page = next_granted(d->ram, end, ranges[i].first);
+             page < end; page = next_granted(d->ram, end, page)) {
+            pin(s, page, take_piece(s, d, page), -1);
         }
     }
     return PV_IOMMU_S_OK;
@@ -572,14 +654,18 @@ uint32_t pv_iommu_direct_runs(PvIommuState *s, PvIommuDomain *d,
     for (first = next_granted(d->ram, end, 0); first < end;
          first = next_granted(d->ram, end, next)) {
         IOMMUAccessFlags perm = perm_of(d->ram, first);
+        uint64_t piece = piece_of(d->ram, first);
 
-        for (next = first + 1; next < end && next - first < UINT32_MAX &&
-             perm_of(d->ram, next) == perm; next++) {
+        for (next = first + piece; next < end &&
+             next - first + piece <= UINT32_MAX &&
+             perm_of(d->ram, next) == perm &&
+             piece_of(d->ram, next) == piece; next += piece) {
             /* one more */
         }
         if (runs) {
             runs[nr] = (PvIommuRange) {
-                .first = first, .count = next - first, .flags = perm,
+                .first = first, .count = next - first,
+                .flags = perm | (piece > 1 ? PV_IOMMU_RANGE_LARGE : 0),
             };
         }
         nr++;
@@ -610,10 +696,8 @@ static void ram_gone(MemoryListener *listener, MemoryRegionSection *sec)
 
         for (page = d->ram ? next_granted(d->ram, end, start) : end;
              page < end; page = next_granted(d->ram, end, page)) {
-            clear_range(s, d->ram, page, 1);
-            hide(s, d, page, 1);
             pin_section(s, sec->mr->ram_block, sec->offset_within_region +
-                        (page - start) * GRANULE, 1, -1);
+                        (page - start) * GRANULE, take_piece(s, d, page), -1);
             trace_pv_iommu_direct_gone(d->id, page);
         }
     }

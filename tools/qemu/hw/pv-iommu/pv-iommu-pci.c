@@ -294,7 +294,8 @@ static bool decide_features(PvIommuState *s, Error **errp)
     s->host_features = (window ? PV_IOMMU_F_WINDOW : 0) |
                        (s->arena_size ? PV_IOMMU_F_BOUNCE : 0) |
                        (s->offer_chunks ? PV_IOMMU_F_CHUNKS : 0) |
-                       (s->direct_limit ? PV_IOMMU_F_DIRECT : 0) |
+                       (s->direct_limit ? PV_IOMMU_F_DIRECT |
+                                          PV_IOMMU_F_LARGE : 0) |
                        (s->host_phys ? PV_IOMMU_F_HOST_PHYS : 0);
     return true;
 }

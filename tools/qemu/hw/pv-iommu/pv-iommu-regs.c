@@ -41,7 +41,9 @@ static void enable(PvIommuState *s)
     bool ok = s->guest_features & (PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE) &&
               !(s->guest_features & ~s->host_features) &&
               (!(s->guest_features & PV_IOMMU_F_DIRECT) ||
-               s->guest_features & PV_IOMMU_F_CHUNKS);
+               s->guest_features & PV_IOMMU_F_CHUNKS) &&
+              (!(s->guest_features & PV_IOMMU_F_LARGE) ||
+               s->guest_features & PV_IOMMU_F_DIRECT);
 
     trace_pv_iommu_enable(s->guest_features, s->host_features, ok);
     if (!ok) {

@@ -382,6 +382,148 @@ static void test_limit(void)
     vm_stop(vm);
 }
 
+static void enable_large(Vm *vm)
+{
+    set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
+    set_features(vm, PV_IOMMU_F_WINDOW | PV_IOMMU_F_LARGE);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, 0);
+    set_features(vm, PV_IOMMU_F_WINDOW | PV_IOMMU_F_CHUNKS |
+                 PV_IOMMU_F_LARGE);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, 0);
+    set_features(vm, PV_IOMMU_F_WINDOW | PV_IOMMU_F_CHUNKS |
+                 PV_IOMMU_F_DIRECT | PV_IOMMU_F_LARGE);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, PV_IOMMU_CTL_ENABLE);
+    g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(attach_to(vm, RID2, DOM_B), ==, PV_IOMMU_S_OK);
+}
+
+#define RWL             (RW | PV_IOMMU_RANGE_LARGE)
+
+/* 512 pages as one, and back as one */
+static void test_large(void)
+{
+    static const struct {
+        uint64_t first;
+        uint32_t count, flags, status;
+    } grants[] = {
+        { 0x601, 512, RWL, PV_IOMMU_S_INVAL },
+        { 0x600, 511, RWL, PV_IOMMU_S_INVAL },
+        { 0x600, 513, RWL, PV_IOMMU_S_INVAL },
+        { 0x600, 0, RWL, PV_IOMMU_S_INVAL },
+        { 0x600, 512, PV_IOMMU_RANGE_LARGE, PV_IOMMU_S_INVAL },
+        { 0x600, 512, RWL | 8, PV_IOMMU_S_INVAL },
+        { 0, 512, RWL, PV_IOMMU_S_RANGE },              /* with ROM */
+        { RAM_SIZE / GRANULE, 512, RWL, PV_IOMMU_S_RANGE },
+        { UINT64_MAX - 511, 512, RWL, PV_IOMMU_S_RANGE },
+        { WINDOW_ADDR / GRANULE, 512, RWL, PV_IOMMU_S_RANGE },
+        { 0x400, 512, RWL, PV_IOMMU_S_PAGE },           /* twice */
+        { 0x400, 1, RW, PV_IOMMU_S_PAGE },
+        { 0x5ff, 1, PV_IOMMU_RANGE_READ, PV_IOMMU_S_PAGE },
+        { 0x800, 512, RWL, PV_IOMMU_S_PAGE },           /* 0x810 is granted */
+        { 0x1000, 2048, RWL, PV_IOMMU_S_LIMIT },
+    }, revokes[] = {
+        { 0x400, 511, 0, PV_IOMMU_S_PAGE },
+        { 0x401, 511, 0, PV_IOMMU_S_PAGE },
+        { 0x450, 1, 0, PV_IOMMU_S_PAGE },
+        { 0x400, 513, 0, PV_IOMMU_S_PAGE },
+        { 0x3ff, 513, 0, PV_IOMMU_S_PAGE },
+    };
+    Vm *vm = vm_direct(",direct-limit=8M", "");
+    struct pv_iommu_req req;
+
+    /* not without the feature, which needs the other */
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x400, 512, RWL), ==,
+                     PV_IOMMU_S_INVAL);
+    enable_large(vm);
+
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x400, 512, RWL), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x810, 1, RW), ==, PV_IOMMU_S_OK);
+    for (int i = 0; i < ARRAY_SIZE(grants); i++) {
+        g_test_message("grant %d", i);
+        g_assert_cmpuint(grant_pages(vm, DOM_A, grants[i].first,
+                                     grants[i].count, grants[i].flags), ==,
+                         grants[i].status);
+        g_assert_cmpuint(granted(vm), ==, 513);
+    }
+    for (int i = 0; i < ARRAY_SIZE(revokes); i++) {
+        g_test_message("revoke %d", i);
+        g_assert_cmpuint(revoke_pages(vm, DOM_A, revokes[i].first,
+                                      revokes[i].count), ==,
+                         revokes[i].status);
+        g_assert_cmpuint(granted(vm), ==, 513);
+    }
+    g_assert_cmpuint(reached(vm, 0, 0x3fc), ==, 0xf0);
+    g_assert_cmpuint(reached(vm, 0, 0x5fc), ==, 0x0f);
+    g_assert_cmpuint(reached(vm, 1, 0x3fc), ==, 0);
+    /* one access from one page to the next */
+    dma_copy(vm, &vm->edu[0], DIRECT_DMA + 0x451000 - 32,
+             DIRECT_DMA + 0x452000 - 32, 64);
+
+    /* two in one range, for reading; back one by one, and named twice */
+    g_assert_cmpuint(grant_pages(vm, DOM_B, 0x400, 1024, PV_IOMMU_RANGE_READ |
+                                 PV_IOMMU_RANGE_LARGE), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(granted(vm), ==, 513 + 1024);
+    g_assert_cmpuint(reached(vm, 1, 0x5fc), ==, 0);
+    dma_load(vm, &vm->edu[1], DIRECT_DMA + 0x600000 - 32, 64);
+    g_assert_cmpuint(revoke_pages(vm, DOM_B, 0x400, 512), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(granted(vm), ==, 513 + 512);
+    ram_init(&req, PV_IOMMU_OP_REVOKE_RAM, DOM_B, 0x600, 512, 0);
+    ram_add(&req, 0x600, 512, 0);
+    g_assert_cmpuint(submit(vm, &req), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(granted(vm), ==, 513);
+
+    /* what it was is forgotten: pages of it come and go by themselves */
+    g_assert_cmpuint(grant_pages(vm, DOM_B, 0x5fe, 4, RW), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(revoke_pages(vm, DOM_B, 0x5ff, 2), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(reached(vm, 1, 0x5fc), ==, 0x24);
+    g_assert_cmpuint(revoke_pages(vm, DOM_B, 0x5fe, 1), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(revoke_pages(vm, DOM_B, 0x601, 1), ==, PV_IOMMU_S_OK);
+
+    /* withdrawn and given back; then a range with pages beside it; riding */
+    set_flag(vm, "x-withhold", true);
+    g_assert_cmpuint(reached(vm, 0, 0x3fc), ==, 0);
+    set_flag(vm, "x-withhold", false);
+    g_assert_cmpuint(reached(vm, 0, 0x3fc), ==, 0xf0);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x3fe, 2, RW), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(reached(vm, 0, 0x3fc), ==, 0xfc);
+    req_init(&req, PV_IOMMU_OP_NOP, 0, 0);
+    req.nr_revokes = cpu_to_le16(1);
+    req.revokes[0].domain = cpu_to_le32(DOM_A);
+    req.revokes[0].first = cpu_to_le32(0x3ff);
+    req.revokes[0].count = cpu_to_le32(513);
+    req.revokes[0].flags = cpu_to_le32(PV_IOMMU_REVOKE_RAM);
+    g_assert_cmpuint(submit(vm, &req), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(le32_to_cpu(req.revoke_errors), ==, 0);
+    g_assert_cmpuint(granted(vm), ==, 2);
+    g_assert_cmpuint(reached(vm, 0, 0x3fc), ==, 0x04);
+    vm_stop(vm);
+}
+
+/* A large piece goes with the memory that it is in */
+static void test_large_unplug(void)
+{
+    const uint64_t page = 0x100800000 / GRANULE;
+    Vm *vm = vm_direct(",direct-limit=8M", "-object memory-backend-ram,id=m1,"
+                       "size=4M -device pc-dimm,id=dimm1,memdev=m1,"
+                       "addr=0x100800000");
+
+    enable_large(vm);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, page, 1024, RWL), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x400, 512, RWL), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(granted(vm), ==, 1536);
+    g_assert_cmpuint(reached(vm, 0, page + 1020), ==, 0x0f);
+    qtest_qmp_device_del_send(vm->qts, "dimm1");
+    dimm_eject(vm);
+    qtest_qmp_eventwait(vm->qts, "DEVICE_DELETED");
+    g_assert_cmpuint(granted(vm), ==, 512);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, page, 512, RWL), ==,
+                     PV_IOMMU_S_RANGE);
+    vm_stop(vm);
+}
+
 /* What ends grants */
 static void test_life(void)
 {
@@ -534,6 +676,8 @@ void add_direct_tests(void)
     qtest_add_func("/pv-iommu/direct/bad", test_bad);
     qtest_add_func("/pv-iommu/direct/riding", test_riding);
     qtest_add_func("/pv-iommu/direct/limit", test_limit);
+    qtest_add_func("/pv-iommu/direct/large", test_large);
+    qtest_add_func("/pv-iommu/direct/large-unplug", test_large_unplug);
     qtest_add_func("/pv-iommu/direct/life", test_life);
     qtest_add_func("/pv-iommu/direct/unplug", test_unplug);
     qtest_add_func("/pv-iommu/direct/balloon", test_balloon);

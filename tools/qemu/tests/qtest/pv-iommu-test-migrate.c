@@ -481,6 +481,37 @@ static Vm *start_direct(void)
     return vm;
 }
 
+/* A large piece is one still */
+static void test_migrate_large(void)
+{
+    g_autofree char *file = state_file();
+    Vm *vm = vm_start(PROPS ",direct-limit=4M");
+    uint32_t errors;
+
+    set_features(vm, PV_IOMMU_F_WINDOW | PV_IOMMU_F_CHUNKS |
+                 PV_IOMMU_F_DIRECT | PV_IOMMU_F_LARGE);
+    g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x600, 512, PV_IOMMU_RANGE_READ |
+                                 PV_IOMMU_RANGE_WRITE | PV_IOMMU_RANGE_LARGE),
+                     ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x800, 1, PV_IOMMU_RANGE_READ |
+                                 PV_IOMMU_RANGE_WRITE), ==, PV_IOMMU_S_OK);
+    errors = vm->errors;
+    save(vm, file);
+    vm = load(file, "", PROPS ",direct-limit=4M");
+    vm->errors = errors;
+    vm->chunks = true;
+
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_DIRECT_GRANTED), ==, 513 * GRANULE);
+    g_assert(dma_reaches(vm, &vm->edu[0], DIRECT_DMA + 0x7ff000, 0x7ff000));
+    g_assert_cmpuint(revoke_pages(vm, DOM_A, 0x7ff, 2), ==, PV_IOMMU_S_PAGE);
+    g_assert_cmpuint(revoke_pages(vm, DOM_A, 0x800, 1), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(revoke_pages(vm, DOM_A, 0x600, 512), ==, PV_IOMMU_S_OK);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_DIRECT_GRANTED), ==, 0);
+    vm_stop(vm);
+    unlink(file);
+}
+
 static void test_migrate_direct(void)
 {
     static const struct {
@@ -748,6 +779,7 @@ void add_migrate_tests(void)
     qtest_add_func("/pv-iommu/migrate-bad-stream", test_migrate_bad_stream);
     qtest_add_func("/pv-iommu/migrate-virtio", test_migrate_virtio);
     qtest_add_func("/pv-iommu/migrate-direct", test_migrate_direct);
+    qtest_add_func("/pv-iommu/migrate-large", test_migrate_large);
     qtest_add_func("/pv-iommu/migrate-chunks", test_migrate_chunks);
     qtest_add_func("/pv-iommu/migrate-coherent", test_migrate_coherent);
     qtest_add_func("/pv-iommu/snapshot", test_snapshot);

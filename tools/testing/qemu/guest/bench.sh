@@ -37,7 +37,9 @@ scheme() {
 	local dev name driver used
 	dev=$(edu)
 	if [ -e "$dev/pv_iommu/mode" ]; then
-		echo "pv-iommu $(cat "$dev/pv_iommu/mode")"
+		dmesg | grep -q "$(basename "$dev"): .*attached (.*, direct)" &&
+			used=y
+		echo "pv-iommu $(cat "$dev/pv_iommu/mode")${used:+, direct}"
 	elif [ -e "$dev/iommu_group/type" ]; then
 		# Intel's have a name, virtio's go by their PCI address
 		name=$(basename "$(readlink "$dev/iommu")")

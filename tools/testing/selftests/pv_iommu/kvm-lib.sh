@@ -406,11 +406,12 @@ l2_fill() {
 	must "mount -o remount,size=80% /tmp; dd if=/dev/urandom of=/tmp/some bs=64k count=64 2>/dev/null; for i in 1 2 3 4 5 6 7; do cat /tmp/some; done >/tmp/fill; md5sum /tmp/fill >/run/sum"
 }
 
-# swap_under_fio: what of it goes to swap while the job runs, and whether all bytes
-# are right: the results "swapped" and "wrong"
+# swap_under_fio [MIB]: what of it goes to swap while the job runs, if so much is asked
+# for, and whether all bytes are right: the results "swapped" and "wrong"
+# shellcheck disable=SC2120 # with or without
 swap_under_fio() {
 	must "rm -f /run/status; ($FIO_JOB >/run/fio; echo \$? >/run/status) >/dev/null 2>&1 &"
-	press 256
+	press "${1:-256}"
 	set_result swapped "$(guest_swap)"
 	set_result wrong none
 	l2 "until [ -e /run/status ]; do sleep 0.2; done; exit \$(cat /run/status)" ||

@@ -41,8 +41,8 @@ static u64 direct_granted(void)
 }
 
 /* Is what the device sees at @dma the memory at @mem, both ways, without any sync? */
-static bool direct_same(struct pvt *t, struct pvt_edu *edu, dma_addr_t dma, void *mem,
-			size_t len)
+bool pvt_direct_same(struct pvt *t, struct pvt_edu *edu, dma_addr_t dma, void *mem,
+		     size_t len)
 {
 	u8 *buf = kmalloc(len, GFP_KERNEL), *want = kmalloc(len, GFP_KERNEL);
 	bool ok = pvt_expect(t, buf && want, "no memory");
@@ -63,7 +63,7 @@ static bool direct_same(struct pvt *t, struct pvt_edu *edu, dma_addr_t dma, void
 }
 
 /* Does the device reach nothing at @dma, neither way? @mem is what might be there */
-static void direct_refused(struct pvt *t, struct pvt_edu *edu, dma_addr_t dma, void *mem)
+void pvt_direct_refused(struct pvt *t, struct pvt_edu *edu, dma_addr_t dma, void *mem)
 {
 	struct device *dev = pvt_edu_dev(edu);
 	u64 faults = pvt_host_faults();
@@ -98,7 +98,7 @@ static void direct_nosync(struct pvt *t)
 	pvt_expect(t, direct_granted() == granted + 2, "%llu pages are granted, not 2",
 		   direct_granted() - granted);
 	for (i = 0; i < DIRECT_ROUNDS; i++) {
-		direct_same(t, t->edu, dma + PAGE_SIZE - 100, mem + PAGE_SIZE - 100, 200);
+		pvt_direct_same(t, t->edu, dma + PAGE_SIZE - 100, mem + PAGE_SIZE - 100, 200);
 		/* syncs are allowed, and do nothing */
 		dma_sync_single_for_cpu(t->dev, dma, 2 * PAGE_SIZE, DMA_BIDIRECTIONAL);
 		dma_sync_single_for_device(t->dev, dma, 2 * PAGE_SIZE, DMA_BIDIRECTIONAL);
@@ -106,7 +106,7 @@ static void direct_nosync(struct pvt *t)
 	dma_unmap_single(t->dev, dma, 2 * PAGE_SIZE, DMA_BIDIRECTIONAL);
 	/* not a moment later */
 	pvt_expect(t, direct_granted() == granted, "unmapped pages are granted still");
-	direct_refused(t, t->edu, dma, mem);
+	pvt_direct_refused(t, t->edu, dma, mem);
 out:
 	free_pages((unsigned long)mem, 1);
 }
@@ -131,18 +131,18 @@ static void direct_shared(struct pvt *t)
 			goto out;
 		pvt_expect(t, direct_granted() == granted + 3, "%llu pages, not 3",
 			   direct_granted() - granted);
-		direct_same(t, t->edu, dma[1], mem + PAGE_SIZE, 64);
+		pvt_direct_same(t, t->edu, dma[1], mem + PAGE_SIZE, 64);
 		dma_unmap_single(t->dev, dma[order], 2 * PAGE_SIZE,
 				 order ? DMA_FROM_DEVICE : DMA_BIDIRECTIONAL);
 		pvt_expect(t, direct_granted() == granted + 2, "%llu pages, not 2",
 			   direct_granted() - granted);
-		direct_same(t, t->edu, dma[1], mem + PAGE_SIZE, 64);
-		direct_refused(t, t->edu, order ? dma[1] + PAGE_SIZE : dma[0],
-			       order ? mem + 2 * PAGE_SIZE : mem);
+		pvt_direct_same(t, t->edu, dma[1], mem + PAGE_SIZE, 64);
+		pvt_direct_refused(t, t->edu, order ? dma[1] + PAGE_SIZE : dma[0],
+				   order ? mem + 2 * PAGE_SIZE : mem);
 		dma_unmap_single(t->dev, dma[!order], 2 * PAGE_SIZE,
 				 order ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE);
 		pvt_expect(t, direct_granted() == granted, "pages are granted still");
-		direct_refused(t, t->edu, dma[1], mem + PAGE_SIZE);
+		pvt_direct_refused(t, t->edu, dma[1], mem + PAGE_SIZE);
 	}
 out:
 	free_pages((unsigned long)mem, 2);
@@ -161,10 +161,10 @@ static void direct_neighbours(struct pvt *t)
 	dma = dma_map_single(t->dev, mem + PAGE_SIZE, PAGE_SIZE, DMA_BIDIRECTIONAL);
 	if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped"))
 		goto out;
-	direct_refused(t, t->edu, dma - PAGE_SIZE, mem);
-	direct_refused(t, t->edu, dma + PAGE_SIZE, mem + 2 * PAGE_SIZE);
+	pvt_direct_refused(t, t->edu, dma - PAGE_SIZE, mem);
+	pvt_direct_refused(t, t->edu, dma + PAGE_SIZE, mem + 2 * PAGE_SIZE);
 	/* another device has nothing of it */
-	direct_refused(t, t->other, dma, mem + PAGE_SIZE);
+	pvt_direct_refused(t, t->other, dma, mem + PAGE_SIZE);
 	dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
 
 	/* a part of a page bounces, and shows nothing of the rest */
@@ -221,15 +221,15 @@ static void direct_readonly(struct pvt *t)
 		dma = dma_map_single(t->dev, mem, PAGE_SIZE, DMA_BIDIRECTIONAL);
 		if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped for both"))
 			goto out;
-		direct_same(t, t->edu, dma, mem, 64);
+		pvt_direct_same(t, t->edu, dma, mem, 64);
 		dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
-		direct_refused(t, t->edu, dma, mem);
+		pvt_direct_refused(t, t->edu, dma, mem);
 	}
 	dma = dma_map_single(t->dev, mem, PAGE_SIZE, DMA_TO_DEVICE);
 	dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_TO_DEVICE);
 	msleep(DIRECT_LATER);
 	pvt_expect(t, direct_granted() == granted, "granted long after the unmap");
-	direct_refused(t, t->edu, dma, mem);
+	pvt_direct_refused(t, t->edu, dma, mem);
 out:
 	free_page((unsigned long)mem);
 }
@@ -261,7 +261,7 @@ static void direct_list(struct pvt *t, unsigned int nents, unsigned int stride)
 		total += sg_dma_len(sg);
 	pvt_expect(t, total == nents * PAGE_SIZE, "segments of %zu bytes", total);
 	for (i = 0; i < nents; i += nents - 1)
-		direct_same(t, t->edu, pvt_host_direct_dma() +
+		pvt_direct_same(t, t->edu, pvt_host_direct_dma() +
 			    virt_to_phys(mem + i * stride * PAGE_SIZE),
 			    mem + i * stride * PAGE_SIZE, 64);
 
@@ -269,7 +269,7 @@ static void direct_list(struct pvt *t, unsigned int nents, unsigned int stride)
 	dma_unmap_sg(t->dev, table.sgl, nents, DMA_FROM_DEVICE);
 	pvt_expect(t, direct_granted() == granted, "pages are granted still");
 	for (i = 0; i < nents; i += nents - 1)
-		direct_refused(t, t->edu, pvt_host_direct_dma() +
+		pvt_direct_refused(t, t->edu, pvt_host_direct_dma() +
 			       virt_to_phys(mem + i * stride * PAGE_SIZE),
 			       mem + i * stride * PAGE_SIZE);
 out_table:
@@ -353,7 +353,7 @@ static void direct_budget(struct pvt *t)
 			   "full with %llu pages", direct_granted());
 		direct_full(t, mem[0], small);
 		for (i = 0; i < n; i += n - 1)
-			direct_same(t, t->edu, dma[i], mem[i], 64);
+			pvt_direct_same(t, t->edu, dma[i], mem[i], 64);
 	}
 	for (i = 0; i < n; i++)
 		dma_unmap_single(t->dev, dma[i], PAGE_SIZE << DIRECT_ORDER,
@@ -391,7 +391,7 @@ static void direct_others(struct pvt *t)
 		pvt_expect(t, direct_granted() == granted + direct, "%llu pages are granted",
 			   direct_granted() - granted);
 		if (direct)
-			direct_same(t, t->other, dma, mem, 64);
+			pvt_direct_same(t, t->other, dma, mem, 64);
 		dma_unmap_single(other, dma, PAGE_SIZE, dirs[i]);
 	}
 
@@ -401,7 +401,7 @@ static void direct_others(struct pvt *t)
 				 DMA_ATTR_REQUIRE_COHERENT);
 	if (pvt_expect(t, !dma_mapping_error(other, dma), "not mapped to be coherent")) {
 		pvt_expect(t, direct_granted() == granted + 1, "coherent, and not granted");
-		direct_same(t, t->other, dma, mem, 64);
+		pvt_direct_same(t, t->other, dma, mem, 64);
 		dma_unmap_page_attrs(other, dma, PAGE_SIZE, DMA_FROM_DEVICE,
 				     DMA_ATTR_REQUIRE_COHERENT);
 	}

@@ -59,6 +59,7 @@ static const struct pvt_group * const pvt_groups[] = {
 	&pvt_group_scale,
 	&pvt_group_pressure,
 	&pvt_group_direct,
+	&pvt_group_cached,
 	&pvt_group_stress,
 };
 

@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * pv-iommu: pages of guest RAM that a domain has granted, one by one
+ *
+ * A page may be in several mappings at once, and is granted once: a domain counts
+ * its pages. The first mapping decides whether the device may write to it, since
+ * that cannot be changed while it is in use; one that wants more is not direct.
+ *
+ * The last unmap of a page that the device may write has it revoked before it
+ * returns. One that it may only read is queued, and rides with the domain's next
+ * request; or with one of its own, soon. One lock of the domain is held from the
+ * count to the host's answer, so that grants and revokes of a page are in order.
+ */
+#include <linux/mm.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+
+#include "pviommu.h"
+#include "ram.h"
+#include "compat/workqueue.h"
+
+/* How long a revoke may stay queued: until then the device can read the page */
+#define PVIOMMU_REVOKE_DELAY	msecs_to_jiffies(10)
+
+/* ---- a domain's table of pages ---- */
+
+static struct pviommu_leaf *pviommu_leaf_of(struct pviommu_domain *d, unsigned long pfn)
+{
+	unsigned long index = pfn >> PVIOMMU_LEAF_SHIFT;
+
+	return likely(index < d->ram.nr_leaves) ? pviommu_leaf(d, index) : NULL;
+}
+
+static u16 *pviommu_page(struct pviommu_leaf *leaf, unsigned long pfn)
+{
+	return &leaf->page[pfn & (BIT(PVIOMMU_LEAF_SHIFT) - 1)];
+}
+
+static void pviommu_leaf_free(struct pviommu_leaf *leaf)
+{
+	if (leaf)
+		kfree(leaf->page);
+	kfree(leaf);
+}
+
+static struct pviommu_leaf *pviommu_leaf_new(unsigned long index)
+{
+	const gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN;
+	struct pviommu_leaf *leaf = kzalloc(sizeof(*leaf), gfp);
+
+	if (!leaf)
+		return NULL;
+	leaf->index = index;
+	leaf->page = kcalloc(BIT(PVIOMMU_LEAF_SHIFT), sizeof(*leaf->page), gfp);
+	if (!leaf->page) {
+		kfree(leaf);
+		return NULL;
+	}
+	return leaf;
+}
+
+/**
+ * pviommu_ram_prepare - see that there are leaves for a range of pages
+ * @d: the domain
+ * @pfn: the first page
+ * @last: the last one; both are where guest RAM may be
+ *
+ * Context: any but NMI; no lock is held.
+ * Return: whether there are.
+ */
+bool pviommu_ram_prepare(struct pviommu_domain *d, unsigned long pfn, unsigned long last)
+{
+	unsigned long i;
+
+	for (i = pfn >> PVIOMMU_LEAF_SHIFT; i <= last >> PVIOMMU_LEAF_SHIFT; i++) {
+		struct pviommu_leaf *leaf;
+
+		if (pviommu_leaf(d, i))
+			continue;
+		leaf = pviommu_leaf_new(i);
+		if (!leaf)
+			return false;
+		/* Somebody else may have been faster */
+		if (cmpxchg(&d->ram.leaves[i], NULL, leaf))
+			pviommu_leaf_free(leaf);
+	}
+	return true;
+}
+
+/* ---- requests: the domain's ram.lock is held ---- */
+
+/**
+ * pviommu_batch_begin - start asking the host for grants, or giving pages back
+ * @b: what it is for: its device, if any, and its domain
+ * @opcode: PV_IOMMU_OP_GRANT_RAM, _REVOKE_RAM or _NOP
+ *
+ * Context: any but NMI. IRQs are off and ram.lock held until pviommu_batch_end().
+ */
+void pviommu_batch_begin(struct pviommu_batch *b, u16 opcode)
+	__acquires(pviommu_channel)
+	__acquires(pviommu_ram)
+{
+	b->opcode = opcode;
+	b->ch = pviommu_req_begin(b->d->host, opcode, 0, &b->flags);
+	raw_spin_lock(&b->d->ram.lock);
+}
+
+/**
+ * pviommu_batch_end - end what pviommu_batch_begin() began
+ * @b: the batch; what is queued for the host goes soon
+ *
+ * What there is to be said of it is said when the locks are free.
+ */
+void pviommu_batch_end(struct pviommu_batch *b)
+	__releases(pviommu_ram)
+	__releases(pviommu_channel)
+{
+	if (b->d->ram.nr_queued)
+		queue_delayed_work(system_percpu_wq, &b->d->ram.flush,
+				   PVIOMMU_REVOKE_DELAY);
+	raw_spin_unlock(&b->d->ram.lock);
+	pviommu_req_end(b->d->host, b->ch, b->flags);
+	if (unlikely(b->refused))
+		dev_err_ratelimited(&b->d->host->pdev->dev, "host refused to take back pages of domain %u; its devices may reach them still\n",
+				    b->d->id);
+	if (b->pd && b->rings) {
+		this_cpu_add(b->pd->stats->hypercalls, b->rings);
+		if (b->opcode == PV_IOMMU_OP_GRANT_RAM)
+			this_cpu_add(b->pd->stats->hypercalls_map, b->rings);
+		else
+			this_cpu_add(b->pd->stats->hypercalls_unmap, b->rings);
+	}
+}
+
+/* The queue goes along, and is done first: a page in it may be granted anew */
+static void pviommu_queue_load(struct pviommu_domain *d, struct pv_iommu_req *req)
+{
+	unsigned int i;
+
+	for (i = 0; i < d->ram.nr_queued; i++)
+		req->revokes[i] = (struct pv_iommu_revoke) {
+			.domain = cpu_to_le32(d->id),
+			.first = cpu_to_le32(d->ram.queue[i].first),
+			.count = cpu_to_le32(d->ram.queue[i].count),
+			.flags = cpu_to_le32(PV_IOMMU_REVOKE_RAM),
+		};
+	req->nr_revokes = cpu_to_le16(d->ram.nr_queued);
+}
+
+static void pviommu_queue_done(struct pviommu_domain *d)
+{
+	unsigned int i;
+	u32 pfn;
+
+	for (i = 0; i < d->ram.nr_queued; i++) {
+		struct pviommu_run *run = &d->ram.queue[i];
+
+		for (pfn = run->first; pfn < run->first + run->count; pfn++)
+			*pviommu_page(pviommu_leaf_of(d, pfn), pfn) &= ~PVIOMMU_PAGE_QUEUED;
+	}
+	d->ram.nr_queued = 0;
+}
+
+/**
+ * pviommu_batch_ring - ask the host, with what is queued for it
+ * @b: the batch; what was added to it is not in it any more
+ *
+ * Return: 0, or the errno that stands for the host's answer. All that is queued was
+ * done in any case.
+ */
+int pviommu_batch_ring(struct pviommu_batch *b)
+{
+	struct pv_iommu_req *req = b->ch->req;
+	int ret;
+
+	if (!b->nr && !b->d->ram.nr_queued)
+		return 0;
+	if (!b->nr)
+		req->opcode = cpu_to_le16(PV_IOMMU_OP_NOP);
+	req->domain = cpu_to_le32(b->nr ? b->d->id : 0);
+	req->nr_segs = cpu_to_le16(b->nr);
+	pviommu_queue_load(b->d, req);
+	ret = pviommu_req_ring(b->d->host, b->ch);
+	pviommu_queue_done(b->d);
+	b->rings++;
+	/* A revoke that was refused does not undo the grant that it rode with */
+	if (ret == -EIO && le32_to_cpu(READ_ONCE(req->status)) == PV_IOMMU_S_OK) {
+		b->refused = true;
+		ret = 0;
+	}
+	pviommu_req_clear(req, b->opcode, 0);
+	b->nr = 0;
+	b->pages = 0;
+	return ret;
+}
+
+/* Some more pages; the request has room for them */
+static void pviommu_batch_add(struct pviommu_batch *b, unsigned long pfn,
+			      unsigned int count, u32 flags)
+{
+	struct pv_iommu_range *r = &b->ch->req->ranges[b->nr];
+
+	if (b->nr && r[-1].flags == cpu_to_le32(flags) &&
+	    le64_to_cpu(r[-1].first) + le32_to_cpu(r[-1].count) == pfn) {
+		le32_add_cpu(&r[-1].count, count);
+	} else {
+		*r = (struct pv_iommu_range) {
+			.first = cpu_to_le64(pfn),
+			.count = cpu_to_le32(count),
+			.flags = cpu_to_le32(flags),
+		};
+		b->nr++;
+	}
+	b->pages += count;
+}
+
+/**
+ * pviommu_batch_leaf - have a leaf granted as one, with the next ring
+ * @b: the batch, for grants, in which there is nothing yet
+ * @leaf: the leaf, of which nothing is granted
+ */
+void pviommu_batch_leaf(struct pviommu_batch *b, const struct pviommu_leaf *leaf)
+{
+	pviommu_batch_add(b, (unsigned long)leaf->index << PVIOMMU_LEAF_SHIFT,
+			  BIT(PVIOMMU_LEAF_SHIFT), PV_IOMMU_RANGE_READ |
+			  PV_IOMMU_RANGE_WRITE | PV_IOMMU_RANGE_LARGE);
+}
+
+static bool pviommu_batch_full(struct pviommu_batch *b)
+{
+	return b->nr == PV_IOMMU_MAX_RANGES || b->pages == PV_IOMMU_MAX_PAGES;
+}
+
+/**
+ * pviommu_queue_add - pages go back with the domain's next request, or soon
+ * @b: a batch of the domain
+ * @pfn: the first of them, which nothing uses any more
+ * @count: how many
+ */
+void pviommu_queue_add(struct pviommu_batch *b, unsigned long pfn, unsigned int count)
+{
+	struct pviommu_domain *d = b->d;
+	struct pviommu_run *run = &d->ram.queue[d->ram.nr_queued];
+
+	if (d->ram.nr_queued && run[-1].first + run[-1].count == pfn &&
+	    run[-1].count + count <= PV_IOMMU_MAX_PAGES) {
+		run[-1].count += count;
+		return;
+	}
+	if (d->ram.nr_queued == PV_IOMMU_MAX_REVOKES) {
+		b->refused |= pviommu_batch_ring(b) != 0;
+		run = d->ram.queue;
+	}
+	run->first = pfn;
+	run->count = count;
+	d->ram.nr_queued++;
+}
+
+static void pviommu_queue_work(struct work_struct *work)
+{
+	struct pviommu_batch b = {
+		.d = container_of(to_delayed_work(work), struct pviommu_domain, ram.flush),
+	};
+
+	pviommu_batch_begin(&b, PV_IOMMU_OP_NOP);
+	b.refused |= pviommu_batch_ring(&b) != 0;
+	pviommu_batch_end(&b);
+}
+
+/* ---- pages of a mapping, by its DMA segments ---- */
+
+/* Of a page that is granted by itself, one user less */
+static void pviommu_page_put(struct pviommu_batch *b, struct pviommu_leaf *leaf,
+			     unsigned long pfn, bool granted)
+{
+	u16 *page = pviommu_page(leaf, pfn);
+
+	if (!(*page & PVIOMMU_PAGE_USERS))
+		return;
+	(*page)--;
+	if (*page & PVIOMMU_PAGE_USERS)
+		return;
+	leaf->exact--;
+	if (!granted) {
+		*page &= PVIOMMU_PAGE_QUEUED;
+	} else if (*page & PVIOMMU_PAGE_WRITE) {
+		*page = 0;
+		pviommu_batch_add(b, pfn, 1, 0);
+		if (pviommu_batch_full(b))
+			b->refused |= pviommu_batch_ring(b) != 0;
+	} else {
+		*page = PVIOMMU_PAGE_QUEUED;
+		pviommu_queue_add(b, pfn, 1);
+	}
+}
+
+/*
+ * Give up pages of a mapping that are granted by themselves: @most of them, behind the
+ * first @skip. Those that nothing else uses are revoked, or queued for it. With
+ * @granted false the host has not granted them.
+ */
+static void pviommu_untake(struct pviommu_batch *b, struct scatterlist *seg,
+			   unsigned int nsegs, unsigned long skip, unsigned long most,
+			   bool granted)
+{
+	struct pviommu_domain *d = b->d;
+
+	for (; nsegs && most; nsegs--, seg = sg_next(seg)) {
+		unsigned long pfn = PHYS_PFN(sg_dma_address(seg) - d->host->direct_dma);
+		unsigned long end = pfn + PHYS_PFN(sg_dma_len(seg));
+
+		for (; pfn < end && most; pfn++) {
+			struct pviommu_leaf *leaf = pviommu_leaf_of(d, pfn);
+
+			if (!leaf || pviommu_leaf_cached(leaf))
+				continue;
+			if (skip) {
+				skip--;
+				continue;
+			}
+			most--;
+			pviommu_page_put(b, leaf, pfn, granted);
+		}
+	}
+}
+
+/* Count a page that is granted by itself, and have it granted if it is not yet */
+static int pviommu_page_get(struct pviommu_batch *b, struct pviommu_leaf *leaf,
+			    unsigned long pfn, bool write)
+{
+	u16 *page = pviommu_page(leaf, pfn);
+
+	if (*page & PVIOMMU_PAGE_USERS) {
+		if ((write && !(*page & PVIOMMU_PAGE_WRITE)) ||
+		    (*page & PVIOMMU_PAGE_USERS) == PVIOMMU_PAGE_USERS)
+			return -EBUSY;
+		(*page)++;
+		return 0;
+	}
+	*page = (*page & PVIOMMU_PAGE_QUEUED) | 1 | (write ? PVIOMMU_PAGE_WRITE : 0);
+	leaf->exact++;
+	pviommu_batch_add(b, pfn, 1, PV_IOMMU_RANGE_READ |
+			  (write ? PV_IOMMU_RANGE_WRITE : 0));
+	return 0;
+}
+
+/**
+ * struct pviommu_taken - how far pviommu_take_pages() has come
+ * @done: pages that the host has granted
+ * @seen: pages that are counted
+ */
+struct pviommu_taken {
+	unsigned long done;
+	unsigned long seen;
+};
+
+static int pviommu_take_pages(struct pviommu_batch *b, struct scatterlist *seg,
+			      unsigned int nsegs, bool write, struct pviommu_taken *taken)
+{
+	struct pviommu_domain *d = b->d;
+	int ret;
+
+	for (; nsegs; nsegs--, seg = sg_next(seg)) {
+		unsigned long pfn = PHYS_PFN(sg_dma_address(seg) - d->host->direct_dma);
+		unsigned long end = pfn + PHYS_PFN(sg_dma_len(seg));
+
+		for (; pfn < end; pfn++) {
+			struct pviommu_leaf *leaf = pviommu_leaf_of(d, pfn);
+
+			if (pviommu_leaf_cached(leaf))
+				continue;
+			ret = pviommu_page_get(b, leaf, pfn, write);
+			if (ret)
+				return ret;
+			taken->seen++;
+			if (!pviommu_batch_full(b))
+				continue;
+			ret = pviommu_batch_ring(b);
+			if (ret)
+				return ret;
+			taken->done = taken->seen;
+		}
+	}
+	return b->nr ? pviommu_batch_ring(b) : 0;
+}
+
+/* Count the pages of a mapping, and have those granted that are not: all, or none */
+static int pviommu_take(struct pviommu_batch *b, struct scatterlist *sgl,
+			unsigned int nsegs, bool write)
+{
+	struct pviommu_taken taken = { };
+	int ret;
+
+	pviommu_cache_hold(b->d, sgl, nsegs);
+	ret = pviommu_take_pages(b, sgl, nsegs, write, &taken);
+	if (!ret)
+		return 0;
+
+	/* What is in no request yet never will be */
+	pviommu_req_clear(b->ch->req, PV_IOMMU_OP_REVOKE_RAM, 0);
+	b->nr = 0;
+	b->pages = 0;
+	b->opcode = PV_IOMMU_OP_REVOKE_RAM;
+	pviommu_untake(b, sgl, nsegs, taken.done, taken.seen - taken.done, false);
+	pviommu_untake(b, sgl, nsegs, 0, taken.done, true);
+	if (b->nr)
+		b->refused |= pviommu_batch_ring(b) != 0;
+	pviommu_cache_unhold(b->d, sgl, nsegs);
+	return ret;
+}
+
+/**
+ * pviommu_ram_take - have the pages of a mapping granted, if they are not
+ * @pd: the device
+ * @sgl: the mapping's DMA segments, for which there are leaves
+ * @nsegs: how many
+ * @write: the device may write to them
+ *
+ * Context: any but NMI. An exit for up to PV_IOMMU_MAX_RANGES pieces.
+ * Return: 0, or why none of it was counted: -ENOSPC: the host grants no more; -EBUSY:
+ * a page may only be read, and is in use.
+ */
+int pviommu_ram_take(struct pviommu_dev *pd, struct scatterlist *sgl, unsigned int nsegs,
+		     bool write)
+{
+	int ret;
+
+	do {
+		struct pviommu_batch b = { .pd = pd, .d = pd->domain };
+
+		pviommu_batch_begin(&b, PV_IOMMU_OP_GRANT_RAM);
+		ret = pviommu_take(&b, sgl, nsegs, write);
+		pviommu_batch_end(&b);
+	} while (ret == -ENOSPC && pviommu_cache_press(pd->domain, true));
+	return ret;
+}
+
+/**
+ * pviommu_ram_put - a mapping does not use its pages any more
+ * @pd: the device
+ * @sgl: the mapping's DMA segments
+ * @nsegs: how many
+ *
+ * Context: any but NMI. An exit, if the device could write to any that are granted by
+ * themselves and in no other mapping.
+ */
+void pviommu_ram_put(struct pviommu_dev *pd, struct scatterlist *sgl, unsigned int nsegs)
+{
+	struct pviommu_batch b = { .pd = pd, .d = pd->domain };
+
+	if (pviommu_cache_put(pd->domain, sgl, nsegs))
+		return;
+	pviommu_batch_begin(&b, PV_IOMMU_OP_REVOKE_RAM);
+	/* Cached still, and not to be taken for others: the lock is held */
+	pviommu_cache_unhold(pd->domain, sgl, nsegs);
+	pviommu_untake(&b, sgl, nsegs, 0, ULONG_MAX, true);
+	if (b.nr)
+		b.refused |= pviommu_batch_ring(&b) != 0;
+	pviommu_batch_end(&b);
+}
+
+/* ---- the life of a domain ---- */
+
+/**
+ * pviommu_ram_flush - have the host take back all that nothing uses
+ * @d: the domain
+ *
+ * Context: process; sleeps.
+ */
+void pviommu_ram_flush(struct pviommu_domain *d)
+{
+	if (!d->ram.leaves)
+		return;
+	pviommu_cache_drop_all(d);
+	cancel_delayed_work_sync(&d->ram.flush);
+	pviommu_queue_work(&d->ram.flush.work);
+}
+
+/* Of a leaf, the pages that are granted by themselves */
+static int pviommu_regrant_pages(struct pviommu_batch *b, struct pviommu_leaf *leaf)
+{
+	unsigned long first = (unsigned long)leaf->index << PVIOMMU_LEAF_SHIFT, i;
+	int ret = 0;
+
+	for (i = 0; leaf->exact && i < BIT(PVIOMMU_LEAF_SHIFT); i++) {
+		u16 page = leaf->page[i];
+
+		if (!(page & PVIOMMU_PAGE_USERS))
+			continue;
+		pviommu_batch_add(b, first + i, 1, PV_IOMMU_RANGE_READ |
+				  (page & PVIOMMU_PAGE_WRITE ? PV_IOMMU_RANGE_WRITE : 0));
+		if (pviommu_batch_full(b))
+			ret = ret ?: pviommu_batch_ring(b);
+	}
+	if (b->nr)
+		ret = ret ?: pviommu_batch_ring(b);
+	return ret;
+}
+
+/**
+ * pviommu_ram_regrant - have the host grant a domain's pages anew
+ * @d: the domain, which the host had forgotten, and has devices again
+ *
+ * Context: process, while devices are suspended.
+ * Return: 0, or the first error.
+ */
+int pviommu_ram_regrant(struct pviommu_domain *d)
+{
+	struct pviommu_batch b = { .d = d };
+	struct pviommu_leaf *leaf;
+	unsigned long i;
+	int ret = 0;
+
+	if (!d->ram.leaves)
+		return 0;
+	pviommu_batch_begin(&b, PV_IOMMU_OP_GRANT_RAM);
+	/* What waited to be taken back was, and so was what nothing uses */
+	pviommu_queue_done(d);
+	pviommu_cache_forget(&b);
+	for (i = 0; i < d->ram.nr_leaves; i++) {
+		leaf = pviommu_leaf(d, i);
+		if (pviommu_leaf_cached(leaf)) {
+			pviommu_batch_leaf(&b, leaf);
+			ret = ret ?: pviommu_batch_ring(&b);
+		} else if (leaf) {
+			ret = ret ?: pviommu_regrant_pages(&b, leaf);
+		}
+	}
+	pviommu_batch_end(&b);
+	if (ret)
+		pci_err(d->host->pdev, "host refused to grant pages to domain %u again: error %d\n",
+			d->id, ret);
+	return ret;
+}
+
+/**
+ * pviommu_ram_init - prepare a domain for direct mappings
+ * @d: the domain
+ *
+ * Context: process; sleeps.
+ * Return: 0 or -ENOMEM.
+ */
+int pviommu_ram_init(struct pviommu_domain *d)
+{
+	raw_spin_lock_init(&d->ram.lock);
+	INIT_DELAYED_WORK(&d->ram.flush, pviommu_queue_work);
+	pviommu_cache_init(d);
+	if (!d->host->direct_size)
+		return 0;
+	d->ram.nr_leaves = DIV_ROUND_UP(d->host->direct_size,
+					PAGE_SIZE << PVIOMMU_LEAF_SHIFT);
+	d->ram.leaves = kvcalloc(d->ram.nr_leaves, sizeof(*d->ram.leaves), GFP_KERNEL);
+	return d->ram.leaves ? 0 : -ENOMEM;
+}
+
+/**
+ * pviommu_ram_exit - undo pviommu_ram_init()
+ * @d: the domain, which has no device any more, and the host has ended; pviommu_ram_flush()
+ *	was called since the last of them unmapped anything
+ *
+ * Context: process; sleeps.
+ */
+void pviommu_ram_exit(struct pviommu_domain *d)
+{
+	unsigned long i;
+
+	if (!d->ram.leaves)
+		return;
+	pviommu_cache_stop(d);
+	cancel_delayed_work_sync(&d->ram.flush);
+	for (i = 0; i < d->ram.nr_leaves; i++)
+		pviommu_leaf_free(d->ram.leaves[i]);
+	kvfree(d->ram.leaves);
+}

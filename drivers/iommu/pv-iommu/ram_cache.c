@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * pv-iommu: pages of guest RAM that are granted by 2 MiB, and kept
+ *
+ * With direct_cache= a map of pages that are not granted has the 2 MiB around them
+ * granted, for reading and writing. They stay so after the unmap: whoever maps any of
+ * it again takes no lock and makes no request. In exchange the domain's devices reach
+ * what else is there.
+ *
+ * What is kept goes back when nothing of it was mapped for a while; those that were
+ * mapped least recently sooner, when there is to be more than direct_cache= or the host
+ * allows. Where 2 MiB cannot be had, pages are granted by themselves (ram.c).
+ */
+#include <linux/jiffies.h>
+#include <linux/moduleparam.h>
+#include <linux/rculist.h>
+#include <linux/sched.h>
+
+#include "pviommu.h"
+#include "ram.h"
+
+/* How many leaves are looked at with the lock held */
+#define PVIOMMU_CACHE_LOOK	64
+
+/* A domain makes room for itself so often in a second: then its pages are granted one by
+ * one, so that more that is in use than there is room for does not cost 2 MiB each time
+ */
+#define PVIOMMU_CACHE_SWAPS	64
+
+static unsigned int direct_cache_idle = 60;
+module_param(direct_cache_idle, uint, 0644);
+MODULE_PARM_DESC(direct_cache_idle, "Seconds without use after which memory of direct_cache= is given back (default: 60)");
+
+static unsigned long pviommu_cache_idle(void)
+{
+	return (unsigned long)min(READ_ONCE(direct_cache_idle), 86400U) * HZ;
+}
+
+/* One for the mapping, if the leaf is granted as one */
+static __always_inline bool pviommu_leaf_get(struct pviommu_leaf *leaf)
+{
+	if (unlikely(!leaf || !atomic_inc_not_zero(&leaf->live)))
+		return false;
+	if (time_after(jiffies, READ_ONCE(leaf->when)))
+		WRITE_ONCE(leaf->when, jiffies);
+	return true;
+}
+
+/* Of the first so many leaves of a mapping */
+static void pviommu_leaves_put(struct pviommu_domain *d, struct scatterlist *sgl,
+			       unsigned int nsegs, unsigned int most)
+{
+	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
+
+	while (most-- && pviommu_walk_next(&w, d))
+		atomic_dec(&pviommu_leaf(d, w.index)->live);
+}
+
+/**
+ * pviommu_cache_get - map what is granted by 2 MiB
+ * @d: the domain
+ * @sgl: the mapping's DMA segments
+ * @nsegs: how many
+ *
+ * Context: any but NMI. Takes no lock.
+ * Return: whether all of it was, and is counted; or else nothing was done.
+ */
+bool pviommu_cache_get(struct pviommu_domain *d, struct scatterlist *sgl,
+		       unsigned int nsegs)
+{
+	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
+	unsigned int got = 0;
+
+	while (pviommu_walk_next(&w, d)) {
+		if (!pviommu_leaf_get(pviommu_leaf(d, w.index))) {
+			pviommu_leaves_put(d, sgl, nsegs, got);
+			return false;
+		}
+		got++;
+	}
+	return true;
+}
+
+/**
+ * pviommu_cache_put - undo pviommu_cache_get()
+ * @d: the domain
+ * @sgl: the mapping's DMA segments
+ * @nsegs: how many
+ *
+ * Context: any but NMI. Takes no lock.
+ * Return: whether all of it was granted by 2 MiB; or else nothing was done.
+ */
+bool pviommu_cache_put(struct pviommu_domain *d, struct scatterlist *sgl,
+		       unsigned int nsegs)
+{
+	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
+
+	/* All first: what is put may be taken for others at once */
+	while (pviommu_walk_next(&w, d)) {
+		if (!pviommu_leaf_cached(pviommu_leaf(d, w.index)))
+			return false;
+	}
+	pviommu_leaves_put(d, sgl, nsegs, UINT_MAX);
+	return true;
+}
+
+/**
+ * pviommu_cache_hold - map what of a mapping is granted by 2 MiB
+ * @d: the domain
+ * @sgl: the mapping's DMA segments
+ * @nsegs: how many
+ *
+ * Context: ram.lock is held.
+ */
+void pviommu_cache_hold(struct pviommu_domain *d, struct scatterlist *sgl,
+			unsigned int nsegs)
+{
+	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
+
+	while (pviommu_walk_next(&w, d))
+		pviommu_leaf_get(pviommu_leaf(d, w.index));
+}
+
+/**
+ * pviommu_cache_unhold - undo pviommu_cache_hold(), or one's part of a mapping
+ * @d: the domain
+ * @sgl: the mapping's DMA segments
+ * @nsegs: how many
+ *
+ * Context: ram.lock is held.
+ */
+void pviommu_cache_unhold(struct pviommu_domain *d, struct scatterlist *sgl,
+			  unsigned int nsegs)
+{
+	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
+
+	while (pviommu_walk_next(&w, d)) {
+		struct pviommu_leaf *leaf = pviommu_leaf(d, w.index);
+
+		if (pviommu_leaf_cached(leaf))
+			atomic_dec(&leaf->live);
+	}
+}
+
+/* ---- having 2 MiB granted ---- */
+
+/* The lock is held */
+static int pviommu_leaf_fill(struct pviommu_batch *b, struct pviommu_leaf *leaf)
+{
+	struct pviommu_ram *ram = &b->d->ram;
+	struct pviommu_host *host = b->d->host;
+	int ret;
+
+	if (pviommu_leaf_cached(leaf))
+		return 0;
+	if (leaf->exact || leaf->barred)
+		return -EBUSY;
+	if (!atomic_add_unless(&host->nr_cached, 1, host->max_cached))
+		return -ENOSPC;
+	pviommu_batch_leaf(b, leaf);
+	ret = pviommu_batch_ring(b);
+	if (ret) {
+		atomic_dec(&host->nr_cached);
+		/* A hole, or what is not RAM: there will be the next time, too */
+		leaf->barred = ret != -ENOSPC;
+		return ret;
+	}
+	ram->nr_cached++;
+	list_add_tail(&leaf->node, &ram->cached);
+	WRITE_ONCE(leaf->when, jiffies);
+	/* Orders the grant before it, for who takes no lock */
+	atomic_set_release(&leaf->live, 1);
+	queue_delayed_work(system_freezable_wq, &ram->age, pviommu_cache_idle() / 4 + 1);
+	return 0;
+}
+
+/**
+ * pviommu_cache_fill - have what is around a mapping granted, and map it
+ * @pd: the device
+ * @sgl: the mapping's DMA segments, for which there are leaves
+ * @nsegs: how many
+ *
+ * Context: any but NMI. An exit for each 2 MiB that are not granted.
+ * Return: whether it is mapped. What was granted stays in any case.
+ */
+bool pviommu_cache_fill(struct pviommu_dev *pd, struct scatterlist *sgl,
+			unsigned int nsegs)
+{
+	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
+	struct pviommu_domain *d = pd->domain;
+	int ret = 0;
+
+	while (ret != -ENOSPC && pviommu_walk_next(&w, d)) {
+		struct pviommu_leaf *leaf = pviommu_leaf(d, w.index);
+
+		if (pviommu_leaf_cached(leaf))
+			continue;
+		do {
+			struct pviommu_batch b = { .pd = pd, .d = d };
+
+			pviommu_batch_begin(&b, PV_IOMMU_OP_GRANT_RAM);
+			ret = pviommu_leaf_fill(&b, leaf);
+			pviommu_batch_end(&b);
+		} while (ret == -ENOSPC && pviommu_cache_press(d, false));
+	}
+	return pviommu_cache_get(d, sgl, nsegs);
+}
+
+/* ---- giving it back ---- */
+
+/* The lock is held. False: something of it is mapped */
+static bool pviommu_leaf_drop(struct pviommu_batch *b, struct pviommu_leaf *leaf)
+{
+	if (atomic_cmpxchg(&leaf->live, 1, 0) != 1)
+		return false;
+	list_del(&leaf->node);
+	b->d->ram.nr_cached--;
+	atomic_dec(&b->d->host->nr_cached);
+	pviommu_queue_add(b, (unsigned long)leaf->index << PVIOMMU_LEAF_SHIFT,
+			  BIT(PVIOMMU_LEAF_SHIFT));
+	return true;
+}
+
+/* Of some, the one that was mapped least recently, and is not mapped */
+static struct pviommu_leaf *pviommu_cache_oldest(struct pviommu_ram *ram)
+{
+	struct pviommu_leaf *leaf, *oldest = NULL;
+	unsigned int i;
+
+	for (i = 0; i < min_t(unsigned int, ram->nr_cached, PVIOMMU_CACHE_LOOK); i++) {
+		leaf = list_first_entry(&ram->cached, struct pviommu_leaf, node);
+		/* Others have their turn the next time */
+		list_move_tail(&leaf->node, &ram->cached);
+		if (atomic_read(&leaf->live) == 1 &&
+		    (!oldest || time_before(READ_ONCE(leaf->when), oldest->when)))
+			oldest = leaf;
+	}
+	return oldest;
+}
+
+/* What is taken from another domain goes at once; one's own, with the next request */
+static bool pviommu_cache_drop_one(struct pviommu_domain *d, bool others)
+{
+	struct pviommu_batch b = { .d = d };
+	struct pviommu_leaf *leaf;
+	bool dropped;
+
+	pviommu_batch_begin(&b, PV_IOMMU_OP_NOP);
+	leaf = pviommu_cache_oldest(&d->ram);
+	dropped = leaf && pviommu_leaf_drop(&b, leaf);
+	if (dropped && others)
+		b.refused |= pviommu_batch_ring(&b) != 0;
+	pviommu_batch_end(&b);
+	return dropped;
+}
+
+/* May the domain make room for itself, or has it done so too often? Approximate */
+static bool pviommu_cache_may_swap(struct pviommu_ram *ram)
+{
+	if (time_after_eq(jiffies, READ_ONCE(ram->swapped) + HZ)) {
+		WRITE_ONCE(ram->swapped, jiffies);
+		WRITE_ONCE(ram->nr_swaps, 0);
+	}
+	if (READ_ONCE(ram->nr_swaps) >= PVIOMMU_CACHE_SWAPS)
+		return false;
+	WRITE_ONCE(ram->nr_swaps, READ_ONCE(ram->nr_swaps) + 1);
+	return true;
+}
+
+/**
+ * pviommu_cache_press - make room for a domain that may have no more granted
+ * @d: the domain
+ * @must: a mapping fails, if there is none
+ *
+ * Context: any but NMI; no lock is held. An exit, if it is another domain's.
+ * Return: whether 2 MiB that nobody had mapped were given back.
+ */
+bool pviommu_cache_press(struct pviommu_domain *d, bool must)
+{
+	struct pviommu_domain *other;
+	bool dropped;
+
+	if (!must && !pviommu_cache_may_swap(&d->ram))
+		return false;
+	dropped = READ_ONCE(d->ram.nr_cached) && pviommu_cache_drop_one(d, false);
+	rcu_read_lock();
+	list_for_each_entry_rcu(other, &d->host->window.domains, node) {
+		if (dropped)
+			break;
+		if (other != d && READ_ONCE(other->ram.nr_cached))
+			dropped = pviommu_cache_drop_one(other, true);
+	}
+	rcu_read_unlock();
+	return dropped;
+}
+
+/* Of the first so many, give those back that were not mapped for so long */
+static void pviommu_cache_sweep(struct pviommu_domain *d, unsigned int most,
+				unsigned long idle)
+{
+	struct pviommu_batch b = { .d = d };
+	struct pviommu_leaf *leaf;
+
+	pviommu_batch_begin(&b, PV_IOMMU_OP_NOP);
+	for (; most && d->ram.nr_cached; most--) {
+		leaf = list_first_entry(&d->ram.cached, struct pviommu_leaf, node);
+		list_move_tail(&leaf->node, &d->ram.cached);
+		if (time_after_eq(jiffies, READ_ONCE(leaf->when) + idle))
+			pviommu_leaf_drop(&b, leaf);
+	}
+	b.refused |= pviommu_batch_ring(&b) != 0;
+	pviommu_batch_end(&b);
+}
+
+static void pviommu_cache_sweep_all(struct pviommu_domain *d, unsigned long idle)
+{
+	unsigned int left = READ_ONCE(d->ram.nr_cached), most;
+
+	for (; left; left -= most) {
+		most = min_t(unsigned int, left, PVIOMMU_CACHE_LOOK);
+		pviommu_cache_sweep(d, most, idle);
+		cond_resched();
+	}
+}
+
+static void pviommu_cache_work(struct work_struct *work)
+{
+	struct pviommu_domain *d = container_of(to_delayed_work(work),
+						struct pviommu_domain, ram.age);
+	unsigned long idle = pviommu_cache_idle();
+
+	pviommu_cache_sweep_all(d, idle);
+	if (READ_ONCE(d->ram.nr_cached))
+		queue_delayed_work(system_freezable_wq, &d->ram.age, idle / 4 + 1);
+}
+
+/**
+ * pviommu_cache_drop_all - give all back that is not mapped
+ * @d: the domain
+ *
+ * Context: process; sleeps.
+ */
+void pviommu_cache_drop_all(struct pviommu_domain *d)
+{
+	pviommu_cache_sweep_all(d, 0);
+}
+
+/**
+ * pviommu_cache_forget - the host has taken all back
+ * @b: a batch of the domain; in the queue is nothing
+ *
+ * What is not mapped is not granted any more; what is has to be granted anew.
+ *
+ * Context: ram.lock is held, and no device is at work.
+ */
+void pviommu_cache_forget(struct pviommu_batch *b)
+{
+	struct pviommu_ram *ram = &b->d->ram;
+	struct pviommu_leaf *leaf, *next;
+
+	list_for_each_entry_safe(leaf, next, &ram->cached, node) {
+		if (atomic_cmpxchg(&leaf->live, 1, 0) != 1)
+			continue;
+		list_del(&leaf->node);
+		ram->nr_cached--;
+		atomic_dec(&b->d->host->nr_cached);
+	}
+}
+
+/**
+ * pviommu_cache_init - prepare a domain to keep what is granted
+ * @d: the domain
+ */
+void pviommu_cache_init(struct pviommu_domain *d)
+{
+	INIT_LIST_HEAD(&d->ram.cached);
+	INIT_DELAYED_WORK(&d->ram.age, pviommu_cache_work);
+	d->ram.swapped = jiffies;
+}
+
+/**
+ * pviommu_cache_stop - a domain keeps nothing any more
+ * @d: the domain, which the host has ended, and that has no device
+ *
+ * Context: process; sleeps.
+ */
+void pviommu_cache_stop(struct pviommu_domain *d)
+{
+	cancel_delayed_work_sync(&d->ram.age);
+	/* What a driver has not unmapped */
+	atomic_sub(d->ram.nr_cached, &d->host->nr_cached);
+	d->ram.nr_cached = 0;
+}

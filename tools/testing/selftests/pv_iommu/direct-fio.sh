@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Test: a disk with direct mappings that are kept: fio's requests to map become none; no byte is copied
+# VM: direct-disk
+# Modes: direct
+# Timeout: 240
+. ./lib.sh
+
+ROUNDS=12
+
+need_disk nvme "NVMe disk"
+echo 10 >/sys/module/pv_iommu/parameters/direct_cache_idle
+
+copied() {
+	echo $(($(stat_of "$dev" bytes_to_device) + $(stat_of "$dev" bytes_from_device)))
+}
+
+nothing_granted() {
+	[ "$(host_stat direct_granted)" = 0 ]
+}
+
+fio_verify "/dev/$disk"
+before=$(copied)
+series=
+for round in $(seq $ROUNDS); do
+	asked=$(stat_of "$dev" hypercalls) maps=$(stat_of "$dev" maps)
+	fio_verify "/dev/$disk" --bs=4k-128k
+	asked=$(($(stat_of "$dev" hypercalls) - asked))
+	maps=$(($(stat_of "$dev" maps) - maps))
+	series="$series $asked/$maps"
+	[ "$asked" != 0 ] || break
+done
+echo "requests per map, round by round:$series"
+[ "$asked" = 0 ] || fail "round $round: $asked requests for $maps maps"
+[ "$(copied)" = "$before" ] || fail "$(($(copied) - before)) bytes were copied"
+granted=$(host_stat direct_granted)
+echo "$granted bytes granted, $(host_stat direct_cached) of them kept"
+[ "$granted" -gt 0 ] && [ "$granted" -le $((256 << 20)) ] || fail "$granted bytes granted"
+[ "$granted" = "$(host_stat direct_cached)" ] || fail "what is granted is not what is kept"
+
+# A device that is told to be exact has nothing kept any more
+echo 0 >"/sys/bus/pci/devices/$dev/pv_iommu/direct_cache"
+wait_for 60 nothing_granted || fail "$(host_stat direct_granted) bytes granted without use"
+fio_verify "/dev/$disk"
+[ "$(stat_of "$dev" hypercalls_map)" -gt 0 ] || fail "no requests to map"
+[ "$(host_stat direct_cached)" = 0 ] || fail "$(host_stat direct_cached) bytes kept"
+wait_for 10 nothing_granted || fail "$(host_stat direct_granted) bytes granted at the end"
