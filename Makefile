@@ -17,6 +17,13 @@ QEMU ?=
 BUILD ?= $(CURDIR)/build
 CACHE ?= $(BUILD)/cache
 
+# On the kernel that looks for data races: what several CPUs do at once, and what comes
+# and goes meanwhile. TESTS='*' is all there is.
+RACES = stress stress-tiny rebind hotplug unload attach-rounds pressure edu-context
+ifeq ($(KERNEL)$(TESTS),kcsan)
+TESTS := $(RACES)
+endif
+
 export BUILD CACHE SANITIZE TIMEOUT_FACTOR
 export QEMU_SUITE = $(QEMU)
 export PYTHONDONTWRITEBYTECODE = 1
@@ -40,6 +47,7 @@ help:
 	@echo 'make demo-vfio  a disk assigned on real KVM: what is locked, swapped and asked of the host'
 	@echo 'make demo-noiommu  the same on a host without an IOMMU: an NVMe disk and another'
 	@echo 'make test     all tests; TESTS="GLOB..." some of them (make list: which)'
+	@echo 'make test KERNEL=kcsan  those in which CPUs race, with the detector of data races'
 	@echo 'make test-short  some of them, in minutes: does another kernel do?'
 	@echo 'make test-native  the module in user space: properties, threads, fuzzing'
 	@echo 'make bench    what mappings cost, with this and with other schemes'

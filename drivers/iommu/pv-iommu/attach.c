@@ -592,7 +592,7 @@ static int pviommu_switch(struct pviommu_dev *pd, enum pviommu_mode mode)
 		return ret;
 
 	pviommu_set_ops(pd->dev, pviommu_ops(pd, mode));
-	pd->mode = mode;
+	WRITE_ONCE(pd->mode, mode);
 	return 0;
 }
 

@@ -280,12 +280,12 @@ static struct pviommu_slot *pviommu_find(struct pviommu_host *host,
 		/* Others' blocks, which may come and go, are looked at, too */
 		if (slot && smp_load_acquire(&slot->state) != PVIOMMU_SLOT_FREE &&
 		    READ_ONCE(slot->order) >= order &&
-		    page - *head < (slot->npages ?: BIT(slot->order)))
+		    page - *head < (READ_ONCE(slot->npages) ?: BIT(READ_ONCE(slot->order))))
 			return slot;
 	}
 
 	/* Coherent memory of several chunks is not aligned to its size */
-	c = sp == &host->window.space ? host->window.chunks[page >> sp->shift] : NULL;
+	c = sp == &host->window.space ? READ_ONCE(host->window.chunks[page >> sp->shift]) : NULL;
 	if (!c || c->head == c->index)
 		return NULL;
 	*head = (unsigned long)c->head << sp->shift;

@@ -105,7 +105,8 @@ static void pviommu_body_refill(struct pviommu_window *w)
 	for (i = 0; i < PVIOMMU_SPARE_CHUNKS; i++) {
 		struct pviommu_chunk *c;
 
-		if (READ_ONCE(w->spare[i]))
+		/* One that is missed, or taken meanwhile, is seen below */
+		if (data_race(w->spare[i]))
 			continue;
 		c = pviommu_body_alloc(w, GFP_KERNEL);
 		raw_spin_lock_irq(&w->lock);
@@ -158,8 +159,8 @@ static unsigned long pviommu_chunks_take(struct pviommu_domain *d,
 	if (first != PVIOMMU_NO_PAGE) {
 		bitmap_clear(w->free, first, n);
 		WRITE_ONCE(w->taken, w->taken + n);
-		d->nr_chunks += n;
-		d->high_chunks = max(d->high_chunks, d->nr_chunks);
+		WRITE_ONCE(d->nr_chunks, d->nr_chunks + n);
+		WRITE_ONCE(d->high_chunks, max(d->high_chunks, d->nr_chunks));
 		atomic_add(n, &d->refs);
 	}
 	raw_spin_unlock_irqrestore(&w->lock, flags);
@@ -185,7 +186,7 @@ static void pviommu_chunks_drop(struct pviommu_domain *d, unsigned long first,
 		bitmap_set(w->free, first, n);
 		WRITE_ONCE(w->taken, w->taken - n);
 	}
-	d->nr_chunks -= n;
+	WRITE_ONCE(d->nr_chunks, d->nr_chunks - n);
 	raw_spin_unlock_irqrestore(&w->lock, flags);
 	if (atomic_sub_and_test(n, &d->refs))
 		pviommu_domain_free(d);
@@ -312,10 +313,12 @@ err:
 
 /*
  * Take chunks from a domain of which nothing is in use: at most @most, and with @idle
- * only those that are not needed and have not been for a while.
+ * only those that are not needed and have not been for a while. Their bookkeeping goes
+ * to @bodies, as memory is not freed under a raw spinlock.
  */
 static unsigned int pviommu_chunks_pick(struct pviommu_domain *d, u32 *chunk,
-					unsigned int most, bool idle)
+					unsigned int most, bool idle,
+					struct list_head *bodies)
 {
 	struct pviommu_window *w = &d->host->window;
 	unsigned long flags, i;
@@ -331,7 +334,7 @@ static unsigned int pviommu_chunks_pick(struct pviommu_domain *d, u32 *chunk,
 			     !pviommu_dispensable(d)))
 			continue;
 		pviommu_chunk_del(d, c);
-		pviommu_body_free(c);
+		list_add_tail(&c->node, bodies);
 		chunk[nr++] = i;
 	}
 	d->revokes += nr;
@@ -343,14 +346,19 @@ static unsigned int pviommu_chunks_pick(struct pviommu_domain *d, u32 *chunk,
 static unsigned int pviommu_chunks_return(struct pviommu_domain *d, unsigned int most,
 					  bool idle)
 {
+	struct pviommu_chunk *c, *next;
 	u32 chunk[PVIOMMU_PICK];
 	unsigned int nr, i;
+	LIST_HEAD(bodies);
 	bool usable;
 
-	nr = pviommu_chunks_pick(d, chunk, min_t(unsigned int, most, PVIOMMU_PICK), idle);
+	nr = pviommu_chunks_pick(d, chunk, min_t(unsigned int, most, PVIOMMU_PICK), idle,
+				 &bodies);
+	list_for_each_entry_safe(c, next, &bodies, node)
+		pviommu_body_free(c);
 	if (!nr)
 		return 0;
-	usable = !pviommu_revoke(d, chunk, nr) && !d->lost;
+	usable = !pviommu_revoke(d, chunk, nr) && !READ_ONCE(d->lost);
 	for (i = 0; i < nr; i++)
 		pviommu_chunks_drop(d, chunk[i], 1, usable);
 	return nr;
@@ -565,7 +573,8 @@ void pviommu_domain_put(struct pviommu_domain *d, bool lost)
 	struct pviommu_window *w = &d->host->window;
 
 	lockdep_assert_held(&d->host->lock);
-	d->lost |= lost;
+	if (lost)
+		WRITE_ONCE(d->lost, true);
 	if (--d->nr_devices)
 		return;
 

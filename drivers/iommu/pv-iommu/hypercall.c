@@ -241,19 +241,54 @@ bool pviommu_queue_unmap(struct pviommu_host *host, u16 rid, u64 dma_addr)
 	return sent;
 }
 
-/* Send a CPU's queued unmaps; false if the channel is in use just now */
+/* Send what is queued in this CPU's channel, which is locked */
+static void pviommu_send_queue(struct pviommu_host *host, struct pviommu_channel *own)
+{
+	if (own->nr_unmaps) {
+		pviommu_req_clear(own->req, PV_IOMMU_OP_NOP, 0);
+		pviommu_req_ring(host, own);
+	}
+}
+
+/*
+ * Move another CPU's queue to this one's, which is locked and empty. False if it is in
+ * use just now: its CPU may be in the host.
+ */
+static bool pviommu_take_queue(struct pviommu_channel *own, struct pviommu_channel *ch)
+{
+	unsigned int i;
+
+	if (!raw_spin_trylock(&ch->lock))
+		return false;
+	for (i = 0; i < ch->nr_unmaps; i++)
+		own->req->unmaps[i] = ch->req->unmaps[i];
+	own->nr_unmaps = i;
+	ch->nr_unmaps = 0;
+	raw_spin_unlock(&ch->lock);
+	return true;
+}
+
+/*
+ * Send a CPU's queued unmaps; false if its channel is in use just now. They are sent by
+ * this CPU's channel: the other's would be locked as long as this one is in the host,
+ * and its own CPU, which wants it with IRQs off, would spin.
+ */
 static bool pviommu_try_flush(struct pviommu_host *host, struct pviommu_channel *ch)
 {
+	struct pviommu_channel *own;
 	unsigned long flags;
+	bool taken = true;
 
-	if (!raw_spin_trylock_irqsave(&ch->lock, flags))
-		return false;
-	if (ch->nr_unmaps) {
-		pviommu_req_clear(ch->req, PV_IOMMU_OP_NOP, 0);
-		pviommu_req_ring(host, ch);
+	local_irq_save(flags);
+	own = this_cpu_ptr(host->channel);
+	raw_spin_lock(&own->lock);
+	pviommu_send_queue(host, own);
+	if (ch != own) {
+		taken = pviommu_take_queue(own, ch);
+		pviommu_send_queue(host, own);
 	}
-	pviommu_req_end(host, ch, flags);
-	return true;
+	pviommu_req_end(host, own, flags);
+	return taken;
 }
 
 /**
@@ -269,11 +304,15 @@ static bool pviommu_try_flush(struct pviommu_host *host, struct pviommu_channel 
  */
 bool pviommu_try_flush_all(struct pviommu_host *host)
 {
-	unsigned int cpu;
-	bool all = true;
+	unsigned int cpu, pass;
+	bool all;
 
-	for_each_possible_cpu(cpu)
-		all &= pviommu_try_flush(host, per_cpu_ptr(host->channel, cpu));
+	/* Once more, for what another CPU had taken along, and has not sent yet */
+	for (pass = 0; pass < 2; pass++) {
+		all = true;
+		for_each_possible_cpu(cpu)
+			all &= pviommu_try_flush(host, per_cpu_ptr(host->channel, cpu));
+	}
 	return all;
 }
 
@@ -285,11 +324,14 @@ bool pviommu_try_flush_all(struct pviommu_host *host)
  */
 void pviommu_flush(struct pviommu_host *host)
 {
-	unsigned int cpu;
+	unsigned int cpu, pass;
 
-	for_each_possible_cpu(cpu) {
-		while (!pviommu_try_flush(host, per_cpu_ptr(host->channel, cpu)))
-			usleep_range(20, 100);
+	/* Twice, as above */
+	for (pass = 0; pass < 2; pass++) {
+		for_each_possible_cpu(cpu) {
+			while (!pviommu_try_flush(host, per_cpu_ptr(host->channel, cpu)))
+				usleep_range(20, 100);
+		}
 	}
 }
 
@@ -314,7 +356,7 @@ u64 pviommu_hypercalls(struct pviommu_host *host)
 	u64 sum = 0;
 
 	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu_ptr(host->channel, cpu)->requests);
+		sum += pviommu_counted(per_cpu_ptr(host->channel, cpu)->requests);
 	return sum;
 }
 

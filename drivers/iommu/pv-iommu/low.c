@@ -129,7 +129,7 @@ struct pviommu_slot *pviommu_low_alloc(struct pviommu_host *host,
 
 	slot = pviommu_slot_of(sp, page);
 	slot->page = page;
-	slot->npages = want->npages;
+	WRITE_ONCE(slot->npages, want->npages);
 	WRITE_ONCE(slot->order, want->order);
 	return slot;
 }

@@ -122,7 +122,7 @@ struct pviommu_space {
 
 /**
  * struct pviommu_chunk - a chunk that is granted
- * @node: while it is not the domain's yet
+ * @node: while it is not the domain's yet, or not any more
  * @domain: who has it
  * @slots: one for each of its pages
  * @index: which one it is
@@ -369,7 +369,8 @@ struct pviommu_low {
 
 /**
  * struct pviommu_channel - one CPU's way to the host
- * @lock: serialises @req; IRQs off. Another CPU takes it only to flush
+ * @lock: serialises @req; IRQs off. Another CPU takes it only to
+ *	move what is queued to its own, and is not in the host meanwhile
  * @req: request block, shared with the host
  * @nr_unmaps: unmaps queued in @req
  * @lost: unmaps that the host has refused, to be said when @lock is free
@@ -638,6 +639,12 @@ extern const struct attribute_group pviommu_dev_group;
 void pviommu_stats_sum(struct pviommu_dev *pd, struct pviommu_stats *sum);
 void pviommu_debugfs_init(struct pviommu_host *host);
 void pviommu_debugfs_exit(void);
+
+/*
+ * A figure that others count on meanwhile, plainly, under a lock of theirs: it may be
+ * old, and torn on 32 bits, and nothing depends on it
+ */
+#define pviommu_counted(counter)	data_race(counter)
 
 static inline u16 pviommu_rid(struct pci_dev *pdev)
 {

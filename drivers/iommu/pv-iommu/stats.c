@@ -81,17 +81,17 @@ static void pviommu_domain_add(struct pviommu_domain *d, struct pviommu_totals *
 	unsigned int cpu;
 
 	for_each_possible_cpu(cpu) {
-		t->hits += READ_ONCE(per_cpu_ptr(d->cache, cpu)->hits);
-		t->misses += READ_ONCE(per_cpu_ptr(d->cache, cpu)->misses);
+		t->hits += pviommu_counted(per_cpu_ptr(d->cache, cpu)->hits);
+		t->misses += pviommu_counted(per_cpu_ptr(d->cache, cpu)->misses);
 	}
 	t->used += pviommu_domain_used(d);
 	t->parked += (u64)pviommu_window_parked(d) << PAGE_SHIFT;
-	t->high_water += (u64)READ_ONCE(d->high_water) << PAGE_SHIFT;
+	t->high_water += (u64)pviommu_counted(d->high_water) << PAGE_SHIFT;
 	t->failed += atomic64_read(&d->failed);
-	t->locked += READ_ONCE(d->locked);
-	t->grants += READ_ONCE(d->grants);
-	t->late += READ_ONCE(d->grants_late);
-	t->revokes += READ_ONCE(d->revokes);
+	t->locked += pviommu_counted(d->locked);
+	t->grants += pviommu_counted(d->grants);
+	t->late += pviommu_counted(d->grants_late);
+	t->revokes += pviommu_counted(d->revokes);
 }
 
 static struct pviommu_totals pviommu_total(struct pviommu_host *host)
@@ -291,9 +291,9 @@ PVIOMMU_DOMAIN_ATTR(domain_granted,
 PVIOMMU_DOMAIN_ATTR(domain_granted_max,
 		    pviommu_chunks_bytes(&d->host->window, READ_ONCE(d->high_chunks)));
 PVIOMMU_DOMAIN_ATTR(domain_used, pviommu_domain_used(d));
-PVIOMMU_DOMAIN_ATTR(domain_grants, READ_ONCE(d->grants));
-PVIOMMU_DOMAIN_ATTR(domain_grants_late, READ_ONCE(d->grants_late));
-PVIOMMU_DOMAIN_ATTR(domain_revokes, READ_ONCE(d->revokes));
+PVIOMMU_DOMAIN_ATTR(domain_grants, pviommu_counted(d->grants));
+PVIOMMU_DOMAIN_ATTR(domain_grants_late, pviommu_counted(d->grants_late));
+PVIOMMU_DOMAIN_ATTR(domain_revokes, pviommu_counted(d->revokes));
 
 static struct attribute *pviommu_dev_attrs[] = {
 	&dev_attr_mode.attr,

@@ -48,12 +48,21 @@ const u16 pviommu_cache_begin[PVIOMMU_CACHE_ORDERS] = {
 /* How often a domain calls back what its CPUs keep rather than have a chunk granted */
 #define PVIOMMU_CALL_BACK	(10 * HZ)
 
-/* What a CPU may keep that had to ask: twice as many, and an eighth of the limit at least */
-static unsigned int pviommu_cache_grow(unsigned int depth, unsigned int order)
+/* A CPU that had to ask may keep twice as many, and an eighth of the limit at least */
+static void pviommu_cache_grow(struct pviommu_cache *c, unsigned int order)
 {
 	unsigned int limit = pviommu_cache_limit[order];
 
-	return min(max3(depth * 2, limit / 8, 2U), limit);
+	WRITE_ONCE(c->depth[order],
+		   min(max3(c->depth[order] * 2U, limit / 8, 2U), limit));
+}
+
+/* One more block that the CPU keeps; both are looked at without the lock, too */
+static void pviommu_cache_add(struct pviommu_cache *c, unsigned int order,
+			      struct pviommu_slot *slot)
+{
+	c->block[pviommu_cache_begin[order] + c->nr[order]] = slot;
+	WRITE_ONCE(c->nr[order], c->nr[order] + 1);
 }
 
 static bool pviommu_pressed(struct pviommu_window *w)
@@ -155,10 +164,16 @@ void pviommu_chunk_init(struct pviommu_chunk *c, unsigned int shift)
 
 /* ---- the shared layer; domain.lock is held ---- */
 
+/* Snapshots of both are taken without the lock */
+static void pviommu_shared_count(struct pviommu_domain *d, long npages)
+{
+	WRITE_ONCE(d->free, d->free + npages);
+	WRITE_ONCE(d->used, d->used - npages);
+}
+
 static void pviommu_shared_used(struct pviommu_domain *d, unsigned long npages)
 {
-	d->free -= npages;
-	d->used += npages;
+	pviommu_shared_count(d, -npages);
 	d->high_water = max(d->high_water, d->used);
 }
 
@@ -200,8 +215,7 @@ static void pviommu_shared_put(struct pviommu_domain *d, unsigned long page,
 	struct pviommu_chunk *c = w->chunks[page >> shift];
 
 	lockdep_assert_held(&d->lock);
-	d->used -= BIT(order);
-	d->free += BIT(order);
+	pviommu_shared_count(d, BIT(order));
 	pviommu_chunk_put(c, shift, page & w->space.mask, order);
 	pviommu_chunk_file(d, c);
 }
@@ -252,8 +266,7 @@ static void pviommu_shared_put_run(struct pviommu_domain *d, struct pviommu_chun
 	struct pviommu_window *w = &d->host->window;
 	unsigned long i, n = c->run, first = c->index;
 
-	d->used -= n << w->space.shift;
-	d->free += n << w->space.shift;
+	pviommu_shared_count(d, n << w->space.shift);
 	for (i = first; i < first + n; i++) {
 		c = w->chunks[i];
 		pviommu_chunk_init(c, w->space.shift);
@@ -326,7 +339,7 @@ static struct pviommu_slot *pviommu_fresh(struct pviommu_domain *d, unsigned lon
 
 	slot->page = page;
 	WRITE_ONCE(slot->order, order);
-	slot->npages = npages;
+	WRITE_ONCE(slot->npages, npages);
 	slot->dirty_start = 0;
 	slot->dirty_end = PAGE_SIZE << order;
 	return slot;
@@ -347,8 +360,8 @@ void pviommu_chunk_add(struct pviommu_domain *d, struct pviommu_chunk *c)
 	pviommu_chunk_init(c, w->space.shift);
 	c->largest = -1;
 	pviommu_chunk_file(d, c);
-	d->free += BIT(w->space.shift);
-	w->chunks[c->index] = c;
+	WRITE_ONCE(d->free, d->free + BIT(w->space.shift));
+	WRITE_ONCE(w->chunks[c->index], c);
 	WRITE_ONCE(w->owner[c->index], d->id);
 	WRITE_ONCE(w->space.slots[c->index], c->slots);
 }
@@ -367,9 +380,9 @@ void pviommu_chunk_del(struct pviommu_domain *d, struct pviommu_chunk *c)
 	lockdep_assert_held(&d->lock);
 	pviommu_chunk_clear(c, 1, w->space.shift);
 	pviommu_chunk_file(d, c);
-	d->free -= BIT(w->space.shift);
+	WRITE_ONCE(d->free, d->free - BIT(w->space.shift));
 	WRITE_ONCE(w->owner[c->index], 0);
-	w->chunks[c->index] = NULL;
+	WRITE_ONCE(w->chunks[c->index], NULL);
 	WRITE_ONCE(w->space.slots[c->index], NULL);
 }
 
@@ -494,7 +507,7 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
 	pviommu_cache_lock(c);
 	c->misses++;
 	if (!pviommu_pressed(w)) {
-		c->depth[order] = pviommu_cache_grow(c->depth[order], order);
+		pviommu_cache_grow(c, order);
 		nr = min_t(unsigned int, c->depth[order] / 2,
 			   pviommu_low_pages(&w->space) >> order);
 	}
@@ -509,8 +522,7 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
 		page = pviommu_shared_take(d, order, U64_MAX);
 		if (page == PVIOMMU_NO_PAGE)
 			break;
-		c->block[pviommu_cache_begin[order] + c->nr[order]++] =
-			pviommu_fresh(d, page, order, 0);
+		pviommu_cache_add(c, order, pviommu_fresh(d, page, order, 0));
 	}
 	left = d->free;
 	raw_spin_unlock(&d->lock);
@@ -525,7 +537,7 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
 		slot = pviommu_window_alloc_exact(d, &want);
 		/* A block like others: a cache may take it */
 		if (slot)
-			slot->npages = 0;
+			WRITE_ONCE(slot->npages, 0);
 	}
 	return slot;
 }
@@ -576,7 +588,7 @@ static void pviommu_cache_flush(struct pviommu_domain *d, struct pviommu_cache *
 
 	for (i = 0; i < n; i++)
 		pviommu_shared_put(d, block[i]->page, order);
-	c->nr[order] -= n;
+	WRITE_ONCE(c->nr[order], c->nr[order] - n);
 	memmove(block, block + n, c->nr[order] * sizeof(*block));
 }
 
@@ -608,8 +620,8 @@ void pviommu_window_free_slow(struct pviommu_domain *d, struct pviommu_slot *slo
 		pviommu_shared_put(d, slot->page, order);
 		raw_spin_unlock(&d->lock);
 	} else {
-		c->depth[order] = pviommu_cache_grow(c->depth[order], order);
-		c->block[pviommu_cache_begin[order] + c->nr[order]++] = slot;
+		pviommu_cache_grow(c, order);
+		pviommu_cache_add(c, order, slot);
 	}
 	pviommu_cache_unlock(c);
 	local_irq_restore(flags);
@@ -654,9 +666,9 @@ bool pviommu_window_drain(struct pviommu_domain *d, enum pviommu_drain which)
 				any |= c->nr[o];
 				pviommu_cache_flush(d, c, o, c->nr[o]);
 				if (which == PVIOMMU_DRAIN_ALL)
-					c->depth[o] = 0;
+					WRITE_ONCE(c->depth[o], 0);
 				else if (which == PVIOMMU_DRAIN_IDLE)
-					c->depth[o] /= 2;
+					WRITE_ONCE(c->depth[o], c->depth[o] / 2);
 			}
 			raw_spin_unlock(&d->lock);
 		}
@@ -711,9 +723,10 @@ static const char *pviommu_check_chunk(struct pviommu_chunk *c, unsigned int shi
 	for (i = 0; i < BIT(shift); i++) {
 		struct pviommu_slot *slot = &c->slots[i];
 
-		if (slot->state == PVIOMMU_SLOT_FREE)
+		/* With traffic, they may change while they are looked at */
+		if (READ_ONCE(slot->state) == PVIOMMU_SLOT_FREE)
 			continue;
-		n = slot->npages ?: BIT(slot->order);
+		n = READ_ONCE(slot->npages) ?: BIT(READ_ONCE(slot->order));
 		if (i + n > BIT(shift) || find_next_bit(seen, i + n, i) < i + n)
 			return "mapped and free";
 		bitmap_set(seen, i, n);

@@ -79,6 +79,12 @@ def fibers(machine, _):
     native(machine, "fibers", "--fibers")
 
 
+@hosttest("order", modes=("native",))
+def order(machine, _):
+    """Whatever a CPU does, another may come in between wherever it sees anything"""
+    native(machine, "order")
+
+
 @hosttest("scale", modes=("native",))
 def scale(machine, _):
     """8 to 64 CPUs find blocks in their caches, and no map fails with room free"""

@@ -117,6 +117,13 @@ static void fiber_wait(void)
 	fiber_switch(fiber_next());
 }
 
+/* Any other, if there is one */
+static void fiber_sleep(void)
+{
+	if (fibers_left > 1)
+		fiber_wait();
+}
+
 void cpus_pause(void)
 {
 	if (fibers)
@@ -136,7 +143,8 @@ static void fiber_start(void)
 	}
 }
 
-void cpus_run_fibers(unsigned int n, cpu_fn fn, void *data, unsigned int yield, u64 seed)
+static void fibers_run(unsigned int n, cpu_fn fn, void *data, void (*point)(void),
+		       void (*wait)(void))
 {
 	unsigned int i;
 
@@ -145,8 +153,6 @@ void cpus_run_fibers(unsigned int n, cpu_fn fn, void *data, unsigned int yield, 
 	fibers_left = n;
 	fiber_fn = fn;
 	fiber_data = data;
-	fiber_random = seed;
-	yield_one_in = yield ?: 1;
 	for (i = 0; i < n; i++) {
 		struct fiber *f = &fibers[i];
 
@@ -157,16 +163,57 @@ void cpus_run_fibers(unsigned int n, cpu_fn fn, void *data, unsigned int yield, 
 		f->context.uc_stack.ss_size = FIBER_STACK;
 		makecontext(&f->context, fiber_start, 0);
 	}
-	shim_point_hook = fiber_point;
-	shim_wait_hook = fiber_wait;
+	shim_point_hook = point;
+	shim_store_hook = point;
+	shim_wait_hook = wait;
+	shim_sleep_hook = fiber_sleep;
 	fiber_now = 0;
 	shim_cpu = fibers[0].cpu;
 	swapcontext(&fiber_main, &fibers[0].context);
 	shim_point_hook = NULL;
+	shim_store_hook = NULL;
 	shim_wait_hook = NULL;
+	shim_sleep_hook = NULL;
 	shim_thread_init(0);
 	for (i = 0; i < n; i++)
 		free(fibers[i].stack);
 	free(fibers);
 	fibers = NULL;
+}
+
+void cpus_run_fibers(unsigned int n, cpu_fn fn, void *data, unsigned int yield, u64 seed)
+{
+	fiber_random = seed;
+	yield_one_in = yield ?: 1;
+	fibers_run(n, fn, data, fiber_point, fiber_wait);
+}
+
+/* ---- two, of which the second comes in between at one point of the first ---- */
+
+static unsigned int points_left[2];
+
+static void between_point(void)
+{
+	if (points_left[fiber_now] && !--points_left[fiber_now] && !fibers[!fiber_now].done)
+		fiber_switch(!fiber_now);
+}
+
+/* The other has what is waited for; it goes on to its end, or until it waits */
+static void between_wait(void)
+{
+	unsigned int other = !fiber_now;
+
+	if (fibers[other].done)
+		shim_panic("CPU %u waits for what nobody will give up", shim_cpu.id);
+	fiber_switch(other);
+}
+
+bool cpus_run_between(cpu_fn fn, void *data, unsigned int point, unsigned int back,
+		      bool *came_back)
+{
+	points_left[0] = point;
+	points_left[1] = back;
+	fibers_run(2, fn, data, between_point, between_wait);
+	*came_back = back && !points_left[1];
+	return !points_left[0];
 }

@@ -61,6 +61,8 @@ void guest_end(struct guest *g)
 		shim_unbind(to_pci_dev(g->devices[i]));
 	if (host_mappings())
 		shim_panic("the host has %u mappings still", host_mappings());
+	if (shim_module.refs)
+		shim_panic("%d references to the module are left", shim_module.refs);
 	shim_module_exit();
 	shim_free_devices();
 	host_destroy();

@@ -645,7 +645,9 @@ void iowrite32(u32 value, void __iomem *addr)
 		shim_panic("write of register %#x", reg);
 	switch (reg) {
 	case PV_IOMMU_REG_DOORBELL:
+		shim_exit_begin();
 		host_ring(value);
+		shim_exit_end();
 		break;
 	case PV_IOMMU_REG_CONTROL:
 		host_control(value);

@@ -24,6 +24,7 @@
 #define MAX_LEN		(32U << 10)
 #define NR_SEGS		8
 #define HELD		64
+#define LEFT		32
 
 /**
  * struct mapping - one that a driver has made
@@ -285,6 +286,29 @@ static void driver(unsigned int cpu, u64 r)
 			unmap(held[i]);
 }
 
+/*
+ * The last device's driver goes, and a new one comes. Others are given what it has had,
+ * while the module looks for what it has left: mappings, and no coherent memory, but
+ * slots that say still that it had some.
+ */
+static void rebind(struct pci_dev *pdev, phys_addr_t phys)
+{
+	struct device *dev = &pdev->dev;
+	dma_addr_t dma[LEFT];
+	unsigned int i;
+	void *p[LEFT];
+
+	for (i = 0; i < LEFT; i++)
+		p[i] = dev->dma_ops->alloc(dev, 64, &dma[i], GFP_KERNEL, DMA_ATTR_NO_WARN);
+	for (i = 0; i < LEFT; i++) {
+		if (p[i])
+			dev->dma_ops->free(dev, 64, p[i], dma[i], 0);
+		dev->dma_ops->map_phys(dev, phys, 64, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+	}
+	shim_unbind(pdev);
+	shim_bind(pdev);
+}
+
 /* Who looks on, and lets time go by, and binds and unbinds the last device */
 static void bystander(u64 r, phys_addr_t phys)
 {
@@ -302,17 +326,16 @@ static void bystander(u64 r, phys_addr_t phys)
 					     DMA_ATTR_NO_WARN);
 		if (dma != DMA_MAPPING_ERROR)
 			dev->dma_ops->unmap_phys(dev, dma, 64, DMA_TO_DEVICE, 0);
-		if (world_random(&r) % 8 == 0) {
-			shim_unbind(pdev);
-			shim_bind(pdev);
-		}
+		if (world_random(&r) % 8 == 0)
+			rebind(pdev, phys);
 		cpus_pause();
 	}
 }
 
 static void cpu_main(unsigned int cpu, void *page)
 {
-	if (cpu)
+	/* The last one, so that its channel is the last that a flush comes to */
+	if (cpu < all.cpus - 1)
 		driver(cpu, all.seed * 1000 + cpu);
 	else
 		bystander(all.seed * 1000, page_to_phys((struct page *)page));

@@ -99,32 +99,45 @@ void *shim_memset(void *to, int c, size_t n);
 void shim_race_begin(void);
 void shim_race_end(void);
 
-/* Relaxed atomics, as the kernel's memory model has them: TSan knows these */
-#ifndef SHIM_TSAN
-#define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
+/* Before what others are to see: one of them may look just then */
+#ifdef SHIM_CHECK
+extern void (*shim_store_hook)(void);
+static inline void shim_store_point(void)
+{
+	if (shim_store_hook)
+		shim_store_hook();
+}
 #else
-/*
- * As KCSAN has it by default: a plain write of a word is not torn, so that who says
- * READ_ONCE() may look at what another CPU writes plainly.
- */
-#define READ_ONCE(x)							\
-({									\
-	typeof(__atomic_load_n(&(x), __ATOMIC_RELAXED)) __once;		\
-	shim_race_begin();						\
-	__once = __atomic_load_n(&(x), __ATOMIC_RELAXED);		\
-	shim_race_end();						\
-	__once;								\
-})
+static inline void shim_store_point(void) { }
 #endif
-#define WRITE_ONCE(x, val)	__atomic_store_n(&(x), val, __ATOMIC_RELAXED)
+
+/*
+ * Relaxed atomics, as the kernel's memory model has them: TSan knows these, and is as
+ * strict as KCSAN can be. A plain write is not taken for one that no reader sees halves
+ * of.
+ */
+#define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define WRITE_ONCE(x, val)						\
+do {									\
+	shim_store_point();						\
+	__atomic_store_n(&(x), val, __ATOMIC_RELAXED);			\
+} while (0)
 #define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define smp_store_release(p, v)						\
+do {									\
+	shim_store_point();						\
+	__atomic_store_n(p, v, __ATOMIC_RELEASE);			\
+} while (0)
 #define smp_mb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define smp_rmb()		__atomic_thread_fence(__ATOMIC_ACQUIRE)
 #define smp_wmb()		__atomic_thread_fence(__ATOMIC_RELEASE)
 #define dma_wmb()		smp_wmb()
 #define dma_rmb()		smp_rmb()
 #define mb()			smp_mb()
+
+/* The shim's own accesses are atomic where KCSAN is told to look away */
+#define kcsan_disable_current()	do { } while (0)
+#define kcsan_enable_current()	do { } while (0)
 
 /* What may race by design; TSan cannot be told of an expression but by this */
 #ifdef SHIM_TSAN

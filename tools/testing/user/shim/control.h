@@ -36,6 +36,11 @@ extern void (*shim_panic_hook)(const char *why);
 
 /* Called while a lock cannot be had; NULL: another thread has it */
 extern void (*shim_wait_hook)(void);
+/* Called by who sleeps */
+extern void (*shim_sleep_hook)(void);
+/* Around what takes this CPU into the host: no other may spin for it with IRQs off */
+void shim_exit_begin(void);
+void shim_exit_end(void);
 void shim_lock_classes(void (*show)(struct shim_class *class));
 
 /* A thread that runs what the kernel runs says which CPU it is */

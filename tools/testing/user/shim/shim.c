@@ -112,6 +112,9 @@ void shim_print(enum shim_level level, const char *who, const char *fmt, ...)
 	char text[256];
 	va_list args;
 
+	/* The console may be a network card's, whose DMA may want that very lock */
+	if (shim_cpu.locks)
+		shim_panic("CPU %u prints with a spinlock held: %s", shim_cpu.id, fmt);
 	if (level == SHIM_ERR)
 		__atomic_fetch_add(&shim_log.errors, 1, __ATOMIC_RELAXED);
 	if (level == SHIM_WARN)
@@ -274,7 +277,9 @@ __thread struct shim_cpu shim_cpu;
 unsigned int nr_cpu_ids = 1;
 unsigned int shim_present_cpus = 1;
 void (*shim_point_hook)(void);
+void (*shim_store_hook)(void);
 void (*shim_wait_hook)(void);
+void (*shim_sleep_hook)(void);
 
 /*
  * Every CPU's area looks alike; where a piece of it is allocated is noted in
@@ -441,6 +446,34 @@ static void shim_count(raw_spinlock_t *lock, bool waited)
 #endif
 }
 
+/* Of each CPU: whether it is inside the host, which may take long */
+static bool shim_exits[SHIM_MAX_CPUS];
+
+void shim_exit_begin(void)
+{
+	__atomic_store_n(&shim_exits[shim_cpu.id], true, __ATOMIC_RELAXED);
+	shim_point();
+}
+
+void shim_exit_end(void)
+{
+	shim_point();
+	__atomic_store_n(&shim_exits[shim_cpu.id], false, __ATOMIC_RELAXED);
+}
+
+/* May this CPU wait for the one that has the lock? */
+static void shim_check_wait(raw_spinlock_t *lock)
+{
+	unsigned int held = READ_ONCE(lock->held);
+
+	if (held == shim_cpu.id + 1)
+		shim_panic("CPU %u takes a lock that it holds", shim_cpu.id);
+	if (held && irqs_disabled() && READ_ONCE(shim_exits[held - 1]) &&
+	    READ_ONCE(lock->held) == held)
+		shim_panic("CPU %u spins with IRQs off for CPU %u, which is in the host",
+			   shim_cpu.id, held - 1);
+}
+
 noinline void shim_lock(raw_spinlock_t *lock)
 {
 	unsigned int tries = 0;
@@ -449,12 +482,12 @@ noinline void shim_lock(raw_spinlock_t *lock)
 	shim_point();
 	if (unlikely(!shim_get(lock))) {
 		do {
-			if (READ_ONCE(lock->held) == shim_cpu.id + 1)
-				shim_panic("CPU %u takes a lock that it holds", shim_cpu.id);
+			shim_check_wait(lock);
 			shim_wait(tries++);
 		} while (!shim_get(lock));
 	}
 	shim_count(lock, tries);
+	shim_locked();
 }
 
 bool shim_trylock(raw_spinlock_t *lock)
@@ -463,6 +496,7 @@ bool shim_trylock(raw_spinlock_t *lock)
 	shim_point();
 	if (shim_get(lock)) {
 		shim_count(lock, false);
+		shim_locked();
 		return true;
 	}
 	preempt_enable();
@@ -475,6 +509,7 @@ noinline void shim_unlock(raw_spinlock_t *lock)
 	if (READ_ONCE(lock->held) != shim_cpu.id + 1)
 		shim_panic("CPU %u gives up a lock that it does not hold", shim_cpu.id);
 #endif
+	shim_unlocked();
 	__atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE);
 	preempt_enable();
 	shim_point();
@@ -495,6 +530,7 @@ void mutex_lock(struct mutex *m)
 {
 	might_sleep();
 	shim_lock(&m->lock);
+	shim_unlocked();
 	preempt_enable();
 }
 
@@ -502,14 +538,17 @@ bool mutex_trylock(struct mutex *m)
 {
 	bool got = shim_trylock(&m->lock);
 
-	if (got)
+	if (got) {
+		shim_unlocked();
 		preempt_enable();
+	}
 	return got;
 }
 
 void mutex_unlock(struct mutex *m)
 {
 	preempt_disable();
+	shim_locked();
 	shim_unlock(&m->lock);
 }
 
@@ -578,6 +617,9 @@ void msleep(unsigned int ms)
 {
 	might_sleep();
 	__atomic_fetch_add(&shim_jiffies, msecs_to_jiffies(ms), __ATOMIC_RELAXED);
+	/* Who waits for another CPU so lets it go on */
+	if (shim_sleep_hook)
+		shim_sleep_hook();
 }
 
 static void shim_work_unlink(struct work_struct *w)
@@ -590,7 +632,7 @@ static void shim_work_unlink(struct work_struct *w)
 			break;
 		}
 	}
-	w->pending = false;
+	__atomic_store_n(&w->pending, false, __ATOMIC_RELAXED);
 }
 
 bool shim_queue(struct work_struct *w, unsigned long delay, bool again)
@@ -602,7 +644,7 @@ bool shim_queue(struct work_struct *w, unsigned long delay, bool again)
 	if (queued) {
 		if (w->pending)
 			shim_work_unlink(w);
-		WRITE_ONCE(w->pending, true);
+		__atomic_store_n(&w->pending, true, __ATOMIC_RELAXED);
 		w->due = jiffies + delay;
 		w->next = shim_work;
 		shim_work = w;
@@ -639,7 +681,7 @@ bool shim_flush(struct work_struct *w)
 	was = w->pending;
 	if (was) {
 		shim_work_unlink(w);
-		WRITE_ONCE(w->running, true);
+		__atomic_store_n(&w->running, true, __ATOMIC_RELAXED);
 	}
 	pthread_mutex_unlock(&shim_work_mutex);
 	if (was)
@@ -658,9 +700,9 @@ static struct work_struct *shim_work_next(unsigned long end)
 			first = w;
 	if (first) {
 		shim_work_unlink(first);
-		WRITE_ONCE(first->running, true);
+		__atomic_store_n(&first->running, true, __ATOMIC_RELAXED);
 		if (time_after(first->due, jiffies))
-			WRITE_ONCE(shim_jiffies, first->due);
+			__atomic_store_n(&shim_jiffies, first->due, __ATOMIC_RELAXED);
 	}
 	pthread_mutex_unlock(&shim_work_mutex);
 	return first;
@@ -759,6 +801,14 @@ void shim_exit(void)
 			   shim_pages_used, shim_work ? ", and work is queued" : "");
 }
 
+/* Not even atomically: the allocator's own locks sleep where the kernel is PREEMPT_RT */
+static void shim_check_memory(void)
+{
+	if (shim_cpu.locks)
+		shim_panic("CPU %u allocates or frees memory with a raw spinlock held",
+			   shim_cpu.id);
+}
+
 void *shim_kmalloc(size_t size, gfp_t gfp, const char *file, int line)
 {
 	void *p;
@@ -767,6 +817,7 @@ void *shim_kmalloc(size_t size, gfp_t gfp, const char *file, int line)
 	if (gfp & GFP_KERNEL)
 		shim_might_sleep(file, line);
 #endif
+	shim_check_memory();
 	if (size > 1UL << 40)
 		return NULL;
 	if (READ_ONCE(shim_fail) && !--shim_fail)
@@ -791,6 +842,7 @@ void kfree(const void *p)
 {
 	if (!p)
 		return;
+	shim_check_memory();
 	__atomic_fetch_sub(&shim_allocated, 1, __ATOMIC_RELAXED);
 	free((void *)p);
 }

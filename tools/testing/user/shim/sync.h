@@ -24,12 +24,14 @@
  * @id: its CPU
  * @irqs_off: how deep IRQs are disabled
  * @preempt_off: how deep preemption is, locks included
+ * @locks: how many spinlocks it holds
  */
 struct shim_cpu {
 	unsigned long offset;
 	unsigned int id;
 	unsigned int irqs_off;
 	unsigned int preempt_off;
+	unsigned int locks;
 };
 
 extern __thread struct shim_cpu shim_cpu;
@@ -191,6 +193,14 @@ typedef struct raw_spinlock {
 } raw_spinlock_t;
 typedef raw_spinlock_t spinlock_t;
 
+#ifdef SHIM_CHECK
+#define shim_locked()		((void)shim_cpu.locks++)
+#define shim_unlocked()		((void)shim_cpu.locks--)
+#else
+#define shim_locked()		do { } while (0)
+#define shim_unlocked()		do { } while (0)
+#endif
+
 void shim_lock_init(raw_spinlock_t *lock, struct shim_class *class);
 void shim_lock(raw_spinlock_t *lock);
 bool shim_trylock(raw_spinlock_t *lock);
@@ -267,13 +277,16 @@ static __always_inline void bit_spin_lock(int bit, unsigned long *word)
 	shim_point();
 	while (unlikely(__atomic_fetch_or(word, BIT(bit), __ATOMIC_ACQUIRE) & BIT(bit)))
 		shim_bit_wait(word);
+	shim_locked();
 }
 
 static __always_inline bool bit_spin_trylock(int bit, unsigned long *word)
 {
 	preempt_disable();
-	if (!(__atomic_fetch_or(word, BIT(bit), __ATOMIC_ACQUIRE) & BIT(bit)))
+	if (!(__atomic_fetch_or(word, BIT(bit), __ATOMIC_ACQUIRE) & BIT(bit))) {
+		shim_locked();
 		return true;
+	}
 	preempt_enable();
 	return false;
 }
@@ -281,6 +294,7 @@ static __always_inline bool bit_spin_trylock(int bit, unsigned long *word)
 /* Not atomic, as in the kernel: nobody else writes the word */
 static __always_inline void __bit_spin_unlock(int bit, unsigned long *word)
 {
+	shim_unlocked();
 	__atomic_store_n(word, READ_ONCE(*word) & ~BIT(bit), __ATOMIC_RELEASE);
 	preempt_enable();
 	shim_point();
@@ -288,6 +302,7 @@ static __always_inline void __bit_spin_unlock(int bit, unsigned long *word)
 
 static __always_inline void bit_spin_unlock(int bit, unsigned long *word)
 {
+	shim_unlocked();
 	__atomic_fetch_and(word, ~BIT(bit), __ATOMIC_RELEASE);
 	preempt_enable();
 	shim_point();
@@ -583,8 +598,11 @@ do {										\
 	raw_spin_lock_init(&(xa)->lock);					\
 	(xa)->part = NULL;							\
 } while (0)
-#define xa_lock_irqsave(xa, f)		raw_spin_lock_irqsave(&(xa)->lock, f)
-#define xa_unlock_irqrestore(xa, f)	raw_spin_unlock_irqrestore(&(xa)->lock, f)
+/* Not a raw one: memory may be allocated under it */
+#define xa_lock_irqsave(xa, f)							\
+	do { raw_spin_lock_irqsave(&(xa)->lock, f); shim_unlocked(); } while (0)
+#define xa_unlock_irqrestore(xa, f)						\
+	do { shim_locked(); raw_spin_unlock_irqrestore(&(xa)->lock, f); } while (0)
 #define xa_is_err(p)			((p) == (void *)-2L)
 void *xa_load(struct xarray *xa, unsigned long index);
 void *__xa_cmpxchg(struct xarray *xa, unsigned long index, void *old, void *entry,
