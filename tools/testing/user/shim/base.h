@@ -255,6 +255,7 @@ do {									\
 })
 #define array_size(a, b)	size_mul(a, b)
 
+#define SZ_1K			0x400
 #define SZ_4K			0x1000
 #define SZ_64K			0x10000
 #define SZ_128K			0x20000

@@ -331,7 +331,9 @@ typedef struct { long counter; } atomic_long_t;
 #define atomic_dec_return(v)	atomic_sub_return(1, v)
 #define atomic_dec_and_test(v)	(atomic_sub_return(1, v) == 0)
 #define atomic_sub_and_test(n, v)	(atomic_sub_return(n, v) == 0)
-#define atomic_inc_not_zero(v)	shim_inc_not_zero(&(v)->counter)
+#define atomic_add_unless(v, n, u)	shim_add_unless(&(v)->counter, n, u)
+#define atomic_inc_not_zero(v)	atomic_add_unless(v, 1, 0)
+#define atomic_set_release(v, i)	smp_store_release(&(v)->counter, i)
 #define atomic_xchg(v, n)	__atomic_exchange_n(&(v)->counter, n, __ATOMIC_SEQ_CST)
 #define atomic_cmpxchg(v, o, n)	cmpxchg(&(v)->counter, o, n)
 #define atomic_try_cmpxchg(v, o, n)	try_cmpxchg(&(v)->counter, o, n)
@@ -379,12 +381,12 @@ typedef struct { long counter; } atomic_long_t;
 	__atomic_exchange_n(p, new, __ATOMIC_SEQ_CST);			\
 })
 
-static inline bool shim_inc_not_zero(int *counter)
+static inline bool shim_add_unless(int *counter, int n, int unless)
 {
 	int old = READ_ONCE(*counter);
 
-	while (old)
-		if (__atomic_compare_exchange_n(counter, &old, old + 1, false,
+	while (old != unless)
+		if (__atomic_compare_exchange_n(counter, &old, old + n, false,
 						__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 			return true;
 	return false;
