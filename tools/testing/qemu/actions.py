@@ -10,6 +10,7 @@ import json
 import threading
 import time
 
+import witness
 from vm import FACTOR, Failed, GuestDied
 
 
@@ -100,6 +101,45 @@ def action_wake(vm, state, seconds="0"):
 
     threading.Thread(target=wake, daemon=True).start()
     return "later"
+
+
+def action_drive(vm, page, *devices):
+    """host drive PAGE CONFIG,REGISTERS,MAPPED...: edu devices write to a page that is
+    none of theirs, and to what is mapped for them, by the host's hand"""
+    vm.driver = witness.Driver(vm, int(page, 0),
+                               [witness.Device(text) for text in devices])
+    vm.driver.start()
+    vm.driver.settle()
+    return "driven"
+
+
+def action_driven(vm):
+    """host driven: the end of that; answers how often, or where memory was hit"""
+    return str(vm.driver.finish())
+
+
+def action_flood(vm):
+    """host flood: frames for the network cards, from now on"""
+    vm.flood = witness.Flood(vm)
+    vm.flood.start()
+    return "sending"
+
+
+def action_dry(vm):
+    """host dry: the end of them; answers how many there were"""
+    flood, vm.flood = vm.flood, None
+    return str(flood.finish())
+
+
+def action_remember(vm):
+    """host remember: all of the guest's memory as it is now, for host core"""
+    return str(witness.memory_to(vm, "before"))
+
+
+def action_core(vm, disk, tag, number):
+    """host core DISK TAG NUMBER: whether the ELF core on a disk is what memory was
+    and is, with so many known pages; answers how many bytes were compared"""
+    return str(witness.check_core(vm, disk, tag, int(number)))
 
 
 def action_note(_, *words):

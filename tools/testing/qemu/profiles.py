@@ -39,6 +39,8 @@ class Profile:
     firmware: str = ""
     # A guest that reboots does; elsewhere that is its end
     reboots: bool = False
+    # The host drives devices itself (witness.py)
+    driven: bool = False
 
 
 def nvme(name="nvme0", more=""):
@@ -134,6 +136,16 @@ def firmware(about, image, memory, window):
 # to the other, and depends on nothing outside
 WIRE = ("hubport,id=port0,hubid=0", "hubport,id=port1,hubid=0")
 
+# And the host on that wire; {sockets} is where the guest's are
+OUTSIDE = ("dgram,id=outside,local.type=unix,local.path={sockets}/flood,"
+           "remote.type=unix,remote.path={sockets}/nobody",
+           "hubport,id=port9,hubid=0,netdev=outside")
+
+
+# A page that the kernel leaves alone, and whose number is a DMA address of the
+# window as well; and one whose number is one of the arena
+PAGES = "memmap=64K$0x3f00000 memmap=64K$0x5f00000"
+
 
 def again(iommu, append="", memory=1024, window=64):
     """A guest that may boot again, and has what kexec needs to do so."""
@@ -144,12 +156,39 @@ def again(iommu, append="", memory=1024, window=64):
         iommu=iommu,
         append=append,
         reboots=True,
-        disks={"nvme0": 256 if not append else 1024, "vblk0": 64},
+        disks={"nvme0": 256, "vblk0": 64},
         images={"kernel0": "kernel/{kernel}/vmlinuz",
                 "initrd0": "guest/{kernel}/initrd"},
         netdevs=WIRE,
         devices=(nvme(), e1000e("port0"), virtio_net("port1"),
                  virtio_blk(), virtio_blk("kernel0"), virtio_blk("initrd0")),
+    )
+
+
+def kdump(iommu, window):
+    """The same with room for a crash kernel, and a disk for all of its memory; and
+    with devices that the host drives, of as many address bits as an arena behind a
+    large window takes."""
+    guest = again(iommu, f"pviommu_test.mask_bits=32 {PAGES} crashkernel=192M", 768,
+                  window)
+    return replace(
+        guest,
+        driven=True,
+        disks={**guest.disks, "nvme0": guest.memory},
+        netdevs=(*guest.netdevs, *OUTSIDE),
+        devices=(*guest.devices, "edu,id=edu0,dma_mask=0xffffffff",
+                 "edu,id=edu1,dma_mask=0xffffffff"),
+    )
+
+
+def confined(iommu):
+    """Devices that the host drives, and pages to see where they write."""
+    return Profile(
+        about=f"devices that write where they are told to, {iommu}",
+        devices=("edu,id=edu0", "edu,id=edu1", "edu,id=edu2"),
+        iommu=iommu,
+        append=PAGES,
+        driven=True,
     )
 
 
@@ -384,12 +423,8 @@ PROFILES = {
         iommu="boot-bypass=on",
         append="slub_debug=FZP",
     ),
-    "confined": Profile(
-        about="devices that write where they are told to, and a page to see it",
-        devices=("edu,id=edu0", "edu,id=edu1", "edu,id=edu2"),
-        iommu="boot-bypass=on",
-        append="memmap=64K$0x3f00000",
-    ),
+    "confined": confined("boot-bypass=on"),
+    "confined-off": confined("boot-bypass=off"),
     "no-window": Profile(
         about="a host that lets no streaming DMA into the window",
         disks={"nvme0": 256},
@@ -424,6 +459,8 @@ PROFILES = {
     ),
     "again": again("boot-bypass=off"),
     "again-bypass": again("boot-bypass=on"),
+    "kdump": kdump("boot-bypass=on", 64),
+    "kdump-large": kdump("boot-bypass=off", 1024),
     "served": Profile(
         about="disks at all kinds of places in the PCI hierarchy",
         memory=512,

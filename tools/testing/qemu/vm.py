@@ -149,6 +149,9 @@ class VM:
         self.qmp = None
         self.pending = b""
         self.sockets = None
+        # Of actions that go on while the guest does something else
+        self.driver = None
+        self.flood = None
 
     def command(self):
         """QEMU's command line."""
@@ -186,7 +189,7 @@ class VM:
         if profile.firmware:
             line += ["-bios", profile.firmware]
         for netdev in profile.netdevs:
-            line += ["-netdev", netdev]
+            line += ["-netdev", netdev.format(sockets=self.sockets)]
         for name in profile.disks:
             # unsafe: nothing here need survive this machine
             line += ["-drive", f"if=none,id={name}-disk,format=raw,"
@@ -207,6 +210,9 @@ class VM:
                      f"path={self.sockets}/results",
                      "-serial", "chardev:results",
                      "-qmp", f"unix:{self.sockets}/qmp,server=on,wait=off"]
+        if profile.driven:
+            line += ["-qtest", f"unix:{self.sockets}/qtest,server=on,wait=off",
+                     "-qtest-log", "none"]
         return [*line, *self.arguments]
 
     def machine_type(self, kvm):
@@ -389,6 +395,7 @@ class VM:
     def poweroff(self, timeout=60):
         """Lets the guest end by itself; returns what it still reports."""
         end = time.monotonic() + timeout * FACTOR
+        since = self.console.stat().st_size
         self.send("poweroff")
         late = []
         try:
@@ -403,7 +410,7 @@ class VM:
                 except subprocess.TimeoutExpired:
                     raise GuestDied("the guest did not power off") from None
         # Which ends it, too
-        if any("Kernel panic" in line for line in self.tail(200)):
+        if any("Kernel panic" in line for line in self.tail(200, since)):
             raise GuestDied("the guest panicked when it powered off")
         return late
 

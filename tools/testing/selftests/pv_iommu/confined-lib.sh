@@ -1,30 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
 #
-# For tests of what devices reach, by events (the table in spec.rst). The edu
-# devices are told by hand what to write and where, with no driver of theirs: to a
-# page of the guest's memory that the kernel was told to leave alone, and whose
-# number is also a DMA address of the window. Sourced after lib.sh.
-
-PAGE=0x3f00000		# as the profile's memmap= says
-MARK=0x6b636148
+# For tests of what devices reach, by events (the table in spec.rst). Sourced after
+# lib.sh and drive-lib.sh.
 
 [ -c /dev/mem ] || skip "this kernel has no /dev/mem"
 modprobe -q pci-stub || skip "this kernel has no pci-stub"
 
-# edu N: the PCI address of the Nth one, from 0
-edu() {
-	grep -l 0x11e8 /sys/bus/pci/devices/*/device | sort |
-		sed -n "s,.*devices/\(.*\)/device,\1,p" | sed -n "$(($1 + 1))p"
-}
+edus=/sys/bus/pci/drivers/pviommu_test
+first=$(edu 0)
+second=$(edu 1)
+third=$(edu 2)
 
-# bar DEVICE: where its registers are
-bar() {
-	head -n 1 "/sys/bus/pci/devices/$1/resource" | cut -d ' ' -f 1
-}
+# Those that the host leaves all memory to
+exempt=
 
 # reg DEVICE OFFSET [VALUE]: a register of an edu device
 reg() {
+	# shellcheck disable=SC2086 # none, if there is no value
 	devmem $(($(bar "$1") + $2)) 32 $3
 }
 
@@ -39,99 +32,156 @@ is_master() {
 		tr -d ' ') & 4)) != 0 ]
 }
 
-# dma DEVICE: starts its next write of the mark to the page
-dma() {
-	reg "$1" 0x80 0x40000
-	reg "$1" 0x88 $PAGE
-	reg "$1" 0x90 64
-	reg "$1" 0x98 3
-}
-
 dma_done() {
 	[ $(($(reg "$1" 0x98) & 1)) = 0 ]
 }
 
-# marked: has the page been written to?
-marked() {
-	[ $(($(devmem $PAGE 32))) = $((MARK)) ]
-}
-
-# arm DEVICE...: while they reach it still, they take the mark from the page
-arm() {
-	local dev
-	for dev; do
-		master "$dev"
-		devmem $PAGE 32 $MARK
-		reg "$dev" 0x80 $PAGE
-		reg "$dev" 0x88 0x40000
-		reg "$dev" 0x90 64
-		reg "$dev" 0x98 1
-		wait_for 10 dma_done "$dev" || fail "$dev: no end of a DMA"
-	done
-	devmem $PAGE 32 0
-}
-
-# reaches DEVICE: does a write of its arrive?
+# reaches DEVICE: does a write of its to the page arrive?
 reaches() {
-	devmem $PAGE 32 0
+	local page
+	page=$(page_for "$mode")
+	devmem "$page" 32 0x6b6c4261
 	master "$1"
-	dma "$1"
+	reg "$1" 0x80 0x40000
+	reg "$1" 0x88 "$page"
+	reg "$1" 0x90 64
+	reg "$1" 0x98 3
 	wait_for 10 dma_done "$1" || fail "$1: no end of a DMA"
-	marked
+	[ $(($(devmem "$page" 32))) != $((0x6b6c4261)) ]
 }
 
-# hammer DEVICE...: they write and write, from now on until hammer_stop, whatever
-# happens; the page shows whether one of them ever got through
-hammer() {
-	local dev
-	rm -f /tmp/hammer-stop
-	devmem $PAGE 32 0
-	for dev; do
-		(
-			n=0
-			while [ ! -e /tmp/hammer-stop ]; do
-				! dma_done "$dev" || {
-					dma "$dev"
-					n=$((n + 1))
-					echo $n >"/tmp/hammer-$dev"
-				}
-				is_master "$dev" || master "$dev"
-			done
-		) 2>/dev/null &
-		echo $! >"/tmp/hammer-pid-$dev"
-	done
-}
-
-# hammer_stop EVENT: and none of it has arrived
-hammer_stop() {
-	local pid
-	sleep 1
-	touch /tmp/hammer-stop
-	for pid in /tmp/hammer-pid-*; do
-		wait "$(cat "$pid")"
-		[ "$(cat "/tmp/hammer-${pid#/tmp/hammer-pid-}")" -gt 2 ] ||
-			fail "$1: ${pid#/tmp/hammer-pid-} has not written"
-		rm -f "$pid"
-	done
-	! marked || fail "$1: the guest's memory was written to"
-	echo "$1: closed"
-}
-
-# through EVENT COMMAND...: runs it with the first device at work
-through() {
-	local event="$1"
+# closed EVENT DEVICE...: none of them reaches anything
+closed() {
+	local event="$1" dev
 	shift
-	hammer "$first"
-	sleep 1
+	for dev; do
+		! reaches "$dev" || fail "$event: $dev reaches memory"
+	done
+	for dev in $exempt; do
+		reaches "$dev" || fail "$event: $dev is exempt, and has lost its memory"
+	done
+	echo "$event: closed"
+}
+
+# through EVENT WHAT COMMAND...: runs it with the first device at work. WHAT becomes
+# of that is for driven
+through() {
+	local event="$1" what="$2"
+	shift 2
+	drive "$first"
 	"$@" || fail "$event: $*"
-	hammer_stop "$event"
+	driven "$event" "$what"
+	for dev in $exempt; do
+		reaches "$dev" || fail "$event: $dev is exempt, and has lost its memory"
+	done
 }
 
-stub() {
-	echo pci-stub >"/sys/bus/pci/devices/$first/driver_override"
+# to DRIVER: the first device's driver is to be that one
+to() {
+	echo "$1" >"/sys/bus/pci/devices/$first/driver_override"
+}
+
+bind() {
+	echo "$first" >$edus/bind && need_attached "$first"
+}
+
+unbind() {
+	echo "$first" >$edus/unbind
+}
+
+# refused: a driver is bound, and the host does not attach
+refused() {
+	host_set x-error-ops 2
+	host_set x-error-rate 1
+	dmesg -c >/dev/null
+	to pci-stub
 	echo "$first" >/sys/bus/pci/drivers/pci-stub/bind
+	# before the host has switched it on again, or after
+	dmesg | grep -q "its DMA is blocked"
 }
 
-unstub() {
+refused_end() {
+	host_set x-error-rate 0
 	echo "$first" >/sys/bus/pci/drivers/pci-stub/unbind
+	to pviommu_test
+}
+
+withhold() {
+	host_set x-withhold true
+	sleep 1
+	host_set x-withhold false
+}
+
+# With all devices asleep, interrupts included, but the last step, and back
+idle() {
+	[ -e /sys/power/pm_test ] || return 0
+	echo 1 >/sys/module/suspend/parameters/pm_test_delay 2>/dev/null
+	echo platform >/sys/power/pm_test
+	echo freeze >/sys/power/state
+}
+
+hibernate() {
+	grep -qw disk /sys/power/state || return 0
+	! echo disk 2>/dev/null >/sys/power/state
+}
+
+# The thread that was in the driver is no more, and holds what it held
+crash() {
+	local before
+	before=$(cat /proc/sys/kernel/panic_on_oops)
+	echo 0 >/proc/sys/kernel/panic_on_oops
+	(echo 1 >$pvt_debug/crash) 2>/dev/null
+	echo "$before" >/proc/sys/kernel/panic_on_oops
+	dmesg | grep -q "invalid opcode" || return 1
+	dmesg -c >/dev/null
+}
+
+host_removed() {
+	host=$(basename "$(host_dir)")
+	echo 1 >"/sys/bus/pci/devices/$host/remove"
+}
+
+host_back() {
+	echo 1 >/sys/bus/pci/rescan
+	wait_for 20 test -n "$(host_dir)"
+}
+
+module_back() {
+	modprobe pv_iommu "mode=$mode" "devices=!$second"
+}
+
+# events MODE: with pv_iommu loaded in that mode
+events() {
+	through "attach" none bind
+	through "suspend to idle" open idle
+	through "hibernation" open hibernate
+	through "withheld" shut withhold
+	through "driver crash" open crash
+	through "unbind" shut unbind
+	through "attach that fails" none refused
+	refused_end
+	# without anybody who switches it on again
+	master "$first"
+	refused || fail "not refused"
+	! is_master "$first" || fail "blocked, and master of the bus"
+	refused_end
+	bind || fail "bind"
+	through "host device removed" shut host_removed
+	through "host device back" none host_back
+	through "module removed" none rmmod pv_iommu
+	through "module back" none module_back
+}
+
+# all_modes: the same once in each
+all_modes() {
+	modprobe pviommu_test || fail "no pviommu_test"
+	# its registers are its driver's, while it has one
+	unbind
+	for mode in window bounce; do
+		[ -n "$(host_dir)" ] || module_back || fail "modprobe"
+		closed "$mode: enabled" "$first"
+		events
+		rmmod pv_iommu || fail "rmmod"
+		closed "$mode: module removed" "$first"
+	done
 }

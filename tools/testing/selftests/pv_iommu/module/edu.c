@@ -14,6 +14,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 
 #include "pvt.h"
@@ -92,6 +93,16 @@ struct pvt_edu *pvt_edu_get(unsigned int index)
 	}
 	mutex_unlock(&pvt_edus_lock);
 	return found;
+}
+
+void pvt_edu_show_scratch(struct seq_file *m)
+{
+	struct pvt_edu *edu;
+
+	mutex_lock(&pvt_edus_lock);
+	list_for_each_entry(edu, &pvt_edus, node)
+		seq_printf(m, "%s %pad\n", pci_name(edu->pdev), &edu->scratch_dma);
+	mutex_unlock(&pvt_edus_lock);
 }
 
 struct device *pvt_edu_dev(struct pvt_edu *edu)

@@ -263,6 +263,28 @@ static int pvt_granted_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(pvt_granted);
 
+/* What each device's driver holds all the time, for tests that drive one by hand */
+static int pvt_scratch_show(struct seq_file *m, void *unused)
+{
+	pvt_edu_show_scratch(m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(pvt_scratch);
+
+/* The driver dies at its work, and leaves everything as it is */
+static ssize_t pvt_crash_write(struct file *file, const char __user *ubuf,
+			       size_t len, loff_t *ppos)
+{
+	__builtin_trap();
+	return len;
+}
+
+static const struct file_operations pvt_crash_fops = {
+	.owner = THIS_MODULE,
+	.open = simple_open,
+	.write = pvt_crash_write,
+};
+
 static int __init pvt_init(void)
 {
 	int ret;
@@ -284,6 +306,8 @@ static int __init pvt_init(void)
 	debugfs_create_file("log", 0400, pvt_dir, NULL, &pvt_log_fops);
 	debugfs_create_file("cases", 0400, pvt_dir, NULL, &pvt_groups_fops);
 	debugfs_create_file("granted", 0400, pvt_dir, NULL, &pvt_granted_fops);
+	debugfs_create_file("scratch", 0400, pvt_dir, NULL, &pvt_scratch_fops);
+	debugfs_create_file("crash", 0200, pvt_dir, NULL, &pvt_crash_fops);
 	return 0;
 
 err_host:

@@ -96,6 +96,8 @@ bool pvt_same(struct pvt *t, const void *got, const void *want, size_t len,
 bool pvt_zero(struct pvt *t, const void *got, size_t len, const char *what);
 bool pvt_contains(const void *hay, size_t len, const void *needle, size_t nlen);
 
+struct seq_file;
+
 /* edu.c */
 #define PVT_EDU_MASK	DMA_BIT_MASK(28)	/* what the device reaches */
 
@@ -105,6 +107,7 @@ int pvt_edu_init(void);
 void pvt_edu_exit(void);
 struct pvt_edu *pvt_edu_get(unsigned int index);
 struct device *pvt_edu_dev(struct pvt_edu *edu);
+void pvt_edu_show_scratch(struct seq_file *m);
 void pvt_edu_defaults(struct pvt_edu *edu);
 int pvt_edu_in_irq(struct pvt_edu *edu, void (*fn)(void *arg), void *arg);
 int pvt_edu_load(struct pvt_edu *edu, dma_addr_t dma, size_t pos, size_t len);

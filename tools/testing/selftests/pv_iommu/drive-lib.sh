@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+#
+# For tests in which the host drives edu devices (tools/testing/qemu/witness.py), so
+# that they are in mid-transfer whatever becomes of the guest. They write to a page
+# that the kernel was told to leave alone, whose number is one of the DMA addresses
+# that they use as well. Sourced after lib.sh.
+
+# page_for MODE: its number is one of the window's, or of the arena's, DMA addresses,
+# as the profile's memmap= says
+page_for() {
+	case $1 in
+	bounce)	echo 0x5f00000 ;;
+	*)	echo 0x3f00000 ;;
+	esac
+}
+
+# edu N: the PCI address of the Nth one, from 0
+edu() {
+	grep -l 0x11e8 /sys/bus/pci/devices/*/device | sort |
+		sed -n "s,.*devices/\(.*\)/device,\1,p" | sed -n "$(($1 + 1))p"
+}
+
+# bar DEVICE: where its registers are
+bar() {
+	head -n 1 "/sys/bus/pci/devices/$1/resource" | cut -d ' ' -f 1
+}
+
+# config_of DEVICE: where its configuration space is mapped
+config_of() {
+	local base bus slot
+	base=$(sed -n 's/^ *\([0-9a-f]*\)-.*PCI \(MMCONFIG\|ECAM\) 0000.*/\1/p' \
+		/proc/iomem | head -n 1)
+	[ -n "$base" ] || fail "nobody knows where PCI configuration is"
+	bus=${1#*:}
+	slot=${bus#*:}
+	echo $((0x$base + (0x${bus%%:*} << 20) + (0x${slot%.*} << 15) +
+		(${slot#*.} << 12)))
+}
+
+# drive DEVICE...: has them write to the page, and to what their drivers have mapped,
+# until driven
+drive() {
+	local dev mapped words
+	words=
+	for dev; do
+		mapped=$(sed -n "s/^$dev //p" $pvt_debug/scratch 2>/dev/null)
+		words="$words $(config_of "$dev"),$(bar "$dev"),${mapped:-0}"
+	done
+	# shellcheck disable=SC2086 # one word each
+	host drive "$(page_for "${mode:-$(pv_mode)}")" $words || fail "drive"
+}
+
+# drive_two: the first edu, whose driver has something mapped, and the second, which
+# has no driver
+drive_two() {
+	local second
+	second=$(edu 1)
+	[ -d $pvt_debug ] || modprobe pviommu_test || fail "no pviommu_test"
+	[ ! -e "/sys/bus/pci/devices/$second/driver" ] ||
+		echo "$second" >"/sys/bus/pci/devices/$second/driver/unbind"
+	need_attached "$(edu 0)"
+	drive "$(edu 0)" "$second"
+}
+
+# driven EVENT WHAT: no write has come through to the page. Those to what is mapped
+# have, and do still (open); or have ceased to, and the devices have gone on (shut); or
+# have until the machine was reset (reset); or nothing was mapped (none)
+driven() {
+	local writes arrived shut since reset answer
+	answer=$(host driven) || fail "$1: $answer"
+	eval "$answer"
+	echo "$1: $answer"
+	[ "$writes" -gt 2 ] || fail "$1: no device was at work"
+	[ "$2" = none ] || [ "$arrived" -gt 2 ] || fail "$1: nothing was reached before"
+	case $2 in
+	none)	[ "$reset" = 0 ] ;;
+	open)	[ "$shut" = 0 ] && [ "$reset" = 0 ] ;;
+	shut)	[ "$shut" = 1 ] && [ "$since" -gt 2 ] ;;
+	reset)	[ "$reset" = 1 ] ;;
+	esac || fail "$1: not $2"
+}
