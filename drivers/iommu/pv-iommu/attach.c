@@ -389,7 +389,8 @@ static void pviommu_detach(void *data)
 	spin_unlock_irqrestore(&pviommu_gone_lock, flags);
 
 	pviommu_release(pd);
-	pviommu_domain_put(pd->domain, ret);
+	/* One that is unknown to the host, or not attached, has nothing there any more */
+	pviommu_domain_put(pd->domain, ret && ret != -ENODEV && ret != -EBUSY);
 	host->bus[pdev->bus->number][pdev->devfn] = NULL;
 	pviommu_stats_sum(pd, &host->retired);
 	mutex_unlock(&host->lock);

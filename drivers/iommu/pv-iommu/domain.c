@@ -413,17 +413,17 @@ static void pviommu_balance_work(struct work_struct *work)
 }
 
 /**
- * pviommu_domain_busy - the domain's free pages have changed
- * @d: the domain
+ * pviommu_domain_busy - a domain's free pages have changed
+ * @host: the host device; the domain may be gone by now
  *
  * So the worker may find something to give back, later.
  *
  * Context: any but NMI.
  */
-void pviommu_domain_busy(struct pviommu_domain *d)
+void pviommu_domain_busy(struct pviommu_host *host)
 {
-	if (!delayed_work_pending(&d->host->balance))
-		queue_delayed_work(system_freezable_wq, &d->host->balance,
+	if (!delayed_work_pending(&host->balance))
+		queue_delayed_work(system_freezable_wq, &host->balance,
 				   PVIOMMU_BALANCE_DELAY);
 }
 

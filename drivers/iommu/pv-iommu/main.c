@@ -60,13 +60,17 @@ const char *pviommu_mode_name(enum pviommu_mode m)
 /* Does one word of devices= mean this device? -EINVAL if it means none ever */
 static int pviommu_match(const char *word, struct pci_dev *pdev)
 {
-	unsigned int domain = 0, bus, slot, fn, vendor, device;
+	unsigned int domain, bus, slot, fn, vendor, device;
+	bool full;
 	char end;
 
 	if (!strcmp(word, "all"))
 		return 1;
-	if (sscanf(word, "%x:%x:%x.%x%c", &domain, &bus, &slot, &fn, &end) == 4 ||
-	    sscanf(word, "%x:%x.%x%c", &bus, &slot, &fn, &end) == 3) {
+	full = sscanf(word, "%x:%x:%x.%x%c", &domain, &bus, &slot, &fn, &end) == 4;
+	/* What does not match has set some of them all the same */
+	if (!full)
+		domain = 0;
+	if (full || sscanf(word, "%x:%x.%x%c", &bus, &slot, &fn, &end) == 3) {
 		if (bus > 0xff || slot > 0x1f || fn > 7)
 			return -EINVAL;
 		return pdev && pci_domain_nr(pdev->bus) == domain &&

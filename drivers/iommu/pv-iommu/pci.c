@@ -295,6 +295,11 @@ static int pviommu_init_spaces(struct pviommu_host *host)
 
 		dma = pviommu_read64(host, PV_IOMMU_REG_ARENA_DMA);
 		ret = pviommu_check_arena(host, dma, arena);
+		if (!ret && pviommu_overlaps(&w->space, dma, arena)) {
+			pci_err(host->pdev, "arena at DMA address %#llx, %#llx bytes, is in the window; leave arena-base= of the host device out\n",
+				dma, arena);
+			ret = -EINVAL;
+		}
 		if (!ret)
 			ret = pviommu_space_init(&host->arena, dma, arena,
 						 PVIOMMU_CHUNK_ORDER_MAX);

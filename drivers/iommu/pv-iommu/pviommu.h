@@ -584,7 +584,7 @@ void pviommu_domain_shed(struct pviommu_domain *d);
 bool pviommu_domain_grow(struct pviommu_domain *d, const struct pviommu_want *want);
 void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *want);
 void pviommu_domain_low(struct pviommu_domain *d);
-void pviommu_domain_busy(struct pviommu_domain *d);
+void pviommu_domain_busy(struct pviommu_host *host);
 unsigned int pviommu_domain_collect(struct pviommu_domain *d, u16 rid, u32 *pages,
 				    unsigned int max, unsigned long *pos);
 unsigned long pviommu_domains_share(struct pviommu_host *host);

@@ -531,7 +531,7 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
 
 	if (left < pviommu_low_pages(&w->space))
 		pviommu_domain_low(d);
-	pviommu_domain_busy(d);
+	pviommu_domain_busy(d->host);
 
 	if (!slot) {
 		slot = pviommu_window_alloc_exact(d, &want);
@@ -554,7 +554,8 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
 void pviommu_window_free_exact(struct pviommu_domain *d, unsigned long page,
 			       unsigned long npages)
 {
-	struct pviommu_window *w = &d->host->window;
+	struct pviommu_host *host = d->host;
+	struct pviommu_window *w = &host->window;
 	struct pviommu_chunk *c = w->chunks[page >> w->space.shift];
 	unsigned long flags, before;
 	bool gone;
@@ -573,10 +574,11 @@ void pviommu_window_free_exact(struct pviommu_domain *d, unsigned long page,
 	}
 	raw_spin_unlock_irqrestore(&d->lock, flags);
 
+	/* A domain whose last device leaves now is freed as soon as the lock is open */
 	if (unlikely(gone))
 		pviommu_domain_shed(d);
 	else
-		pviommu_domain_busy(d);
+		pviommu_domain_busy(host);
 }
 
 /* The first @n blocks that a CPU keeps go back; both locks are held */
@@ -625,7 +627,7 @@ void pviommu_window_free_slow(struct pviommu_domain *d, struct pviommu_slot *slo
 	}
 	pviommu_cache_unlock(c);
 	local_irq_restore(flags);
-	pviommu_domain_busy(d);
+	pviommu_domain_busy(d->host);
 }
 
 /**

@@ -14,6 +14,7 @@
 
 #include "qemu/osdep.h"
 #include "exec/ramblock.h"
+#include "migration/misc.h"
 #include "qemu/atomic.h"
 #include "qemu/bitmap.h"
 #include "qemu/log.h"
@@ -41,7 +42,8 @@ static RAMBlock *window_block(PvIommuState *s)
  * May memory be given back to the host, and does it read as zero then? Not if
  * it shall stay allocated, nor if a device has all of memory pinned, nor if
  * there is a file behind a private mapping; nor with host-phys=on, as what came
- * in its place would be elsewhere.
+ * in its place would be elsewhere; nor while a page that is not there is one that
+ * has still to come from the source, or to be saved as it was.
  */
 static bool may_discard(PvIommuState *s)
 {
@@ -49,6 +51,7 @@ static bool may_discard(PvIommuState *s)
 
     return !s->host_phys && !s->memdev->prealloc &&
            !ram_block_discard_is_disabled() &&
+           !migration_in_incoming_postcopy() && !migration_in_bg_snapshot() &&
            (qemu_ram_get_fd(rb) < 0 || qemu_ram_is_shared(rb)) &&
            QEMU_IS_ALIGNED(s->chunk_size, qemu_ram_pagesize(rb));
 }
