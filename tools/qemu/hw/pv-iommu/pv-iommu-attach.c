@@ -34,16 +34,12 @@ PvIommuDevice *pv_iommu_find_device(PvIommuState *s, uint16_t rid)
     return pdev ? g_hash_table_lookup(s->devices, pdev) : NULL;
 }
 
-/* Can the device's IOMMU, if the host has one for it, translate these addresses? */
+/* Can the device use these addresses, as far as is known? */
 static bool translated(PvIommuState *s, PCIDevice *pdev, uint64_t base,
                        uint64_t size)
 {
-    g_autofree char *conflict = NULL;
+    g_autofree char *conflict = pv_iommu_host_conflict(s, pdev, base, size);
 
-    if (s->host_phys || !pv_iommu_is_assigned(pdev)) {
-        return true;
-    }
-    conflict = pv_iommu_host_conflict(pdev, base, base + size - 1);
     return !conflict;
 }
 

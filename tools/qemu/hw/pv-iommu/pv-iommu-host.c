@@ -99,12 +99,18 @@ static char *width_conflict(PCIDevice *pdev, uint64_t last)
 }
 
 /*
- * Why the IOMMU of the host's cannot let the device use these DMA addresses; NULL
- * if nothing is known. To be freed.
+ * Why the IOMMU of the host's, if it has one for the device, cannot let it use these
+ * DMA addresses; NULL if nothing is known. To be freed.
  */
-char *pv_iommu_host_conflict(PCIDevice *pdev, uint64_t first, uint64_t last)
+char *pv_iommu_host_conflict(PvIommuState *s, PCIDevice *pdev, uint64_t base,
+                             uint64_t size)
 {
-    char *why = reserved_conflict(pdev, first, last);
+    const uint64_t last = base + size - 1;
+    char *why;
 
+    if (s->host_phys || !pv_iommu_is_assigned(pdev)) {
+        return NULL;
+    }
+    why = reserved_conflict(pdev, base, last);
     return why ? why : width_conflict(pdev, last);
 }

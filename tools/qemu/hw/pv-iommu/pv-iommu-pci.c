@@ -370,19 +370,15 @@ static void warn_if_bypass(PCIDevice *pdev)
 /* Attach is refused where the host's IOMMU does not let the device use the window */
 static void warn_if_unfit(PvIommuState *s, PCIDevice *pdev)
 {
-    const uint64_t last = s->dma_base + s->window_size - 1;
-    g_autofree char *conflict = NULL;
+    g_autofree char *conflict = pv_iommu_host_conflict(s, pdev, s->dma_base,
+                                                       s->window_size);
 
-    if (!pv_iommu_is_assigned(pdev) || s->host_phys) {
-        return;
-    }
-    conflict = pv_iommu_host_conflict(pdev, s->dma_base, last);
     if (conflict) {
         warn_report("vfio-pci '%s' cannot be served: the window is at DMA "
                     "addresses 0x%" PRIx64 " to 0x%" PRIx64 ", and the IOMMU "
                     "of the host %s: set another dma-base=",
-                    DEVICE(pdev)->id ? DEVICE(pdev)->id : "", s->dma_base, last,
-                    conflict);
+                    DEVICE(pdev)->id ? DEVICE(pdev)->id : "", s->dma_base,
+                    s->dma_base + s->window_size - 1, conflict);
     }
 }
 

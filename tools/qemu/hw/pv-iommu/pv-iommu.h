@@ -272,7 +272,8 @@ void pv_iommu_phys_cleanup(PvIommuState *s);
 /* pv-iommu-host.c */
 bool pv_iommu_is_assigned(PCIDevice *pdev);
 bool pv_iommu_host_group(PCIDevice *pdev, int *group);
-char *pv_iommu_host_conflict(PCIDevice *pdev, uint64_t first, uint64_t last);
+char *pv_iommu_host_conflict(PvIommuState *s, PCIDevice *pdev, uint64_t base,
+                             uint64_t size);
 
 /* pv-iommu-space.c */
 void pv_iommu_spaces_init(PvIommuState *s);
