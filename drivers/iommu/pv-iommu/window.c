@@ -45,8 +45,13 @@ const u16 pviommu_cache_begin[PVIOMMU_CACHE_ORDERS] = {
 	0, 256, 384, 448, 512, 576, 580
 };
 
-/* How often a domain calls back what its CPUs keep rather than have a chunk granted */
+/*
+ * How often a domain calls back what its CPUs keep rather than have a chunk granted: now
+ * and then, but soon if they keep more than this each, in pages
+ */
 #define PVIOMMU_CALL_BACK	(10 * HZ)
+#define PVIOMMU_CALL_BACK_SOON	(HZ / 10)
+#define PVIOMMU_CACHE_SHARE	(SZ_256K >> PAGE_SHIFT)
 
 /* A CPU that had to ask may keep twice as many, and an eighth of the limit at least */
 static void pviommu_cache_grow(struct pviommu_cache *c, unsigned int order)
@@ -420,15 +425,20 @@ static struct pviommu_slot *pviommu_exact_try(struct pviommu_domain *d,
  * @d: the domain
  *
  * Not each time: who needs now and then what it keeps would get it from the shared
- * layer again and again, and the one chunk more that ends this would never come.
+ * layer again and again, and the one chunk more that ends this would never come. But
+ * a burst lets CPUs keep many blocks, some MiB each, of which the host would have to
+ * lock whole chunks more.
  *
  * Return: how many; a snapshot.
  */
 unsigned long pviommu_window_spare(struct pviommu_domain *d)
 {
-	if (time_before(jiffies, READ_ONCE(d->called_back) + PVIOMMU_CALL_BACK))
-		return 0;
-	return pviommu_window_parked(d);
+	unsigned long parked = pviommu_window_parked(d);
+	unsigned long wait = PVIOMMU_CALL_BACK;
+
+	if (parked > num_online_cpus() * PVIOMMU_CACHE_SHARE)
+		wait = PVIOMMU_CALL_BACK_SOON;
+	return time_before(jiffies, READ_ONCE(d->called_back) + wait) ? 0 : parked;
 }
 
 static bool pviommu_call_back(struct pviommu_domain *d, const struct pviommu_want *want)

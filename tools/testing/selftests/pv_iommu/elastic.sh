@@ -20,25 +20,22 @@ resident() {
 	echo $(($(host resident "$(host_stat window_size)") << 10))
 }
 
+# is_idle: little is granted and resident, and the host counts as the guest does. The two
+# counts are read one after the other, a chunk may go back in between
 is_idle() {
-	[ "$(host_stat window_granted)" -le $((IDLE_MIB << 20)) ]
-}
-
-# idle WHEN: few seconds after the last I/O little is granted; host, guest and memory
-# agree on it
-idle() {
-	local granted host
-	wait_for 20 is_idle ||
-		fail "$1: $(mib "$(host_stat window_granted)") granted: $(cat $pv_debug/domains)"
-	# Nobody is about to have something granted, or given back
-	sleep 2
 	granted=$(host_stat window_granted)
 	host=$(cat $pvt_debug/granted)
 	rss=$(resident)
-	[ "$granted" = "$host" ] ||
-		fail "$1: $granted bytes granted, $host says the host"
-	[ "$granted" -le $((IDLE_MIB << 20)) ] || fail "$1: $(mib "$granted") granted"
-	[ "$rss" -le $((IDLE_MIB << 20)) ] || fail "$1: $(mib "$rss") resident"
+	[ "$granted" = "$host" ] &&
+		[ "$granted" -le $((IDLE_MIB << 20)) ] &&
+		[ "$rss" -le $((IDLE_MIB << 20)) ]
+}
+
+# idle WHEN: few seconds after the last I/O little is granted, and it stays so
+idle() {
+	local granted host
+	wait_for 20 is_idle && sleep 2 && wait_for 10 is_idle ||
+		fail "$1: $granted bytes granted, $host says the host, $rss resident: $(cat $pv_debug/domains)"
 	echo "$1: $(mib "$granted") granted, $(mib "$rss") resident"
 }
 
