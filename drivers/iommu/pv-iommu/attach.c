@@ -282,9 +282,13 @@ static void pviommu_release(struct pviommu_dev *pd)
 	do {
 		n = pviommu_domain_collect(pd->domain, pd->rid, found,
 					   ARRAY_SIZE(found), &page);
+		/* The driver may free coherent memory meanwhile, and the chunk be another's */
+		rcu_read_lock();
 		for (i = 0; i < n; i++) {
 			struct pviommu_slot *slot = pviommu_slot_of(window, found[i]);
 
+			if (!slot || READ_ONCE(slot->rid) != pd->rid)
+				continue;
 			if (READ_ONCE(slot->state) == PVIOMMU_SLOT_COHERENT) {
 				orphans += pviommu_orphan(pd, slot);
 			} else if (READ_ONCE(slot->state) != PVIOMMU_SLOT_FREE) {
@@ -292,6 +296,7 @@ static void pviommu_release(struct pviommu_dev *pd)
 				lost++;
 			}
 		}
+		rcu_read_unlock();
 	} while (n == ARRAY_SIZE(found));
 
 	page = 0;
@@ -339,16 +344,6 @@ static int pviommu_probe_group(struct pviommu_dev *pd, u32 *group)
 	return ret;
 }
 
-/* For a device that was not attached after all */
-static void pviommu_drop_domain(struct pviommu_dev *pd, bool lost)
-{
-	if (!pd->domain)
-		return;
-	mutex_lock(&pd->host->lock);
-	pviommu_domain_put(pd->domain, lost);
-	mutex_unlock(&pd->host->lock);
-}
-
 static void pviommu_free_dev(struct pviommu_dev *pd)
 {
 	free_percpu(pd->stats);
@@ -375,11 +370,15 @@ static void pviommu_detach(void *data)
 	pviommu_flush(host);
 	pviommu_ram_flush(pd->domain);
 	pviommu_release_arena(pd);
+
+	mutex_lock(&host->lock);
+	/* With its last device the host ends a domain, and takes no chunk of it back */
+	if (pd->domain->nr_devices == 1)
+		pviommu_domain_hold(pd->domain);
 	ret = pviommu_tell_detach(pd);
 	if (ret)
 		dev_warn(pd->dev, "pv_iommu: host refused to detach: error %d\n", ret);
 
-	mutex_lock(&host->lock);
 	/* One orphan for ourselves, until all are counted */
 	get_device(pd->dev);
 	pd->orphans = 1;
@@ -432,6 +431,38 @@ static void pviommu_block(struct pci_dev *pdev, const char *why, int error)
 		pci_err(pdev, "pv_iommu: out of memory; blocked for good\n");
 }
 
+/*
+ * Join the domain of the group, and have the host know it. Without the lock in between,
+ * the last other device of the domain could leave it, and the host would end it.
+ */
+static int pviommu_join(struct pviommu_dev *pd, u32 group)
+{
+	struct pviommu_host *host = pd->host;
+	int ret;
+
+	lockdep_assert_held(&host->lock);
+	pd->domain = pviommu_domain_get(host, group);
+	if (!pd->domain)
+		return -ENOMEM;
+
+	ret = pviommu_tell_attach(pd, pd->mode);
+	if (ret == -EOPNOTSUPP && pd->mode != host->mode) {
+		pd->mode = host->mode;
+		ret = pviommu_tell_attach(pd, pd->mode);
+	}
+	if (ret)
+		pviommu_domain_put(pd->domain, false);
+	return ret;
+}
+
+/* For a device that is not served after all */
+static void pviommu_leave(struct pviommu_dev *pd)
+{
+	mutex_lock(&pd->host->lock);
+	pviommu_domain_put(pd->domain, pviommu_tell_detach(pd));
+	mutex_unlock(&pd->host->lock);
+}
+
 static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 {
 	struct device *dev = &pdev->dev;
@@ -439,7 +470,6 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 	const char *why = "out of memory";
 	struct pviommu_dev *pd;
 	int ret = -ENOMEM;
-	bool lost = false;
 	u32 group;
 
 	pd = kzalloc(sizeof(*pd), GFP_KERNEL);
@@ -461,32 +491,22 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 	if (ret)
 		goto err_free;
 
-	why = "out of memory";
-	ret = -ENOMEM;
-	mutex_lock(&host->lock);
-	if (!*bus)
-		*bus = kcalloc(256, sizeof(**bus), GFP_KERNEL);
-	if (*bus)
-		pd->domain = pviommu_domain_get(host, group);
-	mutex_unlock(&host->lock);
-	if (!pd->domain)
-		goto err_free;
-
 	/* By the mask that every device has at first; most drivers set theirs */
 	pd->mode = pviommu_mode_for(host, dma_get_mask(dev));
 	if (pd->mode == PVIOMMU_MODE_OFF)
 		pd->mode = host->mode;
 
-	why = "the host refused";
-	ret = pviommu_tell_attach(pd, pd->mode);
-	if (ret == -EOPNOTSUPP && pd->mode != host->mode) {
-		pd->mode = host->mode;
-		ret = pviommu_tell_attach(pd, pd->mode);
-	}
+	mutex_lock(&host->lock);
+	if (!*bus)
+		*bus = kcalloc(256, sizeof(**bus), GFP_KERNEL);
+	ret = *bus ? pviommu_join(pd, group) : -ENOMEM;
+	mutex_unlock(&host->lock);
 	if (ret == -ENODEV)
 		goto not_served;
-	if (ret)
-		goto err_domain;
+	if (ret) {
+		why = pd->domain ? "the host refused" : "out of memory";
+		goto err_free;
+	}
 
 	why = "out of memory";
 	ret = sysfs_create_group(&dev->kobj, &pviommu_dev_group);
@@ -520,16 +540,13 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 not_served:
 	/* Its bus bypasses IOMMUs: what it says is where it goes */
 	pci_warn(pdev, "pv_iommu: not attached: the host does not serve it; it reaches all memory\n");
-	pviommu_drop_domain(pd, false);
 	pviommu_free_dev(pd);
 	return;
 
 err_group:
 	sysfs_remove_group(&dev->kobj, &pviommu_dev_group);
 err_detach:
-	lost = pviommu_tell_detach(pd);
-err_domain:
-	pviommu_drop_domain(pd, lost);
+	pviommu_leave(pd);
 err_free:
 	pviommu_free_dev(pd);
 err:

@@ -263,14 +263,16 @@ static struct pviommu_slot *pviommu_find(struct pviommu_host *host,
 					 unsigned long *head)
 {
 	unsigned long page = pviommu_page_at(sp, dma), base = sp->dma >> PAGE_SHIFT;
+	bool window = sp == &host->window.space;
+	/* No further than to the chunk's start: what is before may be gone at any time */
+	unsigned int order, most = window ? sp->shift : PVIOMMU_MAX_ORDER;
 	struct pviommu_slot *slot;
 	struct pviommu_chunk *c;
-	unsigned int order;
 
 	if (dma - sp->dma >= sp->size)
 		return NULL;
 
-	for (order = 0; order <= PVIOMMU_MAX_ORDER; order++) {
+	for (order = 0; order <= most; order++) {
 		unsigned long first = (base + page) & ~(BIT(order) - 1);
 
 		if (first < base)
@@ -284,8 +286,8 @@ static struct pviommu_slot *pviommu_find(struct pviommu_host *host,
 			return slot;
 	}
 
-	/* Coherent memory of several chunks is not aligned to its size */
-	c = sp == &host->window.space ? READ_ONCE(host->window.chunks[page >> sp->shift]) : NULL;
+	/* One of several chunks, which need not be aligned to its size */
+	c = window ? READ_ONCE(host->window.chunks[page >> sp->shift]) : NULL;
 	if (!c || c->head == c->index)
 		return NULL;
 	*head = (unsigned long)c->head << sp->shift;

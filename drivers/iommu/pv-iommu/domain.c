@@ -29,6 +29,7 @@
 #include <linux/delay.h>
 #include <linux/jiffies.h>
 #include <linux/rculist.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
@@ -66,6 +67,11 @@ static void pviommu_body_free(struct pviommu_chunk *c)
 	if (c)
 		kfree(c->slots);
 	kfree(c);
+}
+
+static void pviommu_body_rcu(struct rcu_head *rcu)
+{
+	pviommu_body_free(container_of(rcu, struct pviommu_chunk, rcu));
 }
 
 static struct pviommu_chunk *pviommu_body_alloc(struct pviommu_window *w, gfp_t gfp)
@@ -354,8 +360,9 @@ static unsigned int pviommu_chunks_return(struct pviommu_domain *d, unsigned int
 
 	nr = pviommu_chunks_pick(d, chunk, min_t(unsigned int, most, PVIOMMU_PICK), idle,
 				 &bodies);
+	/* pviommu_release() may be looking at a block of theirs */
 	list_for_each_entry_safe(c, next, &bodies, node)
-		pviommu_body_free(c);
+		call_rcu(&c->rcu, pviommu_body_rcu);
 	if (!nr)
 		return 0;
 	usable = !pviommu_revoke(d, chunk, nr) && !READ_ONCE(d->lost);
@@ -541,6 +548,61 @@ struct pviommu_domain *pviommu_domain_get(struct pviommu_host *host, u32 group)
 	return d;
 }
 
+/* Are all chunks that are counted there, so that none is on its way to or from it? */
+static bool pviommu_domain_settled(struct pviommu_domain *d)
+{
+	struct pviommu_window *w = &d->host->window;
+	bool settled;
+
+	raw_spin_lock_irq(&d->lock);
+	raw_spin_lock(&w->lock);
+	settled = d->free + d->used == (unsigned long)d->nr_chunks << w->space.shift;
+	raw_spin_unlock(&w->lock);
+	raw_spin_unlock_irq(&d->lock);
+	return settled;
+}
+
+static void pviommu_domain_set_held(struct pviommu_domain *d, bool held)
+{
+	struct pviommu_window *w = &d->host->window;
+
+	raw_spin_lock_irq(&d->lock);
+	raw_spin_lock(&w->lock);
+	d->held = held;
+	raw_spin_unlock(&w->lock);
+	raw_spin_unlock_irq(&d->lock);
+}
+
+/**
+ * pviommu_domain_hold - let a domain have the chunks that it has
+ * @d: the domain
+ *
+ * While its only device is attached anew, or from when that is detached, the host does
+ * not know the domain: none is granted to it then, and none is given back, whoever wants
+ * it. An allocation that finds nothing fails. Ends with pviommu_domain_unhold(), or
+ * pviommu_domain_put().
+ *
+ * Context: process; sleeps. host.lock is held.
+ */
+void pviommu_domain_hold(struct pviommu_domain *d)
+{
+	lockdep_assert_held(&d->host->lock);
+	pviommu_domain_set_held(d, true);
+	while (!pviommu_domain_settled(d))
+		usleep_range(20, 100);
+}
+
+/**
+ * pviommu_domain_unhold - end what pviommu_domain_hold() began
+ * @d: the domain
+ *
+ * Context: process. host.lock is held.
+ */
+void pviommu_domain_unhold(struct pviommu_domain *d)
+{
+	pviommu_domain_set_held(d, false);
+}
+
 /**
  * pviommu_domain_shed - give back what can be of a domain that is gone
  * @d: the domain
@@ -584,6 +646,7 @@ void pviommu_domain_put(struct pviommu_domain *d, bool lost)
 	raw_spin_unlock_irq(&w->lock);
 	/* Who makes others give back may have found it in the list */
 	synchronize_rcu();
+	pviommu_domain_unhold(d);
 
 	pviommu_ram_exit(d);
 	pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);
@@ -651,60 +714,6 @@ unsigned long pviommu_domains_share(struct pviommu_host *host)
 	share = pviommu_share(w);
 	raw_spin_unlock_irq(&w->lock);
 	return share << (w->space.shift + PAGE_SHIFT);
-}
-
-/* Are all chunks that are counted there, so that none is on its way to or from it? */
-static bool pviommu_domain_settled(struct pviommu_domain *d)
-{
-	struct pviommu_window *w = &d->host->window;
-	bool settled;
-
-	raw_spin_lock_irq(&d->lock);
-	raw_spin_lock(&w->lock);
-	settled = d->free + d->used == (unsigned long)d->nr_chunks << w->space.shift;
-	raw_spin_unlock(&w->lock);
-	raw_spin_unlock_irq(&d->lock);
-	return settled;
-}
-
-static void pviommu_domain_set_held(struct pviommu_domain *d, bool held)
-{
-	struct pviommu_window *w = &d->host->window;
-
-	raw_spin_lock_irq(&d->lock);
-	raw_spin_lock(&w->lock);
-	d->held = held;
-	raw_spin_unlock(&w->lock);
-	raw_spin_unlock_irq(&d->lock);
-}
-
-/**
- * pviommu_domain_hold - let a domain have the chunks that it has
- * @d: the domain
- *
- * While its only device is attached anew, the host does not know the domain: none is
- * granted to it then, and none is given back, whoever wants it. An allocation that
- * finds nothing fails. Ends with pviommu_domain_unhold().
- *
- * Context: process; sleeps. host.lock is held.
- */
-void pviommu_domain_hold(struct pviommu_domain *d)
-{
-	lockdep_assert_held(&d->host->lock);
-	pviommu_domain_set_held(d, true);
-	while (!pviommu_domain_settled(d))
-		usleep_range(20, 100);
-}
-
-/**
- * pviommu_domain_unhold - end what pviommu_domain_hold() began
- * @d: the domain
- *
- * Context: process. host.lock is held.
- */
-void pviommu_domain_unhold(struct pviommu_domain *d)
-{
-	pviommu_domain_set_held(d, false);
 }
 
 /**
@@ -829,6 +838,8 @@ void pviommu_domains_exit(struct pviommu_host *host)
 	struct pviommu_window *w = &host->window;
 	unsigned int i;
 
+	/* pviommu_body_rcu() is the module's code */
+	rcu_barrier();
 	for (i = 0; i < PVIOMMU_SPARE_CHUNKS; i++)
 		pviommu_body_free(w->spare[i]);
 	bitmap_free(w->free);

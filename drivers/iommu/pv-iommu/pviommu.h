@@ -123,6 +123,7 @@ struct pviommu_space {
 /**
  * struct pviommu_chunk - a chunk that is granted
  * @node: while it is not the domain's yet, or not any more
+ * @rcu: when it is freed, for pviommu_release()
  * @domain: who has it
  * @slots: one for each of its pages
  * @index: which one it is
@@ -138,6 +139,7 @@ struct pviommu_space {
  */
 struct pviommu_chunk {
 	struct list_head node;
+	struct rcu_head rcu;
 	struct pviommu_domain *domain;
 	struct pviommu_slot *slots;
 	u32 index;

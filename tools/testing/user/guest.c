@@ -8,10 +8,11 @@
  * guest_begin - make a guest, load the module, bind drivers to its devices
  * @g: the guest
  * @cpus: how many CPUs
- * @devices: how many devices, which reach everything
+ * @devices: how many devices, which reach everything; of more than two, the last one
+ *	cannot be told apart from the first
  * @window: bytes of window
  * @arena: bytes of arena: bounce mode; 0: window mode
- * @chunks: the host grants the window in chunks, and every device has its own domain
+ * @chunks: the host grants the window in chunks, and each group has its own domain
  * @ram: bytes
  */
 void guest_begin(struct guest *g, unsigned int cpus, unsigned int devices,
@@ -42,7 +43,7 @@ void guest_begin(struct guest *g, unsigned int cpus, unsigned int devices,
 		pdev->dma_parms.max_segment_size = SZ_1M;
 		g->devices[i] = &pdev->dev;
 		g->rids[i] = pdev->devfn;
-		host_set_group(pdev->devfn, i + 1);
+		host_set_group(pdev->devfn, i > 1 && i == devices - 1 ? 1 : i + 1);
 	}
 	if (shim_module_init() || shim_probe_result)
 		shim_panic("probe: %d: %s", shim_probe_result, shim_log.last);

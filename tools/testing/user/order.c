@@ -2,12 +2,12 @@
 /*
  * order
  *
- * Two CPUs, each with a device of its own. At every point of what the one does at which
- * the other may see something - before a store that is for others to see, at locks, and
- * inside the host - the other comes in between and does all that it has to do. Each pair
- * of things to do is tried so, point by point: an order that others may not see is seen.
- * Where a driver goes and unmaps are queued, also with the worker in the middle of what
- * it does at each point.
+ * Two CPUs, each with a device of its own, and one of which nothing is wanted, in the
+ * group of the first. At every point of what the one does at which the other may see
+ * something - before a store that is for others to see, at locks, and inside the host -
+ * the other comes in between and does all that it has to do. Each pair of things to do is
+ * tried so, point by point: an order that others may not see is seen. Where a driver goes
+ * and unmaps are queued, also with the worker in the middle of what it does at each point.
  */
 #include "cpus.h"
 #include "guest.h"
@@ -20,10 +20,14 @@
 #define TRACES		64
 #define LEN		PAGE_SIZE
 
-enum what { MAP, MAP_SG, SYNC, UNMAP, UNMAP_SG, ALLOC, FREE, REBIND, WORK, NR_WHAT };
+enum what {
+	MAP, MAP_SG, SYNC, UNMAP, UNMAP_SG, ALLOC, FREE, REBIND, WORK, REBIND_OPEN, CLOSE,
+	NR_WHAT
+};
 
 static const char * const what_name[NR_WHAT] = {
 	"map", "map_sg", "sync", "unmap", "unmap_sg", "alloc", "free", "rebind", "work",
+	"rebind, its disk still open", "the last user of it closes it",
 };
 
 /**
@@ -172,27 +176,52 @@ static void alloc(struct side *s)
 	}
 }
 
-static void free_all(struct side *s)
+/* Also when the driver is gone, and the device does not reach it */
+static void close_all(struct side *s)
 {
 	unsigned int i;
 
 	for (i = 0; i < 2; i++) {
-		mine(s, i);
 		expect(s->virt[i], tag(s, i), "coherent memory");
+		if (!s->dev->dma_ops)
+			die("others' operations free it", i, 0);
 		s->dev->dma_ops->free(s->dev, LEN, s->virt[i], s->dma[i], 0);
 		s->dma[i] = DMA_MAPPING_ERROR;
 	}
 }
 
-/* A driver goes that has mappings still, and another comes */
+static void free_all(struct side *s)
+{
+	mine(s, 0);
+	mine(s, 1);
+	close_all(s);
+}
+
+/* A driver goes, and another comes */
 static void rebind(struct side *s)
+{
+	shim_unbind(to_pci_dev(s->dev));
+	shim_bind(to_pci_dev(s->dev));
+}
+
+/* What it had mapped it never unmaps */
+static void forget(struct side *s)
 {
 	unsigned int i;
 
 	for (i = 0; i < MANY; i++)
 		s->dma[i] = DMA_MAPPING_ERROR;
-	shim_unbind(to_pci_dev(s->dev));
-	shim_bind(to_pci_dev(s->dev));
+}
+
+/* It wants all that there is, so that others give back what they do not use */
+static void press(struct side *s)
+{
+	dma_addr_t dma;
+	void *virt = s->dev->dma_ops->alloc(s->dev, WINDOW, &dma, GFP_ATOMIC,
+					    DMA_ATTR_NO_WARN);
+
+	if (virt)
+		s->dev->dma_ops->free(s->dev, WINDOW, virt, dma, 0);
 }
 
 /* Whoever takes pages next takes some that were coherent memory of this device */
@@ -244,6 +273,7 @@ static void prepare(struct side *s)
 		map_sg(s);
 		break;
 	case FREE:
+	case REBIND_OPEN:
 		alloc(s);
 		break;
 	default:
@@ -281,7 +311,15 @@ static void act(unsigned int i, void *unused)
 		free_all(s);
 		break;
 	case REBIND:
+		forget(s);
 		rebind(s);
+		break;
+	case REBIND_OPEN:
+		rebind(s);
+		break;
+	case CLOSE:
+		close_all(&side[!i]);
+		press(s);
 		break;
 	default:
 		shim_run_work(HZ);
@@ -328,7 +366,7 @@ static bool try(bool *came_back)
 		die("the host has refused something", host_counters.refused,
 		    host_counters.faults);
 	/* One for each device that is attached, and none for what it has left */
-	if (shim_module.refs != 2)
+	if (shim_module.refs != 3)
 		die("references to the module", shim_module.refs, 2);
 	return reached;
 }
@@ -352,11 +390,11 @@ static unsigned long try_points(bool both)
 
 static void run(const char *name, bool bounce, bool chunks)
 {
+	unsigned int i, j, pairs = 0;
 	unsigned long points = 0;
-	unsigned int i, j;
 
 	where = name;
-	guest_begin(&guest, 3, 2, WINDOW, bounce ? ARENA : 0, chunks, SZ_16M);
+	guest_begin(&guest, 3, 3, WINDOW, bounce ? ARENA : 0, chunks, SZ_16M);
 	for (i = 0; i < 2; i++) {
 		side[i] = (struct side){
 			.dev = guest.devices[i], .rid = guest.rids[i],
@@ -369,12 +407,16 @@ static void run(const char *name, bool bounce, bool chunks)
 		swapped = i % 2;
 		side[0].what = i / 2 / NR_WHAT;
 		side[1].what = i / 2 % NR_WHAT;
+		if ((side[0].what >= REBIND_OPEN || side[1].what >= REBIND_OPEN) &&
+		    side[0].what + side[1].what != REBIND_OPEN + CLOSE)
+			continue;
+		pairs++;
 		points += try_points(bounce && side[0].what + side[1].what == REBIND + WORK);
 	}
 	for (i = 0; i < 2; i++)
 		shim_free_pages(side[i].buf, MANY);
 	guest_end(&guest);
-	printf("%s: %u pairs, %lu times in between\n", name, NR_WHAT * NR_WHAT, points);
+	printf("%s: %u pairs, %lu times in between\n", name, pairs / 2, points);
 	fflush(stdout);
 }
 

@@ -590,6 +590,50 @@ void synchronize_rcu(void)
 	}
 }
 
+static struct rcu_head *shim_rcu_queue;
+static pthread_mutex_t shim_rcu_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void shim_rcu_end(struct rcu_head *head)
+{
+	while (head) {
+		struct rcu_head *next = head->next;
+
+		head->func(head);
+		head = next;
+	}
+}
+
+/* What was queued before is over if no CPU is in a read section now */
+void call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head))
+{
+	struct rcu_head *over = NULL;
+	unsigned int cpu;
+
+	head->func = func;
+	pthread_mutex_lock(&shim_rcu_mutex);
+	for (cpu = 0; cpu < nr_cpu_ids; cpu++) {
+		if (__atomic_load_n(&shim_rcu[cpu].count, __ATOMIC_SEQ_CST) % 2)
+			break;
+	}
+	if (cpu == nr_cpu_ids)
+		swap(over, shim_rcu_queue);
+	head->next = shim_rcu_queue;
+	shim_rcu_queue = head;
+	pthread_mutex_unlock(&shim_rcu_mutex);
+	shim_rcu_end(over);
+}
+
+void rcu_barrier(void)
+{
+	struct rcu_head *over = NULL;
+
+	pthread_mutex_lock(&shim_rcu_mutex);
+	swap(over, shim_rcu_queue);
+	pthread_mutex_unlock(&shim_rcu_mutex);
+	synchronize_rcu();
+	shim_rcu_end(over);
+}
+
 /* ---- time and work ---- */
 
 unsigned long shim_jiffies = 1000;

@@ -411,7 +411,12 @@ void synchronize_rcu(void);
 #define synchronize_rcu_tasks()	might_sleep()
 #define rcu_dereference_protected(p, c)	(p)
 #define rcu_read_lock_held()	in_atomic()
-struct rcu_head { void *unused; };
+struct rcu_head {
+	struct rcu_head *next;
+	void (*func)(struct rcu_head *head);
+};
+void call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head));
+void rcu_barrier(void);
 
 /* ---- lists ---- */
 
