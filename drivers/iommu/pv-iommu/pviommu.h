@@ -455,6 +455,9 @@ struct pviommu_stats {
  * @direct_size: bytes of addresses from there; 0: it is not offered
  * @max_cached: how many 2 MiB of RAM may be kept granted; 0: they are not
  * @nr_cached: how many are, all domains together
+ * @leaving: the first 2 MiB of memory that is about to be offlined
+ * @leaving_end: behind the last; 0: none is
+ * @memory_notifier: tells of memory that comes and goes
  * @channel: per-CPU requests
  * @flush: bounds the age of queued unmaps
  * @balance: has chunks granted ahead of need, and gives them back
@@ -479,6 +482,9 @@ struct pviommu_host {
 	u64 direct_size;
 	int max_cached;
 	atomic_t nr_cached;
+	unsigned long leaving;
+	unsigned long leaving_end;
+	struct notifier_block memory_notifier;
 	struct pviommu_channel __percpu *channel;
 	struct delayed_work flush;
 	struct delayed_work balance;
@@ -603,6 +609,10 @@ void pviommu_low_free(struct pviommu_host *host, unsigned long page, unsigned lo
 struct pviommu_slot *pviommu_low_next(struct pviommu_host *host, u16 rid,
 				      unsigned long *page);
 unsigned long pviommu_low_used(struct pviommu_host *host);
+
+/* ram_cache.c */
+int pviommu_cache_watch(struct pviommu_host *host);
+void pviommu_cache_unwatch(struct pviommu_host *host);
 
 /* direct.c */
 void pviommu_direct_setup(struct pviommu_host *host);

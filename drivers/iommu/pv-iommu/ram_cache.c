@@ -12,6 +12,7 @@
  * allows. Where 2 MiB cannot be had, pages are granted by themselves (ram.c).
  */
 #include <linux/jiffies.h>
+#include <linux/memory.h>
 #include <linux/moduleparam.h>
 #include <linux/rculist.h>
 #include <linux/sched.h>
@@ -144,6 +145,15 @@ void pviommu_cache_unhold(struct pviommu_domain *d, struct scatterlist *sgl,
 
 /* ---- having 2 MiB granted ---- */
 
+/* Is it of the memory that is about to be offlined? */
+static bool pviommu_leaf_leaves(struct pviommu_host *host, const struct pviommu_leaf *leaf)
+{
+	/* Pairs with who has set it, and looks for leaves afterwards */
+	unsigned long end = smp_load_acquire(&host->leaving_end);
+
+	return leaf->index < end && leaf->index >= READ_ONCE(host->leaving);
+}
+
 /* The lock is held */
 static int pviommu_leaf_fill(struct pviommu_batch *b, struct pviommu_leaf *leaf)
 {
@@ -153,7 +163,7 @@ static int pviommu_leaf_fill(struct pviommu_batch *b, struct pviommu_leaf *leaf)
 
 	if (pviommu_leaf_cached(leaf))
 		return 0;
-	if (leaf->exact || leaf->barred)
+	if (leaf->exact || leaf->barred || pviommu_leaf_leaves(host, leaf))
 		return -EBUSY;
 	if (!atomic_add_unless(&host->nr_cached, 1, host->max_cached))
 		return -ENOSPC;
@@ -365,6 +375,94 @@ void pviommu_cache_forget(struct pviommu_batch *b)
 		ram->nr_cached--;
 		atomic_dec(&b->d->host->nr_cached);
 	}
+}
+
+/* ---- memory that comes and goes ---- */
+
+/* Give a leaf back that is not mapped, now; false: it is mapped */
+static bool pviommu_leaf_leave(struct pviommu_domain *d, unsigned long index)
+{
+	struct pviommu_batch b = { .d = d };
+	struct pviommu_leaf *leaf = pviommu_leaf(d, index);
+	bool left;
+
+	if (!leaf)
+		return true;
+	pviommu_batch_begin(&b, PV_IOMMU_OP_NOP);
+	left = !pviommu_leaf_cached(leaf) || pviommu_leaf_drop(&b, leaf);
+	/* What there is in its place may be another thing for the host, too */
+	leaf->barred = false;
+	b.refused |= pviommu_batch_ring(&b) != 0;
+	pviommu_batch_end(&b);
+	return left;
+}
+
+static bool pviommu_range_leave(struct pviommu_host *host, unsigned long first,
+				unsigned long end)
+{
+	struct pviommu_domain *d;
+	unsigned long i;
+	bool left = true;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(d, &host->window.domains, node) {
+		for (i = first; i < min(end, d->ram.nr_leaves); i++)
+			left &= pviommu_leaf_leave(d, i);
+	}
+	rcu_read_unlock();
+	return left;
+}
+
+/* Blocks of memory are multiples of 2 MiB, and one at a time goes or comes */
+static int pviommu_memory_event(struct notifier_block *nb, unsigned long event, void *arg)
+{
+	struct pviommu_host *host = container_of(nb, struct pviommu_host, memory_notifier);
+	const struct memory_notify *m = arg;
+	unsigned long first = m->start_pfn >> PVIOMMU_LEAF_SHIFT;
+	unsigned long end = (m->start_pfn + m->nr_pages) >> PVIOMMU_LEAF_SHIFT;
+
+	switch (event) {
+	case MEM_GOING_OFFLINE:
+		WRITE_ONCE(host->leaving, first);
+		/* Whoever fills a leaf sees it, or is found by what follows */
+		smp_store_release(&host->leaving_end, end);
+		if (!pviommu_range_leave(host, first, end))
+			return notifier_from_errno(-EBUSY);
+		break;
+	case MEM_ONLINE:
+		pviommu_range_leave(host, first, end);
+		break;
+	case MEM_OFFLINE:
+	case MEM_CANCEL_OFFLINE:
+		WRITE_ONCE(host->leaving_end, 0);
+		break;
+	}
+	return NOTIFY_OK;
+}
+
+/**
+ * pviommu_cache_watch - have what is kept given back before its memory goes
+ * @host: the host device
+ *
+ * Context: process; sleeps.
+ * Return: 0 or a negative errno.
+ */
+int pviommu_cache_watch(struct pviommu_host *host)
+{
+	host->memory_notifier.notifier_call = pviommu_memory_event;
+	return host->direct_size ? register_memory_notifier(&host->memory_notifier) : 0;
+}
+
+/**
+ * pviommu_cache_unwatch - undo pviommu_cache_watch()
+ * @host: the host device
+ *
+ * Context: process; sleeps.
+ */
+void pviommu_cache_unwatch(struct pviommu_host *host)
+{
+	if (host->direct_size)
+		unregister_memory_notifier(&host->memory_notifier);
 }
 
 /**
