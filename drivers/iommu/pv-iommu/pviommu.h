@@ -190,9 +190,11 @@ struct pviommu_leaf;
  * struct pviommu_ram - what is granted to a domain of the guest's RAM
  * @leaves: what is known of each 2 MiB; NULL: nothing yet. Only ever set
  * @nr_leaves: how many there can be
- * @lock: all that follows; held while the host is asked. Inside a channel's lock
+ * @lock: all that follows. Inside a channel's lock, and never held while the host is
+ *	asked
  * @queue: revokes that wait for a request to ride with
  * @nr_queued: how many
+ * @nr_flying: how many have been taken along by requests that are on their way
  * @flush: bounds their age
  * @cached: leaves that are granted as one
  * @nr_cached: how many
@@ -206,6 +208,7 @@ struct pviommu_ram {
 	raw_spinlock_t lock;
 	struct pviommu_run queue[PV_IOMMU_MAX_REVOKES];
 	unsigned int nr_queued;
+	unsigned int nr_flying;
 	struct delayed_work flush;
 	struct list_head cached;
 	unsigned int nr_cached;
@@ -375,6 +378,8 @@ struct pviommu_low {
  * @nr_unmaps: unmaps queued in @req
  * @lost: unmaps that the host has refused, to be said when @lock is free
  * @requests: how often the doorbell was rung
+ * @ranges: of guest RAM, in a request or for one: what the guest itself goes by
+ * @revokes: those that ride with it
  */
 struct pviommu_channel {
 	raw_spinlock_t lock;
@@ -382,6 +387,8 @@ struct pviommu_channel {
 	unsigned int nr_unmaps;
 	u32 lost;
 	u64 requests;
+	struct pviommu_run ranges[PV_IOMMU_MAX_RANGES];
+	struct pviommu_run revokes[PV_IOMMU_MAX_REVOKES];
 };
 
 /**

@@ -37,16 +37,6 @@ static unsigned long pviommu_cache_idle(void)
 	return (unsigned long)min(READ_ONCE(direct_cache_idle), 86400U) * HZ;
 }
 
-/* One for the mapping, if the leaf is granted as one */
-static __always_inline bool pviommu_leaf_get(struct pviommu_leaf *leaf)
-{
-	if (unlikely(!leaf || !atomic_inc_not_zero(&leaf->live)))
-		return false;
-	if (time_after(jiffies, READ_ONCE(leaf->when)))
-		WRITE_ONCE(leaf->when, jiffies);
-	return true;
-}
-
 /* Of the first so many leaves of a mapping */
 static void pviommu_leaves_put(struct pviommu_domain *d, struct scatterlist *sgl,
 			       unsigned int nsegs, unsigned int most)
@@ -105,44 +95,6 @@ bool pviommu_cache_put(struct pviommu_domain *d, struct scatterlist *sgl,
 	return true;
 }
 
-/**
- * pviommu_cache_hold - map what of a mapping is granted by 2 MiB
- * @d: the domain
- * @sgl: the mapping's DMA segments
- * @nsegs: how many
- *
- * Context: ram.lock is held.
- */
-void pviommu_cache_hold(struct pviommu_domain *d, struct scatterlist *sgl,
-			unsigned int nsegs)
-{
-	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
-
-	while (pviommu_walk_next(&w, d))
-		pviommu_leaf_get(pviommu_leaf(d, w.index));
-}
-
-/**
- * pviommu_cache_unhold - undo pviommu_cache_hold(), or one's part of a mapping
- * @d: the domain
- * @sgl: the mapping's DMA segments
- * @nsegs: how many
- *
- * Context: ram.lock is held.
- */
-void pviommu_cache_unhold(struct pviommu_domain *d, struct scatterlist *sgl,
-			  unsigned int nsegs)
-{
-	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
-
-	while (pviommu_walk_next(&w, d)) {
-		struct pviommu_leaf *leaf = pviommu_leaf(d, w.index);
-
-		if (pviommu_leaf_cached(leaf))
-			atomic_dec(&leaf->live);
-	}
-}
-
 /* ---- having 2 MiB granted ---- */
 
 /* Is it of the memory that is about to be offlined? */
@@ -154,7 +106,7 @@ static bool pviommu_leaf_leaves(struct pviommu_host *host, const struct pviommu_
 	return leaf->index < end && leaf->index >= READ_ONCE(host->leaving);
 }
 
-/* The lock is held */
+/* The lock is held. -EAGAIN: another request has it */
 static int pviommu_leaf_fill(struct pviommu_batch *b, struct pviommu_leaf *leaf)
 {
 	struct pviommu_ram *ram = &b->d->ram;
@@ -163,19 +115,24 @@ static int pviommu_leaf_fill(struct pviommu_batch *b, struct pviommu_leaf *leaf)
 
 	if (pviommu_leaf_cached(leaf))
 		return 0;
+	if (leaf->busy)
+		return -EAGAIN;
 	if (leaf->exact || leaf->barred || pviommu_leaf_leaves(host, leaf))
 		return -EBUSY;
 	if (!atomic_add_unless(&host->nr_cached, 1, host->max_cached))
 		return -ENOSPC;
+	/* Until it is cached or is not, nobody takes it for anything */
+	leaf->busy = true;
 	pviommu_batch_leaf(b, leaf);
 	ret = pviommu_batch_ring(b);
+	leaf->busy = false;
 	if (ret) {
 		atomic_dec(&host->nr_cached);
 		/* A hole, or what is not RAM: there will be the next time, too */
 		leaf->barred = ret != -ENOSPC;
 		return ret;
 	}
-	ram->nr_cached++;
+	WRITE_ONCE(ram->nr_cached, ram->nr_cached + 1);
 	list_add_tail(&leaf->node, &ram->cached);
 	WRITE_ONCE(leaf->when, jiffies);
 	/* Orders the grant before it, for who takes no lock */
@@ -211,20 +168,24 @@ bool pviommu_cache_fill(struct pviommu_dev *pd, struct scatterlist *sgl,
 			pviommu_batch_begin(&b, PV_IOMMU_OP_GRANT_RAM);
 			ret = pviommu_leaf_fill(&b, leaf);
 			pviommu_batch_end(&b);
-		} while (ret == -ENOSPC && pviommu_cache_press(d, false));
+			if (ret == -EAGAIN)
+				cpu_relax();
+		} while (ret == -EAGAIN ||
+			 (ret == -ENOSPC && pviommu_cache_press(d, false)));
 	}
 	return pviommu_cache_get(d, sgl, nsegs);
 }
 
 /* ---- giving it back ---- */
 
-/* The lock is held. False: something of it is mapped */
+/* The lock is held, but not always. False: something of it is mapped */
 static bool pviommu_leaf_drop(struct pviommu_batch *b, struct pviommu_leaf *leaf)
 {
+	pviommu_queue_room(b);
 	if (atomic_cmpxchg(&leaf->live, 1, 0) != 1)
 		return false;
 	list_del(&leaf->node);
-	b->d->ram.nr_cached--;
+	WRITE_ONCE(b->d->ram.nr_cached, b->d->ram.nr_cached - 1);
 	atomic_dec(&b->d->host->nr_cached);
 	pviommu_queue_add(b, (unsigned long)leaf->index << PVIOMMU_LEAF_SHIFT,
 			  BIT(PVIOMMU_LEAF_SHIFT));
@@ -372,24 +333,26 @@ void pviommu_cache_forget(struct pviommu_batch *b)
 		if (atomic_cmpxchg(&leaf->live, 1, 0) != 1)
 			continue;
 		list_del(&leaf->node);
-		ram->nr_cached--;
+		WRITE_ONCE(ram->nr_cached, ram->nr_cached - 1);
 		atomic_dec(&b->d->host->nr_cached);
 	}
 }
 
 /* ---- memory that comes and goes ---- */
 
-/* Give a leaf back that is not mapped, now; false: it is mapped */
-static bool pviommu_leaf_leave(struct pviommu_domain *d, unsigned long index)
+/* Give a leaf back that is not mapped; false: it is mapped, or on its way */
+static bool pviommu_leaf_leave(struct pviommu_domain *d, unsigned long index, bool *busy)
 {
 	struct pviommu_batch b = { .d = d };
 	struct pviommu_leaf *leaf = pviommu_leaf(d, index);
 	bool left;
 
+	*busy = false;
 	if (!leaf)
 		return true;
 	pviommu_batch_begin(&b, PV_IOMMU_OP_NOP);
-	left = !pviommu_leaf_cached(leaf) || pviommu_leaf_drop(&b, leaf);
+	*busy = leaf->busy;
+	left = !*busy && (!pviommu_leaf_cached(leaf) || pviommu_leaf_drop(&b, leaf));
 	/* What there is in its place may be another thing for the host, too */
 	leaf->barred = false;
 	b.refused |= pviommu_batch_ring(&b) != 0;
@@ -397,17 +360,24 @@ static bool pviommu_leaf_leave(struct pviommu_domain *d, unsigned long index)
 	return left;
 }
 
+/* All leaves of it that are cached; false: something is mapped */
 static bool pviommu_range_leave(struct pviommu_host *host, unsigned long first,
 				unsigned long end)
 {
 	struct pviommu_domain *d;
 	unsigned long i;
-	bool left = true;
+	bool left = true, busy;
 
 	rcu_read_lock();
 	list_for_each_entry_rcu(d, &host->window.domains, node) {
-		for (i = first; i < min(end, d->ram.nr_leaves); i++)
-			left &= pviommu_leaf_leave(d, i);
+		for (i = first; i < min(end, d->ram.nr_leaves); i++) {
+			while (!pviommu_leaf_leave(d, i, &busy) && busy)
+				cpu_relax();
+			left &= !pviommu_leaf_cached(pviommu_leaf(d, i));
+		}
+		/* What others have taken along, too */
+		while (READ_ONCE(d->ram.nr_flying))
+			cpu_relax();
 	}
 	rcu_read_unlock();
 	return left;
