@@ -424,9 +424,12 @@ static int pviommu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 	pviommu_host = host;
 	pci_set_drvdata(pdev, host);
-	ret = pviommu_attach_init(host);
+	ret = pviommu_cache_watch(host);
 	if (ret)
 		goto err_reset;
+	ret = pviommu_attach_init(host);
+	if (ret)
+		goto err_unwatch;
 	host->pm_notifier.notifier_call = pviommu_pm_notify;
 	register_pm_notifier(&host->pm_notifier);
 	pviommu_debugfs_init(host);
@@ -436,6 +439,8 @@ static int pviommu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		 &host->window.phys, host->window.space.dma);
 	return 0;
 
+err_unwatch:
+	pviommu_cache_unwatch(host);
 err_reset:
 	iowrite32(PV_IOMMU_CTL_RESET, host->regs + PV_IOMMU_REG_CONTROL);
 	pviommu_host = NULL;
@@ -450,6 +455,7 @@ static void pviommu_remove(struct pci_dev *pdev)
 
 	pviommu_debugfs_exit();
 	unregister_pm_notifier(&host->pm_notifier);
+	pviommu_cache_unwatch(host);
 	pviommu_attach_exit(host);
 	pviommu_domains_stop(host);
 	iowrite32(PV_IOMMU_CTL_RESET, host->regs + PV_IOMMU_REG_CONTROL);

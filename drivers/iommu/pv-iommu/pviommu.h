@@ -192,9 +192,11 @@ struct pviommu_leaf;
  * struct pviommu_ram - what is granted to a domain of the guest's RAM
  * @leaves: what is known of each 2 MiB; NULL: nothing yet. Only ever set
  * @nr_leaves: how many there can be
- * @lock: all that follows; held while the host is asked. Inside a channel's lock
+ * @lock: all that follows. Inside a channel's lock, and never held while the host is
+ *	asked
  * @queue: revokes that wait for a request to ride with
  * @nr_queued: how many
+ * @nr_flying: how many have been taken along by requests that are on their way
  * @flush: bounds their age
  * @cached: leaves that are granted as one
  * @nr_cached: how many
@@ -208,6 +210,7 @@ struct pviommu_ram {
 	raw_spinlock_t lock;
 	struct pviommu_run queue[PV_IOMMU_MAX_REVOKES];
 	unsigned int nr_queued;
+	unsigned int nr_flying;
 	struct delayed_work flush;
 	struct list_head cached;
 	unsigned int nr_cached;
@@ -377,6 +380,8 @@ struct pviommu_low {
  * @nr_unmaps: unmaps queued in @req
  * @lost: unmaps that the host has refused, to be said when @lock is free
  * @requests: how often the doorbell was rung
+ * @ranges: of guest RAM, in a request or for one: what the guest itself goes by
+ * @revokes: those that ride with it
  */
 struct pviommu_channel {
 	raw_spinlock_t lock;
@@ -384,6 +389,8 @@ struct pviommu_channel {
 	unsigned int nr_unmaps;
 	u32 lost;
 	u64 requests;
+	struct pviommu_run ranges[PV_IOMMU_MAX_RANGES];
+	struct pviommu_run revokes[PV_IOMMU_MAX_REVOKES];
 };
 
 /**
@@ -457,6 +464,9 @@ struct pviommu_stats {
  * @direct_size: bytes of addresses from there; 0: it is not offered
  * @max_cached: how many 2 MiB of RAM may be kept granted; 0: they are not
  * @nr_cached: how many are, all domains together
+ * @leaving: the first 2 MiB of memory that is about to be offlined
+ * @leaving_end: behind the last; 0: none is
+ * @memory_notifier: tells of memory that comes and goes
  * @channel: per-CPU requests
  * @flush: bounds the age of queued unmaps
  * @balance: has chunks granted ahead of need, and gives them back
@@ -481,6 +491,9 @@ struct pviommu_host {
 	u64 direct_size;
 	int max_cached;
 	atomic_t nr_cached;
+	unsigned long leaving;
+	unsigned long leaving_end;
+	struct notifier_block memory_notifier;
 	struct pviommu_channel __percpu *channel;
 	struct delayed_work flush;
 	struct delayed_work balance;
@@ -605,6 +618,10 @@ void pviommu_low_free(struct pviommu_host *host, unsigned long page, unsigned lo
 struct pviommu_slot *pviommu_low_next(struct pviommu_host *host, u16 rid,
 				      unsigned long *page);
 unsigned long pviommu_low_used(struct pviommu_host *host);
+
+/* ram_cache.c */
+int pviommu_cache_watch(struct pviommu_host *host);
+void pviommu_cache_unwatch(struct pviommu_host *host);
 
 /* direct.c */
 void pviommu_direct_setup(struct pviommu_host *host);

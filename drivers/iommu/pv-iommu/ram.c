@@ -8,9 +8,15 @@
  *
  * The last unmap of a page that the device may write has it revoked before it
  * returns. One that it may only read is queued, and rides with the domain's next
- * request; or with one of its own, soon. One lock of the domain is held from the
- * count to the host's answer, so that grants and revokes of a page are in order.
+ * request; or with one of its own, soon.
+ *
+ * The host is asked with the domain's lock free: it may be long about it. What is in
+ * a request that is on its way is marked as busy instead, and belongs to who asks.
+ * Others let it alone: who wants to map it waits, with no lock, and with nothing in a
+ * request of its own, so that nobody waits for who waits. All other pages can be
+ * mapped and unmapped meanwhile.
  */
+#include <linux/delay.h>
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
@@ -94,7 +100,8 @@ bool pviommu_ram_prepare(struct pviommu_domain *d, unsigned long pfn, unsigned l
  * @b: what it is for: its device, if any, and its domain
  * @opcode: PV_IOMMU_OP_GRANT_RAM, _REVOKE_RAM or _NOP
  *
- * Context: any but NMI. IRQs are off and ram.lock held until pviommu_batch_end().
+ * Context: any but NMI. IRQs are off until pviommu_batch_end(), and ram.lock is held
+ * but while the host is asked.
  */
 void pviommu_batch_begin(struct pviommu_batch *b, u16 opcode)
 	__acquires(pviommu_channel)
@@ -132,63 +139,152 @@ void pviommu_batch_end(struct pviommu_batch *b)
 	}
 }
 
-/* The queue goes along, and is done first: a page in it may be granted anew */
-static void pviommu_queue_load(struct pviommu_domain *d, struct pv_iommu_req *req)
+/*
+ * Another request, after one that was made: IRQs are off for one at a time, and the
+ * lock is free between them.
+ */
+static void pviommu_batch_again(struct pviommu_batch *b, u16 opcode)
 {
-	unsigned int i;
-
-	for (i = 0; i < d->ram.nr_queued; i++)
-		req->revokes[i] = (struct pv_iommu_revoke) {
-			.domain = cpu_to_le32(d->id),
-			.first = cpu_to_le32(d->ram.queue[i].first),
-			.count = cpu_to_le32(d->ram.queue[i].count),
-			.flags = cpu_to_le32(PV_IOMMU_REVOKE_RAM),
-		};
-	req->nr_revokes = cpu_to_le16(d->ram.nr_queued);
+	pviommu_batch_end(b);
+	b->rings = 0;
+	b->refused = false;
+	pviommu_batch_begin(b, opcode);
 }
 
-static void pviommu_queue_done(struct pviommu_domain *d)
+/* Another CPU's request is to be waited for, which has what this one wants */
+static void pviommu_batch_wait(struct pviommu_batch *b)
+{
+	u16 opcode = b->opcode;
+
+	pviommu_batch_end(b);
+	cpu_relax();
+	pviommu_batch_begin(b, opcode);
+}
+
+/* What is in the queue is on its way to the host, or has come back from there */
+static void pviommu_run_busy(struct pviommu_domain *d, const struct pviommu_run *run,
+			     bool busy)
+{
+	const u32 whole = BIT(PVIOMMU_LEAF_SHIFT);
+	u32 pfn = run->first, end = run->first + run->count, i, n;
+
+	for (; pfn < end; pfn += n) {
+		struct pviommu_leaf *leaf = pviommu_leaf_of(d, pfn);
+		u16 *page = pviommu_page(leaf, pfn);
+
+		n = min(end - pfn, whole - (pfn & (whole - 1)));
+		if (n == whole) {
+			leaf->busy = busy;
+			continue;
+		}
+		/* It is not granted as one meanwhile */
+		leaf->exact += busy ? n : -n;
+		for (i = 0; i < n; i++, page++) {
+			if (busy)
+				*page |= PVIOMMU_PAGE_BUSY;
+			else if (!(*page & PVIOMMU_PAGE_USERS))
+				*page = 0;
+		}
+	}
+}
+
+/* The queue goes along, and is done first: a page in it may be granted anew */
+static void pviommu_queue_take(struct pviommu_batch *b)
+{
+	struct pviommu_ram *ram = &b->d->ram;
+	struct pv_iommu_req *req = b->ch->req;
+	unsigned int i;
+
+	for (i = 0; i < ram->nr_queued; i++) {
+		b->ch->revokes[i] = ram->queue[i];
+		pviommu_run_busy(b->d, &ram->queue[i], true);
+		req->revokes[i] = (struct pv_iommu_revoke) {
+			.domain = cpu_to_le32(b->d->id),
+			.first = cpu_to_le32(ram->queue[i].first),
+			.count = cpu_to_le32(ram->queue[i].count),
+			.flags = cpu_to_le32(PV_IOMMU_REVOKE_RAM),
+		};
+	}
+	req->nr_revokes = cpu_to_le16(i);
+	b->nr_revokes = i;
+	ram->nr_queued = 0;
+	WRITE_ONCE(ram->nr_flying, ram->nr_flying + i);
+}
+
+static void pviommu_queue_done(struct pviommu_batch *b)
+{
+	struct pviommu_ram *ram = &b->d->ram;
+	unsigned int i;
+
+	for (i = 0; i < b->nr_revokes; i++)
+		pviommu_run_busy(b->d, &b->ch->revokes[i], false);
+	WRITE_ONCE(ram->nr_flying, ram->nr_flying - i);
+}
+
+static void pviommu_ranges_load(struct pviommu_batch *b)
+{
+	struct pv_iommu_req *req = b->ch->req;
+	unsigned int i;
+
+	for (i = 0; i < b->nr; i++)
+		req->ranges[i] = (struct pv_iommu_range) {
+			.first = cpu_to_le64(b->ch->ranges[i].first),
+			.count = cpu_to_le32(b->ch->ranges[i].count),
+			.flags = cpu_to_le32(b->perm),
+		};
+	req->opcode = cpu_to_le16(b->nr ? b->opcode : PV_IOMMU_OP_NOP);
+	req->domain = cpu_to_le32(b->nr ? b->d->id : 0);
+	req->nr_segs = cpu_to_le16(b->nr);
+}
+
+/* The pages are granted, or nothing any more */
+static void pviommu_ranges_done(struct pviommu_batch *b)
 {
 	unsigned int i;
-	u32 pfn;
+	u32 pfn, end;
 
-	for (i = 0; i < d->ram.nr_queued; i++) {
-		struct pviommu_run *run = &d->ram.queue[i];
-
-		for (pfn = run->first; pfn < run->first + run->count; pfn++)
-			*pviommu_page(pviommu_leaf_of(d, pfn), pfn) &= ~PVIOMMU_PAGE_QUEUED;
+	if (b->perm & PV_IOMMU_RANGE_LARGE)
+		return;
+	for (i = 0; i < b->nr; i++) {
+		pfn = b->ch->ranges[i].first;
+		end = pfn + b->ch->ranges[i].count;
+		for (; pfn < end; pfn++)
+			*pviommu_page(pviommu_leaf_of(b->d, pfn), pfn) &= ~PVIOMMU_PAGE_BUSY;
 	}
-	d->ram.nr_queued = 0;
 }
 
 /**
  * pviommu_batch_ring - ask the host, with what is queued for it
- * @b: the batch; what was added to it is not in it any more
+ * @b: the batch; nothing is to be added to it any more
+ *
+ * ram.lock is not held meanwhile. What of the pages that were to be granted has been
+ * refused stays busy: it is for who asked to give it up.
  *
  * Return: 0, or the errno that stands for the host's answer. All that is queued was
  * done in any case.
  */
 int pviommu_batch_ring(struct pviommu_batch *b)
+	__must_hold(pviommu_ram)
 {
-	struct pv_iommu_req *req = b->ch->req;
+	struct pviommu_domain *d = b->d;
 	int ret;
 
-	if (!b->nr && !b->d->ram.nr_queued)
+	if (!b->nr && !d->ram.nr_queued)
 		return 0;
-	if (!b->nr)
-		req->opcode = cpu_to_le16(PV_IOMMU_OP_NOP);
-	req->domain = cpu_to_le32(b->nr ? b->d->id : 0);
-	req->nr_segs = cpu_to_le16(b->nr);
-	pviommu_queue_load(b->d, req);
-	ret = pviommu_req_ring(b->d->host, b->ch);
-	pviommu_queue_done(b->d);
+	pviommu_queue_take(b);
+	pviommu_ranges_load(b);
+	raw_spin_unlock(&d->ram.lock);
+	ret = pviommu_req_ring(d->host, b->ch);
+	raw_spin_lock(&d->ram.lock);
 	b->rings++;
 	/* A revoke that was refused does not undo the grant that it rode with */
-	if (ret == -EIO && le32_to_cpu(READ_ONCE(req->status)) == PV_IOMMU_S_OK) {
+	if (ret == -EIO && le32_to_cpu(READ_ONCE(b->ch->req->status)) == PV_IOMMU_S_OK) {
 		b->refused = true;
 		ret = 0;
 	}
-	pviommu_req_clear(req, b->opcode, 0);
+	pviommu_queue_done(b);
+	if (!ret || b->opcode != PV_IOMMU_OP_GRANT_RAM)
+		pviommu_ranges_done(b);
 	b->nr = 0;
 	b->pages = 0;
 	return ret;
@@ -196,22 +292,30 @@ int pviommu_batch_ring(struct pviommu_batch *b)
 
 /* Some more pages; the request has room for them */
 static void pviommu_batch_add(struct pviommu_batch *b, unsigned long pfn,
-			      unsigned int count, u32 flags)
+			      unsigned int count)
 {
-	struct pv_iommu_range *r = &b->ch->req->ranges[b->nr];
+	struct pviommu_run *run = &b->ch->ranges[b->nr];
 
-	if (b->nr && r[-1].flags == cpu_to_le32(flags) &&
-	    le64_to_cpu(r[-1].first) + le32_to_cpu(r[-1].count) == pfn) {
-		le32_add_cpu(&r[-1].count, count);
+	if (b->nr && run[-1].first + run[-1].count == pfn) {
+		run[-1].count += count;
 	} else {
-		*r = (struct pv_iommu_range) {
-			.first = cpu_to_le64(pfn),
-			.count = cpu_to_le32(count),
-			.flags = cpu_to_le32(flags),
-		};
+		run->first = pfn;
+		run->count = count;
 		b->nr++;
 	}
 	b->pages += count;
+}
+
+/* Is the page in it already? */
+static bool pviommu_batch_has(struct pviommu_batch *b, unsigned long pfn)
+{
+	unsigned int i;
+
+	for (i = 0; i < b->nr; i++) {
+		if (pfn - b->ch->ranges[i].first < b->ch->ranges[i].count)
+			return true;
+	}
+	return false;
 }
 
 /**
@@ -221,9 +325,9 @@ static void pviommu_batch_add(struct pviommu_batch *b, unsigned long pfn,
  */
 void pviommu_batch_leaf(struct pviommu_batch *b, const struct pviommu_leaf *leaf)
 {
+	b->perm = PV_IOMMU_RANGE_READ | PV_IOMMU_RANGE_WRITE | PV_IOMMU_RANGE_LARGE;
 	pviommu_batch_add(b, (unsigned long)leaf->index << PVIOMMU_LEAF_SHIFT,
-			  BIT(PVIOMMU_LEAF_SHIFT), PV_IOMMU_RANGE_READ |
-			  PV_IOMMU_RANGE_WRITE | PV_IOMMU_RANGE_LARGE);
+			  BIT(PVIOMMU_LEAF_SHIFT));
 }
 
 static bool pviommu_batch_full(struct pviommu_batch *b)
@@ -231,9 +335,30 @@ static bool pviommu_batch_full(struct pviommu_batch *b)
 	return b->nr == PV_IOMMU_MAX_RANGES || b->pages == PV_IOMMU_MAX_PAGES;
 }
 
+/* See that there is room for another range and another revoke in the queue */
+static __always_inline void pviommu_batch_room(struct pviommu_batch *b)
+{
+	while (unlikely(pviommu_batch_full(b) ||
+			b->d->ram.nr_queued == PV_IOMMU_MAX_REVOKES)) {
+		b->refused |= pviommu_batch_ring(b) != 0;
+		pviommu_batch_again(b, b->opcode);
+	}
+}
+
+/**
+ * pviommu_queue_room - see that something can be added to the queue
+ * @b: a batch of the domain, in which there is nothing to be granted
+ *
+ * ram.lock may be free in between.
+ */
+void pviommu_queue_room(struct pviommu_batch *b)
+{
+	pviommu_batch_room(b);
+}
+
 /**
  * pviommu_queue_add - pages go back with the domain's next request, or soon
- * @b: a batch of the domain
+ * @b: a batch of the domain; there is room in the queue
  * @pfn: the first of them, which nothing uses any more
  * @count: how many
  */
@@ -246,10 +371,6 @@ void pviommu_queue_add(struct pviommu_batch *b, unsigned long pfn, unsigned int 
 	    run[-1].count + count <= PV_IOMMU_MAX_PAGES) {
 		run[-1].count += count;
 		return;
-	}
-	if (d->ram.nr_queued == PV_IOMMU_MAX_REVOKES) {
-		b->refused |= pviommu_batch_ring(b) != 0;
-		run = d->ram.queue;
 	}
 	run->first = pfn;
 	run->count = count;
@@ -267,41 +388,76 @@ static void pviommu_queue_work(struct work_struct *work)
 	pviommu_batch_end(&b);
 }
 
+/* ---- a mapping's leaves, each granted as one or page by page ---- */
+
+/* Of the first so many, one user less */
+static void pviommu_unhold(struct pviommu_domain *d, struct scatterlist *sgl,
+			   unsigned int nsegs, unsigned int most)
+{
+	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
+
+	while (most-- && pviommu_walk_next(&w, d)) {
+		struct pviommu_leaf *leaf = pviommu_leaf(d, w.index);
+
+		if (pviommu_leaf_cached(leaf))
+			atomic_dec(&leaf->live);
+		else if (leaf && leaf->exact)
+			leaf->exact--;
+	}
+}
+
+/*
+ * One user more of each of them, which stay as they are as long as it does. False, and
+ * nothing was done: one of them is just about to change.
+ */
+static bool pviommu_hold(struct pviommu_domain *d, struct scatterlist *sgl,
+			 unsigned int nsegs)
+{
+	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
+	unsigned int held = 0;
+
+	while (pviommu_walk_next(&w, d)) {
+		struct pviommu_leaf *leaf = pviommu_leaf(d, w.index);
+
+		if (leaf->busy) {
+			pviommu_unhold(d, sgl, nsegs, held);
+			return false;
+		}
+		if (!pviommu_leaf_get(leaf))
+			leaf->exact++;
+		held++;
+	}
+	return true;
+}
+
 /* ---- pages of a mapping, by its DMA segments ---- */
 
-/* Of a page that is granted by itself, one user less */
-static void pviommu_page_put(struct pviommu_batch *b, struct pviommu_leaf *leaf,
-			     unsigned long pfn, bool granted)
+/* Of a page that is granted by itself, one user less; there is room in the request */
+static void pviommu_page_put(struct pviommu_batch *b, u16 *page, unsigned long pfn)
 {
-	u16 *page = pviommu_page(leaf, pfn);
-
 	if (!(*page & PVIOMMU_PAGE_USERS))
 		return;
 	(*page)--;
 	if (*page & PVIOMMU_PAGE_USERS)
 		return;
-	leaf->exact--;
-	if (!granted) {
-		*page &= PVIOMMU_PAGE_QUEUED;
-	} else if (*page & PVIOMMU_PAGE_WRITE) {
+	if (*page & PVIOMMU_PAGE_BUSY) {
+		/* It was never granted */
 		*page = 0;
-		pviommu_batch_add(b, pfn, 1, 0);
-		if (pviommu_batch_full(b))
-			b->refused |= pviommu_batch_ring(b) != 0;
+	} else if (*page & PVIOMMU_PAGE_WRITE) {
+		*page = PVIOMMU_PAGE_BUSY;
+		pviommu_batch_add(b, pfn, 1);
 	} else {
-		*page = PVIOMMU_PAGE_QUEUED;
+		*page = 0;
 		pviommu_queue_add(b, pfn, 1);
 	}
 }
 
 /*
- * Give up pages of a mapping that are granted by themselves: @most of them, behind the
- * first @skip. Those that nothing else uses are revoked, or queued for it. With
- * @granted false the host has not granted them.
+ * Give up the first so many pages of a mapping that are granted by themselves. Those
+ * that nothing else uses are revoked, or queued for it.
  */
 static void pviommu_untake(struct pviommu_batch *b, struct scatterlist *seg,
-			   unsigned int nsegs, unsigned long skip, unsigned long most,
-			   bool granted)
+			   unsigned int nsegs, unsigned long most)
 {
 	struct pviommu_domain *d = b->d;
 
@@ -314,22 +470,27 @@ static void pviommu_untake(struct pviommu_batch *b, struct scatterlist *seg,
 
 			if (!leaf || pviommu_leaf_cached(leaf))
 				continue;
-			if (skip) {
-				skip--;
-				continue;
-			}
 			most--;
-			pviommu_page_put(b, leaf, pfn, granted);
+			pviommu_batch_room(b);
+			pviommu_page_put(b, pviommu_page(leaf, pfn), pfn);
 		}
 	}
+	if (b->nr)
+		b->refused |= pviommu_batch_ring(b) != 0;
 }
 
-/* Count a page that is granted by itself, and have it granted if it is not yet */
+/*
+ * Count a page that is granted by itself, and have it granted if it is not yet.
+ * -EAGAIN: another request has it.
+ */
 static int pviommu_page_get(struct pviommu_batch *b, struct pviommu_leaf *leaf,
 			    unsigned long pfn, bool write)
 {
 	u16 *page = pviommu_page(leaf, pfn);
 
+	/* A list may have a page twice */
+	if (unlikely(*page & PVIOMMU_PAGE_BUSY || leaf->busy) && !pviommu_batch_has(b, pfn))
+		return -EAGAIN;
 	if (*page & PVIOMMU_PAGE_USERS) {
 		if ((write && !(*page & PVIOMMU_PAGE_WRITE)) ||
 		    (*page & PVIOMMU_PAGE_USERS) == PVIOMMU_PAGE_USERS)
@@ -337,25 +498,33 @@ static int pviommu_page_get(struct pviommu_batch *b, struct pviommu_leaf *leaf,
 		(*page)++;
 		return 0;
 	}
-	*page = (*page & PVIOMMU_PAGE_QUEUED) | 1 | (write ? PVIOMMU_PAGE_WRITE : 0);
-	leaf->exact++;
-	pviommu_batch_add(b, pfn, 1, PV_IOMMU_RANGE_READ |
-			  (write ? PV_IOMMU_RANGE_WRITE : 0));
+	*page = PVIOMMU_PAGE_BUSY | 1 | (write ? PVIOMMU_PAGE_WRITE : 0);
+	pviommu_batch_add(b, pfn, 1);
 	return 0;
 }
 
-/**
- * struct pviommu_taken - how far pviommu_take_pages() has come
- * @done: pages that the host has granted
- * @seen: pages that are counted
- */
-struct pviommu_taken {
-	unsigned long done;
-	unsigned long seen;
-};
+/* The same, however long it takes; an error: also of what was in the request already */
+static int pviommu_page_take(struct pviommu_batch *b, struct pviommu_leaf *leaf,
+			     unsigned long pfn, bool write)
+{
+	int ret;
 
+	while ((ret = pviommu_page_get(b, leaf, pfn, write)) == -EAGAIN) {
+		if (!b->nr) {
+			pviommu_batch_wait(b);
+			continue;
+		}
+		ret = pviommu_batch_ring(b);
+		if (ret)
+			return ret;
+		pviommu_batch_again(b, b->opcode);
+	}
+	return ret;
+}
+
+/* @seen: how many pages were counted */
 static int pviommu_take_pages(struct pviommu_batch *b, struct scatterlist *seg,
-			      unsigned int nsegs, bool write, struct pviommu_taken *taken)
+			      unsigned int nsegs, bool write, unsigned long *seen)
 {
 	struct pviommu_domain *d = b->d;
 	int ret;
@@ -369,16 +538,16 @@ static int pviommu_take_pages(struct pviommu_batch *b, struct scatterlist *seg,
 
 			if (pviommu_leaf_cached(leaf))
 				continue;
-			ret = pviommu_page_get(b, leaf, pfn, write);
+			if (unlikely(pviommu_batch_full(b))) {
+				ret = pviommu_batch_ring(b);
+				if (ret)
+					return ret;
+				pviommu_batch_again(b, b->opcode);
+			}
+			ret = pviommu_page_take(b, leaf, pfn, write);
 			if (ret)
 				return ret;
-			taken->seen++;
-			if (!pviommu_batch_full(b))
-				continue;
-			ret = pviommu_batch_ring(b);
-			if (ret)
-				return ret;
-			taken->done = taken->seen;
+			++*seen;
 		}
 	}
 	return b->nr ? pviommu_batch_ring(b) : 0;
@@ -388,24 +557,23 @@ static int pviommu_take_pages(struct pviommu_batch *b, struct scatterlist *seg,
 static int pviommu_take(struct pviommu_batch *b, struct scatterlist *sgl,
 			unsigned int nsegs, bool write)
 {
-	struct pviommu_taken taken = { };
+	unsigned long seen = 0;
 	int ret;
 
-	pviommu_cache_hold(b->d, sgl, nsegs);
-	ret = pviommu_take_pages(b, sgl, nsegs, write, &taken);
+	while (unlikely(!pviommu_hold(b->d, sgl, nsegs)))
+		pviommu_batch_wait(b);
+	b->perm = PV_IOMMU_RANGE_READ | (write ? PV_IOMMU_RANGE_WRITE : 0);
+	ret = pviommu_take_pages(b, sgl, nsegs, write, &seen);
 	if (!ret)
 		return 0;
 
-	/* What is in no request yet never will be */
-	pviommu_req_clear(b->ch->req, PV_IOMMU_OP_REVOKE_RAM, 0);
-	b->nr = 0;
-	b->pages = 0;
-	b->opcode = PV_IOMMU_OP_REVOKE_RAM;
-	pviommu_untake(b, sgl, nsegs, taken.done, taken.seen - taken.done, false);
-	pviommu_untake(b, sgl, nsegs, 0, taken.done, true);
+	/* What is to be granted anew has its revoke in the queue: they go together */
 	if (b->nr)
-		b->refused |= pviommu_batch_ring(b) != 0;
-	pviommu_cache_unhold(b->d, sgl, nsegs);
+		pviommu_batch_ring(b);
+	pviommu_batch_again(b, PV_IOMMU_OP_REVOKE_RAM);
+	b->perm = 0;
+	pviommu_untake(b, sgl, nsegs, seen);
+	pviommu_unhold(b->d, sgl, nsegs, UINT_MAX);
 	return ret;
 }
 
@@ -451,11 +619,9 @@ void pviommu_ram_put(struct pviommu_dev *pd, struct scatterlist *sgl, unsigned i
 	if (pviommu_cache_put(pd->domain, sgl, nsegs))
 		return;
 	pviommu_batch_begin(&b, PV_IOMMU_OP_REVOKE_RAM);
-	/* Cached still, and not to be taken for others: the lock is held */
-	pviommu_cache_unhold(pd->domain, sgl, nsegs);
-	pviommu_untake(&b, sgl, nsegs, 0, ULONG_MAX, true);
-	if (b.nr)
-		b.refused |= pviommu_batch_ring(&b) != 0;
+	pviommu_untake(&b, sgl, nsegs, ULONG_MAX);
+	/* And not before: its leaves are what they were until it has gone */
+	pviommu_unhold(pd->domain, sgl, nsegs, UINT_MAX);
 	pviommu_batch_end(&b);
 }
 
@@ -474,9 +640,12 @@ void pviommu_ram_flush(struct pviommu_domain *d)
 	pviommu_cache_drop_all(d);
 	cancel_delayed_work_sync(&d->ram.flush);
 	pviommu_queue_work(&d->ram.flush.work);
+	/* And what others have taken along */
+	while (READ_ONCE(d->ram.nr_flying))
+		usleep_range(20, 100);
 }
 
-/* Of a leaf, the pages that are granted by themselves */
+/* Of a leaf, the pages that are granted by themselves; the first error */
 static int pviommu_regrant_pages(struct pviommu_batch *b, struct pviommu_leaf *leaf)
 {
 	unsigned long first = (unsigned long)leaf->index << PVIOMMU_LEAF_SHIFT, i;
@@ -484,16 +653,36 @@ static int pviommu_regrant_pages(struct pviommu_batch *b, struct pviommu_leaf *l
 
 	for (i = 0; leaf->exact && i < BIT(PVIOMMU_LEAF_SHIFT); i++) {
 		u16 page = leaf->page[i];
+		u32 perm = PV_IOMMU_RANGE_READ |
+			   (page & PVIOMMU_PAGE_WRITE ? PV_IOMMU_RANGE_WRITE : 0);
 
 		if (!(page & PVIOMMU_PAGE_USERS))
 			continue;
-		pviommu_batch_add(b, first + i, 1, PV_IOMMU_RANGE_READ |
-				  (page & PVIOMMU_PAGE_WRITE ? PV_IOMMU_RANGE_WRITE : 0));
-		if (pviommu_batch_full(b))
-			ret = ret ?: pviommu_batch_ring(b);
+		if (b->nr && (perm != b->perm || pviommu_batch_full(b))) {
+			ret = pviommu_batch_ring(b) ?: ret;
+			pviommu_batch_again(b, b->opcode);
+		}
+		b->perm = perm;
+		pviommu_batch_add(b, first + i, 1);
 	}
-	if (b->nr)
-		ret = ret ?: pviommu_batch_ring(b);
+	return pviommu_batch_ring(b) ?: ret;
+}
+
+static int pviommu_regrant_leaf(struct pviommu_domain *d, struct pviommu_leaf *leaf)
+{
+	struct pviommu_batch b = { .d = d };
+	int ret = 0;
+
+	if (!leaf)
+		return 0;
+	pviommu_batch_begin(&b, PV_IOMMU_OP_GRANT_RAM);
+	if (pviommu_leaf_cached(leaf)) {
+		pviommu_batch_leaf(&b, leaf);
+		ret = pviommu_batch_ring(&b);
+	} else {
+		ret = pviommu_regrant_pages(&b, leaf);
+	}
+	pviommu_batch_end(&b);
 	return ret;
 }
 
@@ -507,26 +696,18 @@ static int pviommu_regrant_pages(struct pviommu_batch *b, struct pviommu_leaf *l
 int pviommu_ram_regrant(struct pviommu_domain *d)
 {
 	struct pviommu_batch b = { .d = d };
-	struct pviommu_leaf *leaf;
 	unsigned long i;
 	int ret = 0;
 
 	if (!d->ram.leaves)
 		return 0;
-	pviommu_batch_begin(&b, PV_IOMMU_OP_GRANT_RAM);
+	pviommu_batch_begin(&b, PV_IOMMU_OP_NOP);
 	/* What waited to be taken back was, and so was what nothing uses */
-	pviommu_queue_done(d);
+	d->ram.nr_queued = 0;
 	pviommu_cache_forget(&b);
-	for (i = 0; i < d->ram.nr_leaves; i++) {
-		leaf = pviommu_leaf(d, i);
-		if (pviommu_leaf_cached(leaf)) {
-			pviommu_batch_leaf(&b, leaf);
-			ret = ret ?: pviommu_batch_ring(&b);
-		} else if (leaf) {
-			ret = ret ?: pviommu_regrant_pages(&b, leaf);
-		}
-	}
 	pviommu_batch_end(&b);
+	for (i = 0; i < d->ram.nr_leaves && !ret; i++)
+		ret = pviommu_regrant_leaf(d, pviommu_leaf(d, i));
 	if (ret)
 		pci_err(d->host->pdev, "host refused to grant pages to domain %u again: error %d\n",
 			d->id, ret);

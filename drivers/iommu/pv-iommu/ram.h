@@ -5,14 +5,15 @@
  * What is known of them is in a table of leaves, one for each 2 MiB of addresses. A
  * leaf is in one of two states. Its pages are granted by themselves, each as often as
  * it is mapped (ram.c). Or all of it is granted as one, and kept while nothing of it is
- * mapped, too (ram_cache.c). It becomes that when none of its pages is granted, and
+ * mapped, too (ram_cache.c). It becomes that when none of its pages is mapped, and
  * ends to be it when none is mapped: so whoever has a mapping finds its leaves in the
- * state in which it was made.
+ * state in which it was made. While the host is asked to change it, it is busy.
  */
 #ifndef _PVIOMMU_RAM_H
 #define _PVIOMMU_RAM_H
 
 #include <linux/atomic.h>
+#include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/scatterlist.h>
 #include <linux/types.h>
@@ -22,16 +23,23 @@
 /* Pages of a leaf, as a power of two */
 #define PVIOMMU_LEAF_SHIFT	9
 
-/* What is kept of a page: how many mappings it is in; and in the upper bits: */
+/*
+ * What is kept of a page: how many mappings it is in; and in the upper bits, what more
+ * there is to it. 0: it is not granted, or its revoke waits in the queue. With users it
+ * is granted, unless it is busy: then it is about to be. Busy with none, it is about to
+ * be taken back.
+ */
 #define PVIOMMU_PAGE_USERS	0x3fff
 #define PVIOMMU_PAGE_WRITE	0x4000	/* it is granted for writing, too */
-#define PVIOMMU_PAGE_QUEUED	0x8000	/* its revoke waits in the queue */
+#define PVIOMMU_PAGE_BUSY	0x8000	/* a request with it is on its way */
 
 /**
  * struct pviommu_leaf - what is known of 2 MiB of guest RAM
  * @live: 0: not granted as one. Or 1, and one for each mapping of something in it;
  *	to and from 0 only with ram.lock
- * @exact: how many of its pages are granted by themselves; ram.lock
+ * @exact: one for each mapping that has pages of it by themselves, and one for each
+ *	such page in a queue that is on its way; ram.lock
+ * @busy: it is on its way to the host as one, either way; ram.lock
  * @barred: the host does not grant it as one; ram.lock
  * @index: which one it is
  * @when: jiffies; when it was mapped last
@@ -40,7 +48,8 @@
  */
 struct pviommu_leaf {
 	atomic_t live;
-	u16 exact;
+	u32 exact;
+	bool busy;
 	bool barred;
 	u32 index;
 	unsigned long when;
@@ -55,8 +64,10 @@ struct pviommu_leaf {
  * @ch: the request
  * @flags: the interrupt state
  * @opcode: GRANT_RAM or REVOKE_RAM
+ * @perm: PV_IOMMU_RANGE_* of all ranges
  * @nr: ranges in the request
  * @pages: pages in them
+ * @nr_revokes: runs of the queue that are on their way
  * @rings: how often the host was asked
  * @refused: the host did not take back all that it should
  */
@@ -66,8 +77,10 @@ struct pviommu_batch {
 	struct pviommu_channel *ch;
 	unsigned long flags;
 	u16 opcode;
+	u32 perm;
 	unsigned int nr;
 	unsigned int pages;
+	unsigned int nr_revokes;
 	unsigned int rings;
 	bool refused;
 };
@@ -124,13 +137,24 @@ static __always_inline bool pviommu_walk_next(struct pviommu_walk *w,
 static inline struct pviommu_leaf *pviommu_leaf(struct pviommu_domain *d,
 						unsigned long index)
 {
-	return READ_ONCE(d->ram.leaves[index]);
+	/* Pairs with the cmpxchg() of who has made it */
+	return smp_load_acquire(&d->ram.leaves[index]);
 }
 
 /* Is the leaf granted as one? Stable with ram.lock, and for who has it mapped */
 static inline bool pviommu_leaf_cached(const struct pviommu_leaf *leaf)
 {
 	return leaf && atomic_read(&leaf->live);
+}
+
+/* One for the mapping, if the leaf is granted as one */
+static __always_inline bool pviommu_leaf_get(struct pviommu_leaf *leaf)
+{
+	if (unlikely(!leaf || !atomic_inc_not_zero(&leaf->live)))
+		return false;
+	if (time_after(jiffies, READ_ONCE(leaf->when)))
+		WRITE_ONCE(leaf->when, jiffies);
+	return true;
 }
 
 /* ram.c */
@@ -144,8 +168,10 @@ void pviommu_batch_begin(struct pviommu_batch *b, u16 opcode)
 void pviommu_batch_end(struct pviommu_batch *b)
 	__releases(pviommu_ram)
 	__releases(pviommu_channel);
-int pviommu_batch_ring(struct pviommu_batch *b);
+int pviommu_batch_ring(struct pviommu_batch *b)
+	__must_hold(pviommu_ram);
 void pviommu_batch_leaf(struct pviommu_batch *b, const struct pviommu_leaf *leaf);
+void pviommu_queue_room(struct pviommu_batch *b);
 void pviommu_queue_add(struct pviommu_batch *b, unsigned long pfn, unsigned int count);
 
 /* ram_cache.c */
@@ -153,10 +179,6 @@ bool pviommu_cache_get(struct pviommu_domain *d, struct scatterlist *sgl,
 		       unsigned int nsegs);
 bool pviommu_cache_put(struct pviommu_domain *d, struct scatterlist *sgl,
 		       unsigned int nsegs);
-void pviommu_cache_hold(struct pviommu_domain *d, struct scatterlist *sgl,
-			unsigned int nsegs);
-void pviommu_cache_unhold(struct pviommu_domain *d, struct scatterlist *sgl,
-			  unsigned int nsegs);
 bool pviommu_cache_fill(struct pviommu_dev *pd, struct scatterlist *sgl,
 			unsigned int nsegs);
 bool pviommu_cache_press(struct pviommu_domain *d, bool must);

@@ -12,6 +12,7 @@
  * allows. Where 2 MiB cannot be had, pages are granted by themselves (ram.c).
  */
 #include <linux/jiffies.h>
+#include <linux/memory.h>
 #include <linux/moduleparam.h>
 #include <linux/rculist.h>
 #include <linux/sched.h>
@@ -34,16 +35,6 @@ MODULE_PARM_DESC(direct_cache_idle, "Seconds without use after which memory of d
 static unsigned long pviommu_cache_idle(void)
 {
 	return (unsigned long)min(READ_ONCE(direct_cache_idle), 86400U) * HZ;
-}
-
-/* One for the mapping, if the leaf is granted as one */
-static __always_inline bool pviommu_leaf_get(struct pviommu_leaf *leaf)
-{
-	if (unlikely(!leaf || !atomic_inc_not_zero(&leaf->live)))
-		return false;
-	if (time_after(jiffies, READ_ONCE(leaf->when)))
-		WRITE_ONCE(leaf->when, jiffies);
-	return true;
 }
 
 /* Of the first so many leaves of a mapping */
@@ -104,47 +95,18 @@ bool pviommu_cache_put(struct pviommu_domain *d, struct scatterlist *sgl,
 	return true;
 }
 
-/**
- * pviommu_cache_hold - map what of a mapping is granted by 2 MiB
- * @d: the domain
- * @sgl: the mapping's DMA segments
- * @nsegs: how many
- *
- * Context: ram.lock is held.
- */
-void pviommu_cache_hold(struct pviommu_domain *d, struct scatterlist *sgl,
-			unsigned int nsegs)
-{
-	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
-
-	while (pviommu_walk_next(&w, d))
-		pviommu_leaf_get(pviommu_leaf(d, w.index));
-}
-
-/**
- * pviommu_cache_unhold - undo pviommu_cache_hold(), or one's part of a mapping
- * @d: the domain
- * @sgl: the mapping's DMA segments
- * @nsegs: how many
- *
- * Context: ram.lock is held.
- */
-void pviommu_cache_unhold(struct pviommu_domain *d, struct scatterlist *sgl,
-			  unsigned int nsegs)
-{
-	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
-
-	while (pviommu_walk_next(&w, d)) {
-		struct pviommu_leaf *leaf = pviommu_leaf(d, w.index);
-
-		if (pviommu_leaf_cached(leaf))
-			atomic_dec(&leaf->live);
-	}
-}
-
 /* ---- having 2 MiB granted ---- */
 
-/* The lock is held */
+/* Is it of the memory that is about to be offlined? */
+static bool pviommu_leaf_leaves(struct pviommu_host *host, const struct pviommu_leaf *leaf)
+{
+	/* Pairs with who has set it, and looks for leaves afterwards */
+	unsigned long end = smp_load_acquire(&host->leaving_end);
+
+	return leaf->index < end && leaf->index >= READ_ONCE(host->leaving);
+}
+
+/* The lock is held. -EAGAIN: another request has it */
 static int pviommu_leaf_fill(struct pviommu_batch *b, struct pviommu_leaf *leaf)
 {
 	struct pviommu_ram *ram = &b->d->ram;
@@ -153,19 +115,24 @@ static int pviommu_leaf_fill(struct pviommu_batch *b, struct pviommu_leaf *leaf)
 
 	if (pviommu_leaf_cached(leaf))
 		return 0;
-	if (leaf->exact || leaf->barred)
+	if (leaf->busy)
+		return -EAGAIN;
+	if (leaf->exact || leaf->barred || pviommu_leaf_leaves(host, leaf))
 		return -EBUSY;
 	if (!atomic_add_unless(&host->nr_cached, 1, host->max_cached))
 		return -ENOSPC;
+	/* Until it is cached or is not, nobody takes it for anything */
+	leaf->busy = true;
 	pviommu_batch_leaf(b, leaf);
 	ret = pviommu_batch_ring(b);
+	leaf->busy = false;
 	if (ret) {
 		atomic_dec(&host->nr_cached);
 		/* A hole, or what is not RAM: there will be the next time, too */
 		leaf->barred = ret != -ENOSPC;
 		return ret;
 	}
-	ram->nr_cached++;
+	WRITE_ONCE(ram->nr_cached, ram->nr_cached + 1);
 	list_add_tail(&leaf->node, &ram->cached);
 	WRITE_ONCE(leaf->when, jiffies);
 	/* Orders the grant before it, for who takes no lock */
@@ -201,20 +168,24 @@ bool pviommu_cache_fill(struct pviommu_dev *pd, struct scatterlist *sgl,
 			pviommu_batch_begin(&b, PV_IOMMU_OP_GRANT_RAM);
 			ret = pviommu_leaf_fill(&b, leaf);
 			pviommu_batch_end(&b);
-		} while (ret == -ENOSPC && pviommu_cache_press(d, false));
+			if (ret == -EAGAIN)
+				cpu_relax();
+		} while (ret == -EAGAIN ||
+			 (ret == -ENOSPC && pviommu_cache_press(d, false)));
 	}
 	return pviommu_cache_get(d, sgl, nsegs);
 }
 
 /* ---- giving it back ---- */
 
-/* The lock is held. False: something of it is mapped */
+/* The lock is held, but not always. False: something of it is mapped */
 static bool pviommu_leaf_drop(struct pviommu_batch *b, struct pviommu_leaf *leaf)
 {
+	pviommu_queue_room(b);
 	if (atomic_cmpxchg(&leaf->live, 1, 0) != 1)
 		return false;
 	list_del(&leaf->node);
-	b->d->ram.nr_cached--;
+	WRITE_ONCE(b->d->ram.nr_cached, b->d->ram.nr_cached - 1);
 	atomic_dec(&b->d->host->nr_cached);
 	pviommu_queue_add(b, (unsigned long)leaf->index << PVIOMMU_LEAF_SHIFT,
 			  BIT(PVIOMMU_LEAF_SHIFT));
@@ -362,9 +333,106 @@ void pviommu_cache_forget(struct pviommu_batch *b)
 		if (atomic_cmpxchg(&leaf->live, 1, 0) != 1)
 			continue;
 		list_del(&leaf->node);
-		ram->nr_cached--;
+		WRITE_ONCE(ram->nr_cached, ram->nr_cached - 1);
 		atomic_dec(&b->d->host->nr_cached);
 	}
+}
+
+/* ---- memory that comes and goes ---- */
+
+/* Give a leaf back that is not mapped; false: it is mapped, or on its way */
+static bool pviommu_leaf_leave(struct pviommu_domain *d, unsigned long index, bool *busy)
+{
+	struct pviommu_batch b = { .d = d };
+	struct pviommu_leaf *leaf = pviommu_leaf(d, index);
+	bool left;
+
+	*busy = false;
+	if (!leaf)
+		return true;
+	pviommu_batch_begin(&b, PV_IOMMU_OP_NOP);
+	*busy = leaf->busy;
+	left = !*busy && (!pviommu_leaf_cached(leaf) || pviommu_leaf_drop(&b, leaf));
+	/* What there is in its place may be another thing for the host, too */
+	leaf->barred = false;
+	b.refused |= pviommu_batch_ring(&b) != 0;
+	pviommu_batch_end(&b);
+	return left;
+}
+
+/* All leaves of it that are cached; false: something is mapped */
+static bool pviommu_range_leave(struct pviommu_host *host, unsigned long first,
+				unsigned long end)
+{
+	struct pviommu_domain *d;
+	unsigned long i;
+	bool left = true, busy;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(d, &host->window.domains, node) {
+		for (i = first; i < min(end, d->ram.nr_leaves); i++) {
+			while (!pviommu_leaf_leave(d, i, &busy) && busy)
+				cpu_relax();
+			left &= !pviommu_leaf_cached(pviommu_leaf(d, i));
+		}
+		/* What others have taken along, too */
+		while (READ_ONCE(d->ram.nr_flying))
+			cpu_relax();
+	}
+	rcu_read_unlock();
+	return left;
+}
+
+/* Blocks of memory are multiples of 2 MiB, and one at a time goes or comes */
+static int pviommu_memory_event(struct notifier_block *nb, unsigned long event, void *arg)
+{
+	struct pviommu_host *host = container_of(nb, struct pviommu_host, memory_notifier);
+	const struct memory_notify *m = arg;
+	unsigned long first = m->start_pfn >> PVIOMMU_LEAF_SHIFT;
+	unsigned long end = (m->start_pfn + m->nr_pages) >> PVIOMMU_LEAF_SHIFT;
+
+	switch (event) {
+	case MEM_GOING_OFFLINE:
+		WRITE_ONCE(host->leaving, first);
+		/* Whoever fills a leaf sees it, or is found by what follows */
+		smp_store_release(&host->leaving_end, end);
+		if (!pviommu_range_leave(host, first, end))
+			return notifier_from_errno(-EBUSY);
+		break;
+	case MEM_ONLINE:
+		pviommu_range_leave(host, first, end);
+		break;
+	case MEM_OFFLINE:
+	case MEM_CANCEL_OFFLINE:
+		WRITE_ONCE(host->leaving_end, 0);
+		break;
+	}
+	return NOTIFY_OK;
+}
+
+/**
+ * pviommu_cache_watch - have what is kept given back before its memory goes
+ * @host: the host device
+ *
+ * Context: process; sleeps.
+ * Return: 0 or a negative errno.
+ */
+int pviommu_cache_watch(struct pviommu_host *host)
+{
+	host->memory_notifier.notifier_call = pviommu_memory_event;
+	return host->direct_size ? register_memory_notifier(&host->memory_notifier) : 0;
+}
+
+/**
+ * pviommu_cache_unwatch - undo pviommu_cache_watch()
+ * @host: the host device
+ *
+ * Context: process; sleeps.
+ */
+void pviommu_cache_unwatch(struct pviommu_host *host)
+{
+	if (host->direct_size)
+		unregister_memory_notifier(&host->memory_notifier);
 }
 
 /**

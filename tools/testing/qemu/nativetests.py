@@ -79,6 +79,18 @@ def fibers(machine, _):
     native(machine, "fibers", "--fibers")
 
 
+@hosttest("direct-threads", modes=("native",))
+def direct_threads(machine, _):
+    """Six CPUs that grant few pages: granted while mapped, and not a moment longer"""
+    native(machine, "direct-threads", "--rounds=2000")
+
+
+@hosttest("direct-fibers", modes=("native",))
+def direct_fibers(machine, _):
+    """The same on CPUs that take turns, also while another is in the host"""
+    native(machine, "direct-fibers", "--fibers")
+
+
 @hosttest("order", modes=("native",))
 def order(machine, _):
     """Whatever a CPU does, another may come in between wherever it sees anything"""

@@ -23,6 +23,8 @@ class Profile:
     window: int = 64
     # Slots for memory that could be plugged: QEMU has more addresses for each
     slots: int = 0
+    # MiB for which the guest's address space has room, to be plugged there
+    pluggable: int = 0
     cpus: int = 2
     # Properties of the pv-iommu device, in addition
     iommu: str = "boot-bypass=off"
@@ -271,6 +273,16 @@ PROFILES = {
         devices=(nvme(),),
         iommu="boot-bypass=off,direct-limit=384M",
         append="pv_iommu.direct=1b36:0010 pv_iommu.direct_cache=256"),
+    "direct-dimm": Profile(
+        about="the same with memory that comes and goes, for what may move only",
+        memory=512,
+        slots=1,
+        pluggable=256,
+        disks={"nvme0": 256},
+        devices=(nvme(),),
+        iommu="boot-bypass=off,direct-limit=768M",
+        append="pv_iommu.direct=1b36:0010 pv_iommu.direct_cache=768 "
+               "memhp_default_state=online_movable"),
     "pressure": Profile(
         about="five disks of four kinds, which want more than they will get",
         memory=768,

@@ -171,7 +171,7 @@ class VM:
             "-cpu", self.cpu(kvm),
             "-smp", str(profile.cpus),
             "-m", f"{memory}M,slots={profile.slots},"
-            f"maxmem={memory + window}M",
+            f"maxmem={memory + window + profile.pluggable}M",
             "-kernel", str(machine.vmlinuz),
             "-initrd", str(machine.initrd),
             "-append", self.kernel_line(),

@@ -18,13 +18,31 @@
 void guest_begin(struct guest *g, unsigned int cpus, unsigned int devices,
 		 u64 window, u64 arena, bool chunks, unsigned long ram)
 {
+	guest_begin_direct(g, cpus, devices, window, arena, chunks, ram, 0);
+}
+
+/**
+ * guest_begin_direct - the same, of a host that grants RAM as well
+ * @g: the guest
+ * @cpus: how many CPUs
+ * @devices: how many devices, which reach everything
+ * @window: bytes of window
+ * @arena: bytes of arena: bounce mode; 0: window mode
+ * @chunks: the host grants the window in chunks, and every device has its own domain
+ * @ram: bytes
+ * @limit: bytes that it grants; 0: none
+ */
+void guest_begin_direct(struct guest *g, unsigned int cpus, unsigned int devices,
+			u64 window, u64 arena, bool chunks, unsigned long ram, u64 limit)
+{
 	unsigned int i;
 
 	memset(g, 0, sizeof(*g));
 	shim_init(cpus, ram);
 	g->config = (struct host_config){
 		.features = (arena ? PV_IOMMU_F_BOUNCE : PV_IOMMU_F_WINDOW) |
-			    (chunks ? PV_IOMMU_F_CHUNKS : 0),
+			    (chunks ? PV_IOMMU_F_CHUNKS : 0) |
+			    (limit ? PV_IOMMU_F_DIRECT | PV_IOMMU_F_LARGE : 0),
 		.window_phys = SZ_4G,
 		.window_size = window,
 		.window_dma = SZ_2M,
@@ -32,6 +50,8 @@ void guest_begin(struct guest *g, unsigned int cpus, unsigned int devices,
 		.arena_size = arena,
 		.chunk = host_chunk_size(window, SZ_2M),
 		.limit = window,
+		.direct_dma = 16ULL * SZ_4G,
+		.direct_limit = limit,
 	};
 	host_create(&g->config);
 	g->nr_devices = devices;

@@ -26,6 +26,8 @@ struct guest {
 
 void guest_begin(struct guest *g, unsigned int cpus, unsigned int devices,
 		 u64 window, u64 arena, bool chunks, unsigned long ram);
+void guest_begin_direct(struct guest *g, unsigned int cpus, unsigned int devices,
+			u64 window, u64 arena, bool chunks, unsigned long ram, u64 limit);
 void guest_end(struct guest *g);
 /* A number in a file of debugfs; -1 where it is not there */
 long long guest_number(const char *file, const char *name);

@@ -30,11 +30,13 @@ struct host_mapping {
  * @id: the guest's number for it; 0: none
  * @group: whose it is
  * @nr_devices: attached ones
+ * @ram: of each page of RAM, PV_IOMMU_RANGE_*: how it is granted; NULL: none is
  */
 struct host_domain {
 	u32 id;
 	u32 group;
 	unsigned int nr_devices;
+	u8 *ram;
 };
 
 #define HOST_MAX_DOMAINS	64
@@ -68,6 +70,8 @@ static struct {
 	struct host_domain **owner;
 	bool *left;
 	unsigned long granted;
+	/* Pages of RAM, in all domains together */
+	unsigned long ram_granted;
 	unsigned char *arena;
 	/* by the arena's page in which they begin */
 	struct host_mapping *mappings;
@@ -292,6 +296,17 @@ static struct host_domain *host_domain_find(u32 id)
 }
 
 /* The domain of a device that is attached; it may be new. NULL: it may not be */
+/* Nobody has the domain any more */
+static void host_ram_end(struct host_domain *d)
+{
+	unsigned long i;
+
+	for (i = 0; d->ram && i < PHYS_PFN(shim_ram_size); i++)
+		host.ram_granted -= d->ram[i] != 0;
+	free(d->ram);
+	d->ram = NULL;
+}
+
 static struct host_domain *host_domain_get(u32 id, u32 group)
 {
 	struct host_domain *d = host_domain_find(id);
@@ -301,7 +316,7 @@ static struct host_domain *host_domain_get(u32 id, u32 group)
 		if (host.domains[i].id)
 			continue;
 		d = &host.domains[i];
-		*d = (struct host_domain){ id, group, 0 };
+		*d = (struct host_domain){ .id = id, .group = group };
 	}
 	/* A group is in one domain; here, also a domain of one group */
 	for (i = 0; d && i < HOST_MAX_DOMAINS; i++)
@@ -327,6 +342,7 @@ static void host_domain_put(struct host_domain *d)
 		host.left[i] = true;
 		host.granted--;
 	}
+	host_ram_end(d);
 	d->id = 0;
 }
 
@@ -393,6 +409,126 @@ static u32 host_revoke(u32 domain, u32 first, u32 count)
 	return PV_IOMMU_S_OK;
 }
 
+/* ---- guest RAM, page by page ---- */
+
+#define HOST_RAM_PERM	(PV_IOMMU_RANGE_READ | PV_IOMMU_RANGE_WRITE)
+
+static u32 host_ram_judge(const struct pv_iommu_range *r, bool grant)
+{
+	u32 flags = grant ? HOST_RAM_PERM : 0;
+
+	if (grant && host.features & PV_IOMMU_F_LARGE)
+		flags |= PV_IOMMU_RANGE_LARGE;
+	if (!r->count || r->flags & ~flags || (grant && !(r->flags & HOST_RAM_PERM)))
+		return PV_IOMMU_S_INVAL;
+	if (r->flags & PV_IOMMU_RANGE_LARGE &&
+	    (r->first % PV_IOMMU_LARGE_PAGES || r->count % PV_IOMMU_LARGE_PAGES))
+		return PV_IOMMU_S_INVAL;
+	return PV_IOMMU_S_OK;
+}
+
+static bool host_ram_there(const struct pv_iommu_range *r)
+{
+	u64 pages = PHYS_PFN(shim_ram_size);
+
+	return r->first < pages && r->count <= pages - r->first;
+}
+
+static u32 host_ram_grant(struct host_domain *d, const struct pv_iommu_range *r)
+{
+	u64 i;
+
+	if (!host_ram_there(r))
+		return PV_IOMMU_S_RANGE;
+	for (i = r->first; i < r->first + r->count; i++)
+		if (d->ram[i])
+			return PV_IOMMU_S_PAGE;
+	if (host.ram_granted + r->count > host.config.direct_limit >> PAGE_SHIFT)
+		return PV_IOMMU_S_LIMIT;
+	memset(d->ram + r->first, r->flags, r->count);
+	host.ram_granted += r->count;
+	return PV_IOMMU_S_OK;
+}
+
+static void host_ram_clear(struct host_domain *d, u64 first, u64 count)
+{
+	memset(d->ram + first, 0, count);
+	host.ram_granted -= count;
+}
+
+/* Is all of it granted, and of no large piece only a part in it? */
+static bool host_ram_whole(struct host_domain *d, const struct pv_iommu_range *r)
+{
+	u64 i, end = r->first + r->count;
+
+	if (!host_ram_there(r))
+		return false;
+	for (i = r->first; i < end; i++)
+		if (!d->ram[i])
+			return false;
+	return !(d->ram[r->first] & PV_IOMMU_RANGE_LARGE && r->first % PV_IOMMU_LARGE_PAGES) &&
+	       !(d->ram[end - 1] & PV_IOMMU_RANGE_LARGE && end % PV_IOMMU_LARGE_PAGES);
+}
+
+static u32 host_ram_revoke(u32 domain, const struct pv_iommu_range *r)
+{
+	struct host_domain *d = host_domain_find(domain);
+
+	if (!d)
+		return PV_IOMMU_S_DOMAIN;
+	if (!d->ram || !host_ram_whole(d, r))
+		return PV_IOMMU_S_PAGE;
+	host_ram_clear(d, r->first, r->count);
+	return PV_IOMMU_S_OK;
+}
+
+/* All of them, or none */
+static u32 host_ram(struct pv_iommu_req *req, bool grant)
+{
+	struct host_domain *d = host_domain_find(req->domain);
+	u32 status = req->nr_segs ? PV_IOMMU_S_OK : PV_IOMMU_S_INVAL;
+	u64 total = 0;
+	unsigned int i;
+
+	if (!(host.features & PV_IOMMU_F_DIRECT))
+		return PV_IOMMU_S_OPCODE;
+	for (i = 0; i < req->nr_segs; i++) {
+		status = status ?: host_ram_judge(&req->ranges[i], grant);
+		total += req->ranges[i].count;
+	}
+	if (status || req->flags || total > PV_IOMMU_MAX_PAGES)
+		return PV_IOMMU_S_INVAL;
+	if (!d)
+		return PV_IOMMU_S_DOMAIN;
+	if (!d->ram)
+		d->ram = calloc(PHYS_PFN(shim_ram_size), 1);
+	for (i = 0; i < req->nr_segs && !status; i++)
+		status = grant ? host_ram_grant(d, &req->ranges[i]) :
+				 host_ram_revoke(req->domain, &req->ranges[i]);
+	/* The module never asks for a revoke of which a part cannot be */
+	if (status && grant)
+		while (i-- > 1)
+			host_ram_clear(d, req->ranges[i - 1].first, req->ranges[i - 1].count);
+	return status;
+}
+
+u32 host_ram_perm(u16 rid, u64 phys)
+{
+	struct host_domain *d;
+	u32 perm;
+
+	pthread_mutex_lock(&host_lock);
+	d = host_device(rid)->domain;
+	perm = d && d->ram ? d->ram[PHYS_PFN(phys)] & HOST_RAM_PERM : 0;
+	pthread_mutex_unlock(&host_lock);
+	return perm;
+}
+
+unsigned long host_ram_granted(void)
+{
+	return host.ram_granted;
+}
+
 static u32 host_probe(struct pv_iommu_req *req)
 {
 	if (req->flags)
@@ -449,7 +585,11 @@ static void host_revokes(struct pv_iommu_req *req)
 	for (i = 0; i < req->nr_revokes; i++) {
 		struct pv_iommu_revoke *r = &req->revokes[i];
 
-		if (r->flags || host_revoke(r->domain, r->first, r->count))
+		struct pv_iommu_range ram = { .first = r->first, .count = r->count };
+
+		if (r->flags == PV_IOMMU_REVOKE_RAM && host.features & PV_IOMMU_F_DIRECT ?
+		    host_ram_revoke(r->domain, &ram) :
+		    r->flags || host_revoke(r->domain, r->first, r->count))
 			req->revoke_errors++;
 	}
 	host_counters.revokes += req->nr_revokes;
@@ -467,7 +607,9 @@ static bool host_head_is_good(const struct pv_iommu_req *req)
 		if (p[from])
 			return false;
 	return req->nr_segs <= PV_IOMMU_MAX_SEGS &&
-	       (!req->nr_segs || req->opcode == PV_IOMMU_OP_MAP) &&
+	       (!req->nr_segs || req->opcode == PV_IOMMU_OP_MAP ||
+		req->opcode == PV_IOMMU_OP_GRANT_RAM ||
+		req->opcode == PV_IOMMU_OP_REVOKE_RAM) &&
 	       req->nr_unmaps <= PV_IOMMU_MAX_UNMAPS &&
 	       req->nr_revokes <= PV_IOMMU_MAX_REVOKES && !req->reserved_revokes &&
 	       !req->unmap_errors && !req->revoke_errors;
@@ -521,6 +663,10 @@ static u32 host_answer(struct pv_iommu_req *req)
 	case PV_IOMMU_OP_REVOKE:
 		return req->flags ? PV_IOMMU_S_INVAL :
 		       host_revoke(req->domain, req->first, req->count);
+	case PV_IOMMU_OP_GRANT_RAM:
+		return host_ram(req, true);
+	case PV_IOMMU_OP_REVOKE_RAM:
+		return host_ram(req, false);
 	default:
 		return PV_IOMMU_S_OPCODE;
 	}
@@ -532,6 +678,8 @@ static void host_ring(u32 frame)
 	struct pv_iommu_req *req = phys_to_virt(addr);
 	u32 status;
 
+	/* It may take long, before and after it does what it is asked for */
+	shim_point();
 	pthread_mutex_lock(&host_lock);
 	if (!host_is_ram(addr, PV_IOMMU_REQ_SIZE)) {
 		host.errors++;
@@ -549,6 +697,7 @@ static void host_ring(u32 frame)
 	if (host_tamper)
 		host_tamper(req);
 	pthread_mutex_unlock(&host_lock);
+	shim_point();
 }
 
 static void host_reset(void)
@@ -562,6 +711,8 @@ static void host_reset(void)
 		host.devices[rid].attached = 0;
 		host.devices[rid].domain = NULL;
 	}
+	for (rid = 0; rid < HOST_MAX_DOMAINS; rid++)
+		host_ram_end(&host.domains[rid]);
 	memset(host.domains, 0, sizeof(host.domains));
 	for (chunk = 0; host.owner && chunk < host_nr_chunks(); chunk++) {
 		host.left[chunk] |= host.owner[chunk] != NULL;
@@ -619,6 +770,14 @@ static u64 host_reg(unsigned int reg)
 		return host.config.limit;
 	case PV_IOMMU_REG_WINDOW_GRANTED:
 		return host.granted * host.config.chunk;
+	case PV_IOMMU_REG_DIRECT_DMA:
+		return host.config.direct_dma;
+	case PV_IOMMU_REG_DIRECT_SIZE:
+		return host.config.direct_limit ? shim_ram_size : 0;
+	case PV_IOMMU_REG_DIRECT_LIMIT:
+		return host.config.direct_limit;
+	case PV_IOMMU_REG_DIRECT_GRANTED:
+		return host.ram_granted << PAGE_SHIFT;
 	default:
 		return 0;
 	}
@@ -724,6 +883,10 @@ struct pci_dev *host_create(const struct host_config *config)
 
 void host_destroy(void)
 {
+	unsigned int i;
+
+	for (i = 0; i < HOST_MAX_DOMAINS; i++)
+		host_ram_end(&host.domains[i]);
 	if (host.mappings)
 		host_drop_all(-1);
 	free(host.mappings);

@@ -19,6 +19,8 @@
  * @arena_size: bytes
  * @chunk: bytes of a chunk, with PV_IOMMU_F_CHUNKS
  * @limit: bytes of window that may be granted; host_set_limit() changes it
+ * @direct_dma: the DMA address of RAM that is granted, with PV_IOMMU_F_DIRECT
+ * @direct_limit: bytes of it that may be
  * @no_poison: chunks that are not granted may be written
  */
 struct host_config {
@@ -30,6 +32,8 @@ struct host_config {
 	u64 arena_size;
 	u64 chunk;
 	u64 limit;
+	u64 direct_dma;
+	u64 direct_limit;
 	bool no_poison;
 };
 
@@ -79,6 +83,9 @@ u32 host_chunk_group(unsigned long chunk);
 unsigned long host_chunks_granted(void);
 /* Called with each chunk that is revoked while its domain lives */
 extern void (*host_revoked)(unsigned long chunk);
+/* How a device's domain has a page of RAM: PV_IOMMU_RANGE_*; and all that is granted */
+u32 host_ram_perm(u16 rid, u64 phys);
+unsigned long host_ram_granted(void);
 /* Mappings in the arena that the host holds */
 unsigned int host_mappings(void);
 bool host_attached(u16 rid);

@@ -137,6 +137,8 @@ int bus_unregister_notifier(const struct bus_type *bus, struct notifier_block *n
 
 int register_pm_notifier(struct notifier_block *nb) { return 0; }
 int unregister_pm_notifier(struct notifier_block *nb) { return 0; }
+int register_memory_notifier(struct notifier_block *nb) { return 0; }
+void unregister_memory_notifier(struct notifier_block *nb) { }
 int register_reboot_notifier(struct notifier_block *nb) { return 0; }
 int unregister_reboot_notifier(struct notifier_block *nb) { return 0; }
 

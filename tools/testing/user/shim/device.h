@@ -175,6 +175,15 @@ int bus_register_notifier(const struct bus_type *bus, struct notifier_block *nb)
 int bus_unregister_notifier(const struct bus_type *bus, struct notifier_block *nb);
 int register_pm_notifier(struct notifier_block *nb);
 int unregister_pm_notifier(struct notifier_block *nb);
+int register_memory_notifier(struct notifier_block *nb);
+void unregister_memory_notifier(struct notifier_block *nb);
+enum {
+	MEM_ONLINE = 1, MEM_GOING_OFFLINE = 2, MEM_OFFLINE = 4, MEM_CANCEL_OFFLINE = 16
+};
+struct memory_notify {
+	unsigned long start_pfn;
+	unsigned long nr_pages;
+};
 int register_reboot_notifier(struct notifier_block *nb);
 int unregister_reboot_notifier(struct notifier_block *nb);
 enum {

@@ -420,7 +420,13 @@ static void shim_wait(unsigned int tries)
 	else if (tries % 128 == 127)
 		sched_yield();
 	else
-		cpu_relax();
+		__builtin_ia32_pause();
+}
+
+/* In a loop that waits for what another CPU does */
+void shim_relax(void)
+{
+	shim_wait(127);
 }
 
 static bool shim_get(raw_spinlock_t *lock)

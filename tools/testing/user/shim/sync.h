@@ -149,7 +149,8 @@ static __always_inline void shim_irq_restore(unsigned long flags)
 #define in_atomic()		(shim_cpu.preempt_off != 0)
 #define preemptible()		(!irqs_disabled() && !in_atomic())
 #define cond_resched()		might_sleep()
-#define cpu_relax()		__builtin_ia32_pause()
+void shim_relax(void);
+#define cpu_relax()		shim_relax()
 #define lockdep_assert_irqs_disabled()	((void)WARN_ON(!irqs_disabled()))
 
 #ifdef SHIM_CHECK

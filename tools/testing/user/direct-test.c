@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * direct-test [--fibers] [--rounds N] [--cpus N] [--seed S]
+ *
+ * Several CPUs map and unmap few pages for devices all of whose pages are direct, as
+ * lists and by themselves, for reading and for writing, some pages twice in one list. The
+ * host, which is strict, must never refuse anything but for want of budget. When a map
+ * returns, its pages are granted as it wants, and stay so; when an unmap returns, and
+ * nobody has mapped a page since it began, the device does not write to it. In the end
+ * nothing is granted.
+ *
+ * With threads it is the thread sanitizer's to watch; with fibers a seed says who runs
+ * when: also while another CPU is in the host.
+ */
+#include <getopt.h>
+#include <time.h>
+
+#include "cpus.h"
+#include "guest.h"
+
+#define MAX_CPUS	64
+#define DEVICES		2
+/* Pages on both sides of a leaf's end, in so many pairs of leaves */
+#define LEAVES		6
+#define LEAF_PAGES	512
+#define SIDE		4
+#define POOL		(LEAVES * SIDE)
+#define NR_SEGS		12
+#define HELD		6
+
+extern char **const shim_param_direct;
+extern unsigned int *const shim_param_direct_cache;
+extern unsigned int *const shim_param_direct_cache_idle;
+
+/**
+ * struct mapping - one that a driver has made
+ * @dev: for which device
+ * @sgl: its pages, as a list of @nents
+ * @single: it is one page, at @dma
+ * @page: which pages of the pool
+ * @dir: the direction
+ */
+struct mapping {
+	unsigned int dev;
+	struct scatterlist sgl[NR_SEGS];
+	unsigned int nents;
+	bool single;
+	dma_addr_t dma;
+	unsigned int page[NR_SEGS];
+	enum dma_data_direction dir;
+};
+
+static struct guest guest;
+static struct {
+	bool fibers;
+	unsigned int rounds, cpus;
+	u64 seed;
+	unsigned int running;
+	bool kept;
+	struct page *pool[POOL];
+	/* Of each device and page: mappings from before the map to after the unmap */
+	unsigned int active[DEVICES][POOL];
+	/* and how often one began */
+	unsigned int begun[DEVICES][POOL];
+	unsigned long maps, full, refused;
+} all;
+
+static void die(const char *what, u64 a, u64 b)
+{
+	shim_panic("CPU %u, seed %llu: %s: %#llx, %#llx", shim_cpu.id, all.seed, what, a, b);
+}
+
+static bool writes(const struct mapping *m)
+{
+	return m->dir != DMA_TO_DEVICE;
+}
+
+/* What has been mapped is granted, as long as it is mapped */
+static void there(const struct mapping *m)
+{
+	u32 want = PV_IOMMU_RANGE_READ | (writes(m) ? PV_IOMMU_RANGE_WRITE : 0), perm;
+	unsigned int i;
+
+	for (i = 0; i < m->nents; i++) {
+		perm = host_ram_perm(guest.rids[m->dev], page_to_phys(all.pool[m->page[i]]));
+		if ((perm & want) != want)
+			die("a mapped page is granted", perm, want);
+	}
+}
+
+static void count(struct mapping *m, int delta)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->nents; i++) {
+		if (delta > 0)
+			__atomic_fetch_add(&all.begun[m->dev][m->page[i]], 1,
+					   __ATOMIC_ACQ_REL);
+		__atomic_fetch_add(&all.active[m->dev][m->page[i]], delta, __ATOMIC_ACQ_REL);
+	}
+}
+
+/* Nobody has mapped a page, and nobody began to while we look: nothing writes there */
+static void gone(const struct mapping *m)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->nents && !all.kept; i++) {
+		unsigned int *active = &all.active[m->dev][m->page[i]];
+		unsigned int *begun = &all.begun[m->dev][m->page[i]];
+		unsigned int before = __atomic_load_n(begun, __ATOMIC_ACQUIRE);
+		u32 perm;
+
+		if (__atomic_load_n(active, __ATOMIC_ACQUIRE))
+			continue;
+		perm = host_ram_perm(guest.rids[m->dev], page_to_phys(all.pool[m->page[i]]));
+		if (__atomic_load_n(begun, __ATOMIC_ACQUIRE) == before &&
+		    perm & PV_IOMMU_RANGE_WRITE)
+			die("an unmapped page can be written", perm, m->page[i]);
+	}
+}
+
+static bool map_it(struct mapping *m, struct device *dev)
+{
+	unsigned int i;
+
+	if (m->single) {
+		m->dma = dev->dma_ops->map_phys(dev, page_to_phys(all.pool[m->page[0]]),
+						PAGE_SIZE, m->dir, DMA_ATTR_NO_WARN);
+		return m->dma != DMA_MAPPING_ERROR;
+	}
+	sg_init_table(m->sgl, m->nents);
+	for (i = 0; i < m->nents; i++)
+		sg_set_page(&m->sgl[i], all.pool[m->page[i]], PAGE_SIZE, 0);
+	return dev->dma_ops->map_sg(dev, m->sgl, m->nents, m->dir, DMA_ATTR_NO_WARN) > 0;
+}
+
+static struct mapping *map(u64 *r)
+{
+	struct mapping *m = calloc(1, sizeof(*m));
+	unsigned int i, leaf = world_random(r) % LEAVES;
+
+	m->dev = world_random(r) % DEVICES;
+	m->single = world_random(r) % 2;
+	m->nents = m->single ? 1 : 1 + world_random(r) % NR_SEGS;
+	/* Near each other mostly, or else over all leaves */
+	for (i = 0; i < m->nents; i++)
+		m->page[i] = world_random(r) % 4 ?
+			leaf * SIDE + world_random(r) % SIDE : world_random(r) % POOL;
+	m->dir = world_random(r) % 2 ? DMA_TO_DEVICE :
+		 world_random(r) % 2 ? DMA_FROM_DEVICE : DMA_BIDIRECTIONAL;
+	count(m, 1);
+	if (map_it(m, guest.devices[m->dev])) {
+		__atomic_fetch_add(&all.maps, 1, __ATOMIC_RELAXED);
+		there(m);
+		return m;
+	}
+	__atomic_fetch_add(&all.full, 1, __ATOMIC_RELAXED);
+	count(m, -1);
+	gone(m);
+	free(m);
+	return NULL;
+}
+
+static void unmap(struct mapping *m)
+{
+	struct device *dev = guest.devices[m->dev];
+
+	there(m);
+	if (m->single)
+		dev->dma_ops->unmap_phys(dev, m->dma, PAGE_SIZE, m->dir, 0);
+	else
+		dev->dma_ops->unmap_sg(dev, m->sgl, m->nents, m->dir, 0);
+	count(m, -1);
+	gone(m);
+	free(m);
+}
+
+static void driver(u64 r)
+{
+	struct mapping *held[HELD] = { };
+	unsigned int round, i;
+
+	for (round = 0; round < all.rounds; round++) {
+		i = world_random(&r) % HELD;
+		if (held[i]) {
+			unmap(held[i]);
+			held[i] = NULL;
+		} else {
+			held[i] = map(&r);
+		}
+		cpus_pause();
+	}
+	for (i = 0; i < HELD; i++)
+		if (held[i])
+			unmap(held[i]);
+}
+
+static void cpu_main(unsigned int cpu, void *unused)
+{
+	u64 r = all.seed * 1000;
+
+	/* The last one has time go by: queues are sent, what is kept ages */
+	if (cpu < all.cpus - 1)
+		driver(r + cpu);
+	while (cpu == all.cpus - 1 && __atomic_load_n(&all.running, __ATOMIC_ACQUIRE) > 1) {
+		shim_run_work(1 + world_random(&r) % 40);
+		cpus_pause();
+	}
+	__atomic_fetch_sub(&all.running, 1, __ATOMIC_ACQ_REL);
+}
+
+/* @limit: pages that the host grants; @cache: MiB that are kept */
+static void run(unsigned long limit, unsigned int cache)
+{
+	struct page *mem;
+	unsigned int i;
+
+	*shim_param_direct = "all";
+	*shim_param_direct_cache = cache;
+	*shim_param_direct_cache_idle = 1;
+	all.kept = cache;
+	guest_begin_direct(&guest, all.cpus, DEVICES, SZ_2M, 0, true, SZ_64M,
+			   limit << PAGE_SHIFT);
+	mem = shim_alloc_pages(GFP_KERNEL, LEAVES * LEAF_PAGES);
+	if (!mem)
+		die("no memory", 0, 0);
+	for (i = 0; i < POOL; i++)
+		all.pool[i] = mem + (i / SIDE) * LEAF_PAGES + LEAF_PAGES -
+			      (page_to_pfn(mem) & (LEAF_PAGES - 1)) + i % SIDE - SIDE / 2;
+	all.running = all.cpus;
+	all.maps = 0;
+	all.full = 0;
+	if (all.fibers)
+		cpus_run_fibers(all.cpus, cpu_main, NULL, 3, all.seed);
+	else
+		cpus_run_threads(all.cpus, cpu_main, NULL, 64);
+	if (shim_log.warns || shim_log.errors)
+		shim_panic("%lu WARN()s, %lu errors: %s", shim_log.warns, shim_log.errors,
+			   shim_log.last);
+	if (host_counters.refused)
+		shim_panic("%llu requests were refused", host_counters.refused);
+	for (i = 0; i < 100 && host_ram_granted(); i++)
+		shim_run_work(1000);
+	if (host_ram_granted())
+		die("granted in the end", host_ram_granted(), 0);
+	shim_free_pages(mem, LEAVES * LEAF_PAGES);
+	guest_end(&guest);
+	*shim_param_direct = "";
+	*shim_param_direct_cache = 0;
+	printf("%lu pages, %u MiB kept, %u %s: %lu mappings, %lu more were not to be had\n",
+	       limit, cache, all.cpus, all.fibers ? "fibers" : "threads", all.maps, all.full);
+	fflush(stdout);
+	/* A run in which nothing is mapped, or all of it is, shows little */
+	if (!all.maps || !all.full)
+		die("maps, and those that failed", all.maps, all.full);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "fibers", 0, NULL, 'f' }, { "rounds", 1, NULL, 'r' },
+		{ "cpus", 1, NULL, 'c' }, { "seed", 1, NULL, 's' }, { }
+	};
+	unsigned int worlds = 1, i;
+	int c;
+
+	all.rounds = 3000;
+	all.cpus = 6;
+	all.seed = time(NULL);
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'f':
+			all.fibers = true;
+			break;
+		case 'r':
+			all.rounds = atoi(optarg);
+			break;
+		case 'c':
+			all.cpus = clamp_t(unsigned int, atoi(optarg), 2, MAX_CPUS);
+			break;
+		case 's':
+			all.seed = strtoull(optarg, NULL, 0);
+			break;
+		default:
+			return 2;
+		}
+	}
+	if (all.fibers)
+		worlds = 20;
+	printf("seed %llu\n", all.seed);
+	fflush(stdout);
+	for (i = 0; i < worlds; i++, all.seed++) {
+		/* With room for all; with too little; and the same with leaves that are kept */
+		run(2 * POOL, 0);
+		run(POOL, 0);
+		run(16384, 4);
+		run(1024 + 10, 8);
+	}
+	return 0;
+}
