@@ -341,7 +341,8 @@ static __always_inline void pviommu_batch_room(struct pviommu_batch *b)
 	while (unlikely(pviommu_batch_full(b) ||
 			b->d->ram.nr_queued == PV_IOMMU_MAX_REVOKES)) {
 		b->refused |= pviommu_batch_ring(b) != 0;
-		pviommu_batch_again(b, b->opcode);
+		if (!b->unbroken)
+			pviommu_batch_again(b, b->opcode);
 	}
 }
 
@@ -570,7 +571,12 @@ static int pviommu_take(struct pviommu_batch *b, struct scatterlist *sgl,
 	/* What is to be granted anew has its revoke in the queue: they go together */
 	if (b->nr)
 		pviommu_batch_ring(b);
-	pviommu_batch_again(b, PV_IOMMU_OP_REVOKE_RAM);
+	/*
+	 * What was refused is busy until it is given up, and who interrupted this CPU, or
+	 * got it in between, might wait for that for ever.
+	 */
+	b->unbroken = true;
+	b->opcode = PV_IOMMU_OP_REVOKE_RAM;
 	b->perm = 0;
 	pviommu_untake(b, sgl, nsegs, seen);
 	pviommu_unhold(b->d, sgl, nsegs, UINT_MAX);

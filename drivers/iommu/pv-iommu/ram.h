@@ -70,6 +70,7 @@ struct pviommu_leaf {
  * @nr_revokes: runs of the queue that are on their way
  * @rings: how often the host was asked
  * @refused: the host did not take back all that it should
+ * @unbroken: IRQs stay off from one request to the next
  */
 struct pviommu_batch {
 	struct pviommu_dev *pd;
@@ -83,6 +84,7 @@ struct pviommu_batch {
 	unsigned int nr_revokes;
 	unsigned int rings;
 	bool refused;
+	bool unbroken;
 };
 
 /**
