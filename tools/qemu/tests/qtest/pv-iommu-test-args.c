@@ -99,7 +99,8 @@ static const BadArgs bad_args[] = {
       ",direct-limit=1G,direct-base=0xffffffffffe00000",
       "direct-base=0xffffffffffe00000 is not", "Leave direct-base= out" },
     { "direct-limit/maxmem",
-      "-machine q35 -m 64M,maxmem=16T -cpu max,phys-bits=48 " WIN PV ",direct-limit=1G",
+      "-machine q35 -m 64M,maxmem=16T -cpu max,phys-bits=48 " WIN PV
+      ",direct-limit=1G",
       "direct-limit= cannot be with guest memory up to", "Lower maxmem=" },
     { "hw-iommu/no-way", M WIN PV ",hw-iommu=off,arena-size=0",
       "with hw-iommu=off and arena-size=0 there is no way for streaming DMA",

@@ -607,13 +607,11 @@ static void number_ports(Vm *vm, bool same, Edu edu[3])
     }
 }
 
-static void test_migrate_renumbered(void)
+#define PORTS_PROPS     ",boot-bypass=on,hw-iommu=on,arena-size=1M"
+
+static Vm *start_renumbered(uint64_t dma[2])
 {
-    const char *props = ",boot-bypass=on,hw-iommu=on,arena-size=1M";
-    g_autofree char *file = state_file();
-    Vm *vm = vm_launch("q35", PORTS, props, "");
-    uint32_t errors;
-    uint64_t dma[2];
+    Vm *vm = vm_launch("q35", PORTS, PORTS_PROPS, "");
     Edu edu[3];
 
     vm_probe(vm);
@@ -631,13 +629,22 @@ static void test_migrate_renumbered(void)
     dma[0] = map(vm, 0x200, SRC, 4096);
     dma[1] = map(vm, RID, SRC + 4096, 4096);
     number_ports(vm, true, NULL);
-    errors = vm->errors;
-    save(vm, file);
     for (int i = 0; i < 3; i++) {
         g_free(edu[i].dev);
     }
+    return vm;
+}
 
-    vm = load(file, PORTS, props);
+static void test_migrate_renumbered(void)
+{
+    g_autofree char *file = state_file();
+    uint64_t dma[2];
+    Vm *vm = start_renumbered(dma);
+    uint32_t errors = vm->errors;
+    Edu edu[3];
+
+    save(vm, file);
+    vm = load(file, PORTS, PORTS_PROPS);
     vm->errors = errors;
     number_ports(vm, false, edu);
     g_assert(dma_reaches(vm, &edu[0], WINDOW_DMA, WINDOW_ADDR));
@@ -741,6 +748,149 @@ static void test_migrate_again(void)
                      PV_IOMMU_S_OK);
     check(vm, SRC, 8192, SRC, 1);
     vm_stop(vm);
+    unlink(file);
+}
+
+/*
+ * Streams that are changed at random: they are loaded or refused, and in both
+ * cases the device works on. The state of devices alone, with no memory, is
+ * loaded at once, by the same code.
+ */
+#define FUZZ_SEED       0x5eed
+#define FUZZ_STREAMS    25      /* of each kind */
+#define FUZZ_BYTES      4       /* changed in each, at the most */
+
+static Vm *start_busy_fuzz(void)
+{
+    uint64_t dma[3];
+
+    return start_busy(dma);
+}
+
+static Vm *start_renumbered_fuzz(void)
+{
+    uint64_t dma[2];
+
+    return start_renumbered(dma);
+}
+
+/* Where our section of the stream is, less its head */
+static void find_section(const char *buf, gsize len, gsize *start, gsize *end)
+{
+    const char name[] = "0000:00:03.0/pv-iommu-pci";
+    const size_t size = sizeof(name) - 1;
+    const char *at = memmem(buf, len, name, size);
+    char footer[5] = { 0x7e };
+    const char *foot;
+
+    g_assert_nonnull(at);
+    /* the number of the section is before the length of its name */
+    memcpy(footer + 1, at - 5, 4);
+    *start = at + size + 8 - buf;
+    foot = memmem(buf + *start, len - *start, footer, sizeof(footer));
+    g_assert_nonnull(foot);
+    *end = foot - buf;
+    g_assert_cmpuint(*end - *start, >, 100);
+}
+
+static void mutate(GRand *rand, char *buf, gsize start, gsize end)
+{
+    static const char special[] = { 0, 1, 0x7f, (char)0x80, (char)0xff };
+    int nr = g_rand_int_range(rand, 1, FUZZ_BYTES + 1);
+
+    while (nr--) {
+        gsize at = g_rand_int_range(rand, start, end);
+
+        if (g_rand_boolean(rand)) {
+            buf[at] = special[g_rand_int_range(rand, 0, sizeof(special))];
+        } else {
+            buf[at] ^= 1 << g_rand_int_range(rand, 0, 8);
+        }
+    }
+}
+
+/* Returns whether it was loaded */
+static bool load_changed(const char *file, const char *first, const char *props)
+{
+    g_autofree char *listen = state_file();
+    g_autofree char *more = g_strdup_printf(
+        "-incoming unix:%s -global migration.send-configuration=off", listen);
+    uint64_t dma;
+    QDict *rsp;
+    bool ok;
+    Vm *vm;
+
+    unlink(listen);
+    vm = vm_launch("q35", first, props, more);
+    vm_probe(vm);
+    rsp = qtest_qmp(vm->qts, "{'execute': 'xen-load-devices-state', "
+                    "'arguments': {'filename': %s}}", file);
+    ok = !qdict_haskey(rsp, "error");
+    qobject_unref(rsp);
+
+    devices_enable(vm);
+    if (!ok) {
+        g_assert_cmpuint(prop(vm, "x-live-mappings"), ==, 0);
+    }
+    set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
+    g_assert_cmpuint(prop(vm, "x-live-mappings"), ==, 0);
+    vm->errors = reg(vm, PV_IOMMU_REG_ERRORS);
+    set_features(vm, PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE |
+                 PV_IOMMU_F_CHUNKS);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BOUNCE), ==,
+                     PV_IOMMU_S_OK);
+    fill(vm, SRC, 4096, 1);
+    dma = map(vm, RID, SRC, 4096);
+    qtest_memset(vm->qts, SRC, 0, 4096);
+    g_assert_cmpuint(unmap(vm, RID, dma, PV_IOMMU_DIR_FROM_DEVICE), ==,
+                     PV_IOMMU_S_OK);
+    check(vm, SRC, 4096, SRC, 1);
+    vm_stop(vm);
+    return ok;
+}
+
+static void test_migrate_fuzz(void)
+{
+    static const struct {
+        Vm *(*start)(void);
+        const char *first;
+        const char *props;
+    } kinds[] = {
+        { start_busy_fuzz, "", PROPS },
+        { start_chunks, "", PROPS },
+        { start_direct, "", PROPS ",direct-limit=1M" },
+        { start_renumbered_fuzz, PORTS, PORTS_PROPS },
+    };
+    g_autofree char *file = state_file();
+    GRand *rand = g_rand_new_with_seed(FUZZ_SEED);
+    int loaded = 0;
+
+    for (int i = 0; i < ARRAY_SIZE(kinds); i++) {
+        g_autofree char *buf = NULL;
+        gsize len, start, end;
+        Vm *vm = kinds[i].start();
+
+        qtest_qmp_assert_success(vm->qts, "{'execute': "
+                                 "'xen-save-devices-state', 'arguments': "
+                                 "{'filename': %s, 'live': true}}", file);
+        vm_stop(vm);
+        g_assert(g_file_get_contents(file, &buf, &len, NULL));
+        find_section(buf, len, &start, &end);
+        /* as it is, it is good */
+        g_assert(load_changed(file, kinds[i].first, kinds[i].props));
+
+        for (int n = 0; n < FUZZ_STREAMS; n++) {
+            g_autofree char *changed = g_memdup2(buf, len);
+
+            g_test_message("kind %d, stream %d", i, n);
+            mutate(rand, changed, start, end);
+            g_assert(g_file_set_contents(file, changed, len, NULL));
+            loaded += load_changed(file, kinds[i].first, kinds[i].props);
+        }
+    }
+    g_test_message("%d of %d were loaded", loaded,
+                   (int)ARRAY_SIZE(kinds) * FUZZ_STREAMS);
+    g_rand_free(rand);
     unlink(file);
 }
 
@@ -944,6 +1094,7 @@ void add_migrate_tests(void)
     qtest_add_func("/pv-iommu/migrate-renumbered", test_migrate_renumbered);
     qtest_add_func("/pv-iommu/migrate-unplugged", test_migrate_unplugged);
     qtest_add_func("/pv-iommu/migrate-again", test_migrate_again);
+    qtest_add_func("/pv-iommu/migrate-fuzz", test_migrate_fuzz);
     qtest_add_func("/pv-iommu/migrate-chunks", test_migrate_chunks);
     qtest_add_func("/pv-iommu/migrate-coherent", test_migrate_coherent);
     qtest_add_func("/pv-iommu/snapshot", test_snapshot);
