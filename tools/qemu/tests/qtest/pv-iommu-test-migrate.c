@@ -757,7 +757,7 @@ static void test_migrate_again(void)
  * loaded at once, by the same code.
  */
 #define FUZZ_SEED       0x5eed
-#define FUZZ_STREAMS    25      /* of each kind */
+#define FUZZ_STREAMS    40      /* of each kind */
 #define FUZZ_BYTES      4       /* changed in each, at the most */
 
 static Vm *start_busy_fuzz(void)
@@ -774,7 +774,10 @@ static Vm *start_renumbered_fuzz(void)
     return start_renumbered(dma);
 }
 
-/* Where our section of the stream is, less its head */
+/* Of a PCI device: its version, configuration space and interrupt lines */
+#define FUZZ_PCI        (4 + 256 + 16)
+
+/* Where our section of the stream is, less its head and what is PCI's */
 static void find_section(const char *buf, gsize len, gsize *start, gsize *end)
 {
     const char name[] = "0000:00:03.0/pv-iommu-pci";
@@ -786,7 +789,7 @@ static void find_section(const char *buf, gsize len, gsize *start, gsize *end)
     g_assert_nonnull(at);
     /* the number of the section is before the length of its name */
     memcpy(footer + 1, at - 5, 4);
-    *start = at + size + 8 - buf;
+    *start = at + size + 8 + FUZZ_PCI - buf;
     foot = memmem(buf + *start, len - *start, footer, sizeof(footer));
     g_assert_nonnull(foot);
     *end = foot - buf;
@@ -829,9 +832,6 @@ static bool load_changed(const char *file, const char *first, const char *props)
     qobject_unref(rsp);
 
     devices_enable(vm);
-    if (!ok) {
-        g_assert_cmpuint(prop(vm, "x-live-mappings"), ==, 0);
-    }
     set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
     g_assert_cmpuint(prop(vm, "x-live-mappings"), ==, 0);
     vm->errors = reg(vm, PV_IOMMU_REG_ERRORS);
