@@ -392,9 +392,32 @@ static void check_pdev(PCIBus *bus, PCIDevice *pdev, void *opaque)
     }
 }
 
+/*
+ * Is there no mode in which an assigned device could be attached? It may not use
+ * the window, and an arena of ours would be pinned.
+ */
+static bool has_no_mode(PvIommuState *s, PCIDevice *pdev)
+{
+    return pv_iommu_is_assigned(pdev) &&
+           !(s->host_features & PV_IOMMU_F_WINDOW) && !s->boot_bypass &&
+           !s->arena_memdev;
+}
+
+static void check_first_pdev(PCIBus *bus, PCIDevice *pdev, void *opaque)
+{
+    if (pv_iommu_serves(opaque, pdev) && has_no_mode(opaque, pdev)) {
+        error_report("vfio-pci '%s' cannot be used: with hw-iommu=off and "
+                     "boot-bypass=off, pv-iommu-pci has no mode for it",
+                     DEVICE(pdev)->id ? DEVICE(pdev)->id : "");
+        error_printf("Leave hw-iommu= out.\n");
+        exit(EXIT_FAILURE);
+    }
+    check_pdev(bus, pdev, opaque);
+}
+
 static void check_pdevs(PCIBus *bus, void *opaque)
 {
-    pci_for_each_device_under_bus(bus, check_pdev, opaque);
+    pci_for_each_device_under_bus(bus, check_first_pdev, opaque);
 }
 
 static void machine_is_done(Notifier *notifier, void *data)
