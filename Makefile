@@ -57,6 +57,7 @@ help:
 	@echo 'make qemu     QEMU with the device alone, in build/qemu/'
 	@echo 'make deb      Debian packages, in build/deb/; test-packages: installs and boots them'
 	@echo 'make kernel-patch  the driver as a part of the kernel, in build/'
+	@echo 'make kernel-series, qemu-series  the same as mails to submit, in build/'
 	@echo 'make clean    removes what was built; distclean: and what was downloaded'
 	@echo
 	@echo 'KERNEL=$(KERNEL)    $(strip $(KNOWN)) or all; debug, kcsan, builtin: built from source'
@@ -94,6 +95,15 @@ test-packages:
 .PHONY: kernel-patch
 kernel-patch:
 	@scripts/make-kernel-patch
+
+# The same as mails for the projects that it would be a part of
+.PHONY: kernel-series
+kernel-series:
+	@scripts/make-kernel-patch --series
+
+.PHONY: qemu-series
+qemu-series:
+	@scripts/make-qemu-series
 
 .PHONY: run
 run: prepare

@@ -135,6 +135,25 @@ unpack_source() {
 		tar -x -O "./usr/src/$package.tar.xz" | tar -x -J "$@"
 }
 
+# fetch_qemu SUITE: the distribution's source package of QEMU, as it is there
+fetch_qemu() {
+	[ -d "$CACHE/qemu/$1" ] ||
+		logged "$BUILD/log/qemu-fetch.log" \
+			"fetching QEMU's source of $1" download_qemu "$1"
+}
+
+download_qemu() {
+	mkdir -p "$CACHE/qemu/$1.new"
+	cd "$CACHE/qemu/$1.new" || return
+	"$top/scripts/apt-private" "$1" apt-get -q source --download-only qemu
+	mv "$CACHE/qemu/$1.new" "$CACHE/qemu/$1"
+}
+
+# qemu_dsc SUITE: the file that describes it
+qemu_dsc() {
+	find "$CACHE/qemu/$1" -name 'qemu_*.dsc'
+}
+
 # with_compiler KERNEL COMMAND...: runs it with a compiler that suits the kernel
 with_compiler() {
 	local suite kernel

@@ -130,6 +130,9 @@
 /* The arena is handed out in units of this many bytes, aligned to it */
 #define PV_IOMMU_GRANULE		4096
 
+/* The longest mapping of the arena, in bytes: it is copied in one request */
+#define PV_IOMMU_MAX_LENGTH		(16U << 20)
+
 /* Opcodes; in brackets the members that each uses besides opcode and rid */
 #define PV_IOMMU_OP_NOP			0	/* [] only carries unmaps */
 #define PV_IOMMU_OP_ATTACH		1	/* [flags] */

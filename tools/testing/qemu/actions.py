@@ -67,10 +67,24 @@ def action_reset(vm):
     vm.qmp("system_reset")
 
 
-def action_migrate(vm):
-    """host migrate: to another QEMU process, while the guest runs; answers for
-    how many milliseconds it did not"""
-    return str(vm.migrate())
+def action_migrate(vm, suite=""):
+    """host migrate [SUITE]: to another QEMU process, while the guest runs, or to the
+    QEMU of another Debian release; answers for how many milliseconds it did not"""
+    return str(vm.migrate(build_of(vm, suite) if suite else None))
+
+
+def build_of(vm, suite):
+    """The QEMU of a Debian release."""
+    directory = vm.machine.build / "qemu" / suite
+    return directory / vm.machine.qemu.parent.name / vm.machine.qemu.name
+
+
+def action_builds(vm):
+    """host builds: the Debian releases whose QEMUs are built, this one's first"""
+    here = vm.qemu.resolve().parent.parent.name
+    others = sorted(path.name for path in (vm.machine.build / "qemu").iterdir()
+                    if path.name != here and build_of(vm, path.name).exists())
+    return " ".join([here, *others])
 
 
 def wake_from_ram(vm):

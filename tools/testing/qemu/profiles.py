@@ -35,6 +35,8 @@ class Profile:
     # Existing images by id, read-only: the path below the build directory,
     # {kernel} stands for the kernel
     images: dict = field(default_factory=dict)
+    # QEMU's machine: a version of it is the same in each QEMU that has it
+    machine: str = "q35"
     # The guest is to run guests: its processor has virtualization
     nested: bool = False
     # Instead of SeaBIOS
@@ -235,6 +237,20 @@ def edu(about, iommu="boot-bypass=off", window=64):
         cpus=1,
     )
 
+
+MIGRATE = Profile(
+    about="devices that QEMU can migrate, which its nvme is not",
+    disks={"sata0": 256, "vblk0": 256, "vscsi0": 256},
+    netdevs=WIRE,
+    devices=(
+        "ich9-ahci,id=ahci0",
+        "ide-hd,bus=ahci0.0,drive=sata0-disk",
+        virtio_blk(),
+        "virtio-scsi-pci,id=vscsi0,disable-legacy=on,iommu_platform=on",
+        "scsi-hd,bus=vscsi0.0,drive=vscsi0-disk",
+        e1000e("port0"), virtio_net("port1"),
+    ),
+)
 
 PROFILES = {
     "main": Profile(
@@ -444,25 +460,26 @@ PROFILES = {
         iommu="boot-bypass=on,hw-iommu=off",
         append="slub_debug=FZP",
     ),
-    "migrate": Profile(
-        about="devices that QEMU can migrate, which its nvme is not",
-        disks={"sata0": 256, "vblk0": 256, "vscsi0": 256},
-        netdevs=WIRE,
-        devices=(
-            "ich9-ahci,id=ahci0",
-            "ide-hd,bus=ahci0.0,drive=sata0-disk",
-            virtio_blk(),
-            "virtio-scsi-pci,id=vscsi0,disable-legacy=on,iommu_platform=on",
-            "scsi-hd,bus=vscsi0.0,drive=vscsi0-disk",
-            e1000e("port0"), virtio_net("port1"),
-        ),
-    ),
+    "migrate": MIGRATE,
+    "migrate-builds": replace(
+        MIGRATE, about="the same, as every version of QEMU that is built has it",
+        machine="pc-q35-7.2"),
     "withheld": Profile(
         # QEMU's nvme keeps a reference to itself for each answer that it could
         # not write, and is never deleted after it was unplugged
         about="an NVMe disk whose DMA will be refused",
         disks={"nvme0": 256},
         devices=(nvme(),),
+    ),
+    # As in a field report: Linux takes memory in blocks of 128 MiB
+    "memory": Profile(
+        about="room for memory beside the window, up to 4 GiB in all",
+        memory=512,
+        slots=2,
+        pluggable=4096 - 512 - 64,
+        disks={"nvme0": 64, "vblk0": 256},
+        devices=(nvme(), virtio_blk(), "pcie-root-port,id=port0,slot=1"),
+        append="memhp_default_state=online_movable",
     ),
     "hotplug": Profile(
         about="an NVMe disk in a slot from which it can be pulled",

@@ -18,6 +18,7 @@ from pathlib import Path
 import actions
 import benchtests
 import hosttests
+import mails
 import nativetests
 from profiles import PROFILES
 from vm import FACTOR, VM, Failed, GuestDied, Machine, Skipped
@@ -26,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 TESTS = HERE.parent / "selftests" / "pv_iommu"
 MODES = ("window", "bounce", "direct", "none")
 # Where @hosttest is used: importing them is what adds their tests to the list
-HOST_TESTS = (hosttests, benchtests, nativetests)
+HOST_TESTS = (hosttests, benchtests, nativetests, mails)
 # The exit status by which a test says that it cannot run here, and that its
 # guest's guest had a triple fault
 SKIP = 4

@@ -135,6 +135,8 @@ class VM:
     def __init__(self, machine, profile, mode, *, do="agent", append="",
                  arguments=(), interactive=False, name=None):
         self.machine = machine
+        # The program; another build of it after a migration, maybe
+        self.qemu = machine.qemu
         self.profile = PROFILES[profile]
         self.mode = mode
         self.do = do
@@ -160,7 +162,7 @@ class VM:
         window = machine.window or profile.window
         kvm = machine.kvm and not profile.icount
         line = [
-            str(machine.qemu), "-nodefaults", "-no-user-config",
+            str(self.qemu), "-nodefaults", "-no-user-config",
             "-display", "none", "-vga", "none",
             "-action", "reboot=" + ("reset" if profile.reboots else "shutdown"),
             # strict: the firmware leaves the disks alone. Before they are
@@ -217,7 +219,7 @@ class VM:
 
     def machine_type(self, kvm):
         if not self.profile.nested:
-            return "q35"
+            return self.profile.machine
         # An IOMMU that remaps interrupts wants the I/O APIC in QEMU
         return "q35,kernel-irqchip=" + ("split" if kvm else "off")
 
@@ -288,13 +290,14 @@ class VM:
             raise GuestDied("QEMU did not start: " +
                             self.how_ended()) from None
 
-    def migrate(self, timeout=120):
-        """Moves the guest to a new QEMU process, which is this VM from then on;
-        returns for how many milliseconds it stood still."""
+    def migrate(self, qemu=None, timeout=120):
+        """Moves the guest to a new QEMU process, which is this VM from then on, and
+        may be another build; returns for how many milliseconds it stood still."""
         end = time.monotonic() + timeout * FACTOR
         sockets, process, qmp = self.sockets, self.process, self.qmp
         self.results.close()
         self.sockets = tempfile.mkdtemp(prefix="pvtest-")
+        self.qemu = qemu or self.qemu
         try:
             self.start("-incoming", f"unix:{self.sockets}/incoming")
             # As fast as it goes, and so that it has an end on any machine

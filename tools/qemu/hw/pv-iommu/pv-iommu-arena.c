@@ -37,6 +37,12 @@ static uint16_t mapping_rid(const PvIommuMapping *m)
     return pci_get_bdf(m->dev->pdev);
 }
 
+/* Memory of its own that a device shows in a BAR is RAM for QEMU */
+static bool is_of_device(MemoryRegion *mr)
+{
+    return object_dynamic_cast(memory_region_owner(mr), TYPE_DEVICE);
+}
+
 /* Is all of it memory that the guest may read and write, and no device's? */
 bool pv_iommu_is_ram(hwaddr addr, uint64_t len)
 {
@@ -55,7 +61,7 @@ bool pv_iommu_is_ram(hwaddr addr, uint64_t len)
         }
         ram = sec.offset_within_address_space == addr &&
               memory_region_is_ram(sec.mr) &&
-              !memory_region_is_ram_device(sec.mr) &&
+              !memory_region_is_ram_device(sec.mr) && !is_of_device(sec.mr) &&
               !sec.readonly && !memory_region_is_rom(sec.mr);
         size = MIN(int128_get64(sec.size), len);
         memory_region_unref(sec.mr);
@@ -104,8 +110,8 @@ bool pv_iommu_arena_init(PvIommuState *s, Error **errp)
 }
 
 /*
- * The guest's view of the arena's start. It is below 4 GiB, where every guest can
- * map it, and no smaller than what Linux has struct pages for.
+ * The guest's view of the arena's start. It is below 4 GiB, where every guest
+ * can map it, and no smaller than what Linux has struct pages for.
  */
 void pv_iommu_arena_share(PvIommuState *s)
 {
@@ -137,6 +143,7 @@ uint32_t pv_iommu_map_check(PvIommuState *s, uint64_t length, uint64_t nr_segs,
     uint64_t i;
 
     if (!length || length > s->arena_size - s->arena_coherent ||
+        length > PV_IOMMU_MAX_LENGTH ||
         !nr_segs || nr_segs > PV_IOMMU_MAX_SEGS) {
         return PV_IOMMU_S_INVAL;
     }
@@ -323,15 +330,18 @@ uint32_t pv_iommu_mapping_copy(PvIommuState *s, PvIommuMapping *m,
 }
 
 /* Give the slot back, cleared: the next device to see it may be another */
-void pv_iommu_mapping_free(PvIommuState *s, PvIommuMapping *m)
+void pv_iommu_mapping_free(PvIommuState *s, PvIommuMapping *m, bool clear)
 {
     const uint64_t nr = granules(m->length);
     const uint64_t first = m->offset / PV_IOMMU_GRANULE;
 
     trace_pv_iommu_unmap(mapping_rid(m), s->arena_base + m->offset, m->length);
 
-    memset(slot_ptr(s, m->offset), 0, nr * PV_IOMMU_GRANULE);
-    memory_region_set_dirty(s->arena_ram, m->offset, nr * PV_IOMMU_GRANULE);
+    if (clear) {
+        memset(slot_ptr(s, m->offset), 0, nr * PV_IOMMU_GRANULE);
+        memory_region_set_dirty(s->arena_ram, m->offset,
+                                nr * PV_IOMMU_GRANULE);
+    }
     bitmap_clear(s->arena_used, first, nr);
     s->arena_slots[first] = NULL;
     QLIST_REMOVE(m, next);

@@ -13,7 +13,7 @@
 /* With isolation=off there is one group */
 #define GROUP_ALL       0
 
-static PCIDevice *find_pdev(PvIommuState *s, uint16_t rid)
+PCIDevice *pv_iommu_find_pdev(PvIommuState *s, uint16_t rid)
 {
     return pci_find_device(pci_get_bus(PCI_DEVICE(s)), PCI_BUS_NUM(rid),
                            rid & 0xff);
@@ -22,14 +22,14 @@ static PCIDevice *find_pdev(PvIommuState *s, uint16_t rid)
 /* The device behind us that the guest means; NULL: none */
 static PCIDevice *find_served(PvIommuState *s, uint16_t rid)
 {
-    PCIDevice *pdev = find_pdev(s, rid);
+    PCIDevice *pdev = pv_iommu_find_pdev(s, rid);
 
     return pdev && pv_iommu_serves(s, pdev) ? pdev : NULL;
 }
 
 PvIommuDevice *pv_iommu_find_device(PvIommuState *s, uint16_t rid)
 {
-    PCIDevice *pdev = find_pdev(s, rid);
+    PCIDevice *pdev = pv_iommu_find_pdev(s, rid);
 
     return pdev ? g_hash_table_lookup(s->devices, pdev) : NULL;
 }
@@ -116,10 +116,21 @@ static void space_close(PvIommuSpace *sp)
     pv_iommu_space_switch(sp);
 }
 
-static uint32_t attach(PvIommuState *s, uint16_t rid, uint32_t mode,
+static gboolean is_of_space(gpointer key, gpointer value, gpointer opaque)
+{
+    return value == opaque;
+}
+
+/* None of the space's devices is exempt any more */
+static void end_exemption(PvIommuSpace *sp)
+{
+    g_hash_table_foreach_remove(sp->iommu->exempts, is_of_space, sp);
+    sp->exempt = false;
+}
+
+static uint32_t attach(PvIommuState *s, PCIDevice *pdev, uint32_t mode,
                        uint32_t domain)
 {
-    PCIDevice *pdev = find_served(s, rid);
     PvIommuDevice *dev;
     PvIommuDomain *d;
     PvIommuSpace *sp;
@@ -154,7 +165,7 @@ static uint32_t attach(PvIommuState *s, uint16_t rid, uint32_t mode,
         return PV_IOMMU_S_IO;
     }
 
-    sp->exempt = false;
+    end_exemption(sp);
     sp->served = true;
 
     dev = g_new0(PvIommuDevice, 1);
@@ -169,10 +180,18 @@ static uint32_t attach(PvIommuState *s, uint16_t rid, uint32_t mode,
 uint32_t pv_iommu_attach(PvIommuState *s, uint16_t rid, uint32_t mode,
                          uint32_t domain)
 {
-    uint32_t status = attach(s, rid, mode, domain);
+    uint32_t status = attach(s, find_served(s, rid), mode, domain);
 
     trace_pv_iommu_attach(rid, mode, domain, status);
     return status;
+}
+
+/* As the source had it; pdev may be none that is served, or NULL */
+uint32_t pv_iommu_attach_device(PvIommuState *s, PCIDevice *pdev,
+                                uint32_t mode, uint32_t domain)
+{
+    return attach(s, pdev && pv_iommu_serves(s, pdev) ? pdev : NULL, mode,
+                  domain);
 }
 
 /*
@@ -194,12 +213,41 @@ uint32_t pv_iommu_exempt(PvIommuState *s, uint16_t rid)
     if (!s->boot_bypass || sp->served) {
         return PV_IOMMU_S_UNSUPP;
     }
+    g_hash_table_insert(s->exempts, pdev, sp);
     sp->exempt = true;
     return pv_iommu_space_switch(sp) ? PV_IOMMU_S_OK : PV_IOMMU_S_IO;
 }
 
-/* The caller takes it out of the table */
-static void release(PvIommuState *s, PvIommuDevice *dev)
+static void exempt_if_space_is(PCIBus *bus, PCIDevice *pdev, void *opaque)
+{
+    PvIommuState *s = opaque;
+
+    if (pv_iommu_serves(s, pdev)) {
+        PvIommuSpace *sp = pv_iommu_space_of(s, pdev);
+
+        if (sp->exempt) {
+            g_hash_table_insert(s->exempts, pdev, sp);
+        }
+    }
+}
+
+static void exempt_on_bus(PCIBus *bus, void *opaque)
+{
+    pci_for_each_device_under_bus(bus, exempt_if_space_is, opaque);
+}
+
+/* The source has said which spaces are: all devices in them share that */
+void pv_iommu_exempt_loaded(PvIommuState *s)
+{
+    g_hash_table_remove_all(s->exempts);
+    pci_for_each_bus(pci_get_bus(PCI_DEVICE(s)), exempt_on_bus, s);
+}
+
+/*
+ * The caller takes it out of the table. Its slots are cleared, or not if they
+ * hold already what a migration stream has brought.
+ */
+static void release(PvIommuState *s, PvIommuDevice *dev, bool clear)
 {
     const uint16_t rid = pci_get_bdf(dev->pdev);
     PvIommuDomain *d = dev->space->domain;
@@ -207,7 +255,7 @@ static void release(PvIommuState *s, PvIommuDevice *dev)
     uint32_t dropped = 0;
 
     QLIST_FOREACH_SAFE(m, &dev->mappings, next, next) {
-        pv_iommu_mapping_free(s, m);
+        pv_iommu_mapping_free(s, m, clear);
         dropped++;
     }
     if (dropped) {
@@ -227,6 +275,17 @@ static void release(PvIommuState *s, PvIommuDevice *dev)
     g_free(dev);
 }
 
+/* Nothing if it is not attached */
+static void detach_device(PvIommuState *s, PCIDevice *pdev)
+{
+    PvIommuDevice *dev = g_hash_table_lookup(s->devices, pdev);
+
+    if (dev) {
+        g_hash_table_remove(s->devices, pdev);
+        release(s, dev, true);
+    }
+}
+
 uint32_t pv_iommu_detach(PvIommuState *s, uint16_t rid)
 {
     PCIDevice *pdev = find_served(s, rid);
@@ -237,23 +296,21 @@ uint32_t pv_iommu_detach(PvIommuState *s, uint16_t rid)
     if (!g_hash_table_lookup(s->devices, pdev)) {
         return PV_IOMMU_S_STATE;
     }
-    pv_iommu_detach_device(s, pdev);
+    detach_device(s, pdev);
     return PV_IOMMU_S_OK;
 }
 
-/* Also called for devices that are not attached, and for any other at unplug */
-void pv_iommu_detach_device(PvIommuState *s, PCIDevice *pdev)
+/*
+ * A device was unplugged; the next one in that slot is another. Its bus does
+ * not have it any more, so that what its space was cannot be asked now.
+ */
+void pv_iommu_device_gone(PvIommuState *s, PCIDevice *pdev)
 {
-    PvIommuDevice *dev = g_hash_table_lookup(s->devices, pdev);
-    PvIommuSpace *sp = pv_iommu_serves(s, pdev) ? pv_iommu_space_of(s, pdev)
-                                                : NULL;
+    PvIommuSpace *sp = g_hash_table_lookup(s->exempts, pdev);
 
-    if (dev) {
-        g_hash_table_remove(s->devices, pdev);
-        release(s, dev);
-    }
-    /* the next one in that slot is another */
-    if (sp && sp->exempt) {
+    detach_device(s, pdev);
+    g_hash_table_remove(s->exempts, pdev);
+    if (sp && !g_hash_table_find(s->exempts, is_of_space, sp)) {
         sp->exempt = false;
         pv_iommu_space_switch(sp);
     }
@@ -261,13 +318,30 @@ void pv_iommu_detach_device(PvIommuState *s, PCIDevice *pdev)
 
 static gboolean release_one(gpointer key, gpointer value, gpointer opaque)
 {
-    release(opaque, value);
+    release(opaque, value, true);
     return TRUE;
+}
+
+static gboolean forget_one(gpointer key, gpointer value, gpointer opaque)
+{
+    release(opaque, value, false);
+    return TRUE;
+}
+
+static void release_all(PvIommuState *s, GHRFunc one)
+{
+    memory_region_transaction_begin();
+    g_hash_table_foreach_remove(s->devices, one, s);
+    memory_region_transaction_commit();
 }
 
 void pv_iommu_detach_all(PvIommuState *s)
 {
-    memory_region_transaction_begin();
-    g_hash_table_foreach_remove(s->devices, release_one, s);
-    memory_region_transaction_commit();
+    release_all(s, release_one);
+}
+
+/* The same before a load: the source's memory is here already, and stays */
+void pv_iommu_forget_all(PvIommuState *s)
+{
+    release_all(s, forget_one);
 }

@@ -9,6 +9,7 @@
 
 #include "hw/mem/memory-device.h"
 #include "hw/pci/pci.h"
+#include "hw/pci/pci_bridge.h"
 #include "hw/pci/pci_bus.h"
 #include "migration/blocker.h"
 #include "qapi/error.h"
@@ -145,14 +146,11 @@ typedef Property PvIommuProperty;
 #define PV_IOMMU_PROP_END DEFINE_PROP_END_OF_LIST()
 #endif
 
-/* hw/core/qdev: DeviceClass::reset is legacy_reset (9.2) */
-static inline void pv_iommu_set_reset(DeviceClass *dc, DeviceReset reset)
-{
+/* reset: Add RESET_TYPE argument to hold and exit phase methods (9.1) */
 #if QEMU_VERSION_MAJOR >= 10
-    device_class_set_legacy_reset(dc, reset);
+#define PV_IOMMU_RESET_EXIT(name) void name(Object *obj, ResetType type)
 #else
-    dc->reset = reset;
+#define PV_IOMMU_RESET_EXIT(name) void name(Object *obj)
 #endif
-}
 
 #endif /* HW_PV_IOMMU_COMPAT_H */

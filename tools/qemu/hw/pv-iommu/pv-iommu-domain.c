@@ -42,8 +42,8 @@ static RAMBlock *window_block(PvIommuState *s)
  * May memory be given back to the host, and does it read as zero then? Not if
  * it shall stay allocated, nor if a device has all of memory pinned, nor if
  * there is a file behind a private mapping; nor with host-phys=on, as what came
- * in its place would be elsewhere; nor while a page that is not there is one that
- * has still to come from the source, or to be saved as it was.
+ * in its place would be elsewhere; nor while a page that is not there is one
+ * that has still to come from the source, or to be saved as it was.
  */
 static bool may_discard(PvIommuState *s)
 {

@@ -82,7 +82,7 @@ static char *reserved_conflict(PCIDevice *pdev, uint64_t first, uint64_t last)
     return NULL;
 }
 
-/* Intel's say how many bits they translate; others translate more than there are */
+/* Intel's say how many bits they translate; others translate all there are */
 static char *width_conflict(PCIDevice *pdev, uint64_t last)
 {
     g_autofree char *text = sysfs_read(pdev, "iommu/intel-iommu/cap");
@@ -99,8 +99,8 @@ static char *width_conflict(PCIDevice *pdev, uint64_t last)
 }
 
 /*
- * Why the IOMMU of the host's, if it has one for the device, cannot let it use these
- * DMA addresses; NULL if nothing is known. To be freed.
+ * Why the IOMMU of the host's, if it has one for the device, cannot let it use
+ * these DMA addresses; NULL if nothing is known. To be freed.
  */
 char *pv_iommu_host_conflict(PvIommuState *s, PCIDevice *pdev, uint64_t base,
                              uint64_t size)

@@ -247,7 +247,9 @@ static bool check_arena(PvIommuState *s, Error **errp)
     if (!QEMU_IS_ALIGNED(s->arena_size, PV_IOMMU_GRANULE) ||
         s->arena_size > PV_IOMMU_ARENA_MAX) {
         error_setg(errp, "arena-size=0x%" PRIx64 " is not a multiple of 4 KiB "
-                   "up to 64 GiB", s->arena_size);
+                   "up to 4 GiB", s->arena_size);
+        error_append_hint(errp, "The default, 64M, is enough for most "
+                          "guests.\n");
         return false;
     }
 
@@ -303,8 +305,8 @@ static bool decide_features(PvIommuState *s, Error **errp)
 /*
  * At the end of the room for memory devices: what is plugged later begins where
  * Linux wants memory to begin, and not right behind a window. And as far from a
- * large power of two as dma-base=: what is aligned for devices is so for CPUs. 0:
- * there is not that much room.
+ * large power of two as dma-base=: what is aligned for devices is so for CPUs.
+ * 0: there is not that much room.
  */
 static uint64_t preferred_place(PvIommuState *s, MachineState *ms)
 {
@@ -367,7 +369,7 @@ static void warn_if_bypass(PCIDevice *pdev)
                 DEVICE(pdev)->id ? DEVICE(pdev)->id : "");
 }
 
-/* Attach is refused where the host's IOMMU does not let the device use the window */
+/* Where the host's IOMMU does not let it use the window, attach is refused */
 static void warn_if_unfit(PvIommuState *s, PCIDevice *pdev)
 {
     g_autofree char *conflict = pv_iommu_host_conflict(s, pdev, s->dma_base,
@@ -390,9 +392,32 @@ static void check_pdev(PCIBus *bus, PCIDevice *pdev, void *opaque)
     }
 }
 
+/*
+ * Is there no mode in which an assigned device could be attached? It may not use
+ * the window, and an arena of ours would be pinned.
+ */
+static bool has_no_mode(PvIommuState *s, PCIDevice *pdev)
+{
+    return pv_iommu_is_assigned(pdev) &&
+           !(s->host_features & PV_IOMMU_F_WINDOW) && !s->boot_bypass &&
+           !s->arena_memdev;
+}
+
+static void check_first_pdev(PCIBus *bus, PCIDevice *pdev, void *opaque)
+{
+    if (pv_iommu_serves(opaque, pdev) && has_no_mode(opaque, pdev)) {
+        error_report("vfio-pci '%s' cannot be used: with hw-iommu=off and "
+                     "boot-bypass=off, pv-iommu-pci has no mode for it",
+                     DEVICE(pdev)->id ? DEVICE(pdev)->id : "");
+        error_printf("Leave hw-iommu= out.\n");
+        exit(EXIT_FAILURE);
+    }
+    check_pdev(bus, pdev, opaque);
+}
+
 static void check_pdevs(PCIBus *bus, void *opaque)
 {
-    pci_for_each_device_under_bus(bus, check_pdev, opaque);
+    pci_for_each_device_under_bus(bus, check_first_pdev, opaque);
 }
 
 static void machine_is_done(Notifier *notifier, void *data)
@@ -425,7 +450,10 @@ static void device_unrealized(DeviceListener *listener, DeviceState *dev)
     PvIommuState *s = container_of(listener, PvIommuState, listener);
 
     if (object_dynamic_cast(OBJECT(dev), TYPE_PCI_DEVICE)) {
-        pv_iommu_detach_device(s, PCI_DEVICE(dev));
+        pv_iommu_device_gone(s, PCI_DEVICE(dev));
+    }
+    if (object_dynamic_cast(OBJECT(dev), TYPE_PCI_BRIDGE)) {
+        pv_iommu_bus_gone(s, pci_bridge_get_sec_bus(PCI_BRIDGE(dev)));
     }
 }
 
@@ -486,9 +514,13 @@ static void pv_iommu_exit(PCIDevice *pdev)
     pv_iommu_phys_cleanup(s);
 }
 
-static void pv_iommu_reset(DeviceState *dev)
+/*
+ * The phase after the one in which all devices stop: as long as one of them
+ * does DMA, it reaches what its driver has set up and no more.
+ */
+static PV_IOMMU_RESET_EXIT(pv_iommu_reset_exit)
 {
-    PvIommuState *s = PV_IOMMU_PCI(dev);
+    PvIommuState *s = PV_IOMMU_PCI(obj);
 
     pv_iommu_clear(s, true);
     s->errors = 0;
@@ -617,6 +649,7 @@ static void pv_iommu_class_init(ObjectClass *klass, void *data)
     DeviceClass *dc = DEVICE_CLASS(klass);
     PCIDeviceClass *k = PCI_DEVICE_CLASS(klass);
     MemoryDeviceClass *mdc = MEMORY_DEVICE_CLASS(klass);
+    ResettableClass *rc = RESETTABLE_CLASS(klass);
 
     k->realize = pv_iommu_realize;
     k->exit = pv_iommu_exit;
@@ -635,7 +668,7 @@ static void pv_iommu_class_init(ObjectClass *klass, void *data)
     dc->vmsd = &vmstate_pv_iommu;
     /* devices hold on to their address spaces, and the guest to the window */
     dc->hotpluggable = false;
-    pv_iommu_set_reset(dc, pv_iommu_reset);
+    rc->phases.exit = pv_iommu_reset_exit;
     device_class_set_props(dc, pv_iommu_properties);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
 

@@ -16,8 +16,8 @@
  * memory has, as vhost looks at nothing else of the answer.
  *
  * translate() runs in any thread, without the big lock. It looks at who a chunk
- * belongs to and compares pointers. Those that it follows, to what a domain has of
- * the guest's RAM, are freed a grace period after they were taken away.
+ * belongs to and compares pointers. Those that it follows, to what a domain has
+ * of the guest's RAM, are freed a grace period after they were taken away.
  */
 
 #include "qemu/osdep.h"
@@ -78,10 +78,50 @@ static const MemoryRegionOps refused_ops = {
     },
 };
 
+/*
+ * What a device writes for an interrupt goes where it would go without us. All
+ * else there is refused: interrupt controllers have registers at that address.
+ */
+static MemTxResult msi_write(void *opaque, hwaddr addr, uint64_t data,
+                             unsigned size, MemTxAttrs attrs)
+{
+    MemTxResult result;
+
+    if (size != sizeof(uint32_t) || !QEMU_IS_ALIGNED(addr, sizeof(uint32_t))) {
+        return refused_write(opaque, PV_IOMMU_MSI_BASE + addr, data, size,
+                             attrs);
+    }
+    address_space_stl_le(&address_space_memory, PV_IOMMU_MSI_BASE + addr, data,
+                         attrs, &result);
+    return result;
+}
+
+static MemTxResult msi_read(void *opaque, hwaddr addr, uint64_t *data,
+                            unsigned size, MemTxAttrs attrs)
+{
+    return refused_read(opaque, PV_IOMMU_MSI_BASE + addr, data, size, attrs);
+}
+
+static const MemoryRegionOps msi_ops = {
+    .read_with_attrs = msi_read,
+    .write_with_attrs = msi_write,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+    .valid = {
+        .min_access_size = 1,
+        .max_access_size = 8,
+        .unaligned = true,
+    },
+    .impl = {
+        .min_access_size = 1,
+        .max_access_size = 8,
+        .unaligned = true,
+    },
+};
+
 static void refused_init(PvIommuSpace *sp, MemoryRegion *mr, MemoryRegion *root,
                          hwaddr at, uint64_t size)
 {
-    memory_region_init_io(mr, OBJECT(sp->iommu), &refused_ops, sp,
+    memory_region_init_io(mr, OBJECT(sp), &refused_ops, sp,
                           "pv-iommu-refused", size);
     /*
      * The handlers only count. The device that is refused may well be in the
@@ -293,13 +333,17 @@ void pv_iommu_reach_forget(PvIommuSpace *sp)
 void pv_iommu_reach_init(PvIommuSpace *sp, const char *name)
 {
     PvIommuState *s = sp->iommu;
-    Object *owner = OBJECT(s);
+    Object *owner = OBJECT(sp);
 
     refused_init(sp, &sp->refused, &sp->root, 0, UINT64_MAX);
     memory_region_init_iommu(&sp->reach, sizeof(sp->reach),
                              TYPE_PV_IOMMU_MEMORY_REGION, owner,
                              "pv-iommu-reach", REACH_SIZE);
     memory_region_add_subregion(&sp->root, 0, MEMORY_REGION(&sp->reach));
+    memory_region_init_io(&sp->msi, owner, &msi_ops, sp, "pv-iommu-msi",
+                          PV_IOMMU_MSI_SIZE);
+    memory_region_add_subregion_overlap(&sp->root, PV_IOMMU_MSI_BASE, &sp->msi,
+                                        2);
 
     memory_region_init(&sp->nowhere, owner, "pv-iommu-nowhere", UINT64_MAX);
     refused_init(sp, &sp->nowhere_refused, &sp->nowhere, NOWHERE_REFUSED,
@@ -320,6 +364,7 @@ void pv_iommu_reach_cleanup(PvIommuSpace *sp)
         memory_region_del_subregion(&sp->nowhere, &sp->nowhere_arena);
     }
     memory_region_del_subregion(&sp->nowhere, &sp->nowhere_refused);
+    memory_region_del_subregion(&sp->root, &sp->msi);
     memory_region_del_subregion(&sp->root, MEMORY_REGION(&sp->reach));
     memory_region_del_subregion(&sp->root, &sp->refused);
     address_space_destroy(&sp->nowhere_as);

@@ -177,7 +177,7 @@ static uint32_t unmap(PvIommuState *s, uint16_t rid, uint64_t dma_addr,
                  PV_IOMMU_S_IO :
                  pv_iommu_mapping_copy(s, m, 0, m->length, false);
     }
-    pv_iommu_mapping_free(s, m);
+    pv_iommu_mapping_free(s, m, true);
     return status;
 }
 

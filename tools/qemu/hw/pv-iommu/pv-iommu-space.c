@@ -74,14 +74,13 @@ static void space_alias(PvIommuSpace *sp, MemoryRegion *alias, const char *name,
                         MemoryRegion *target, uint64_t from, uint64_t size,
                         uint64_t at, int priority)
 {
-    memory_region_init_alias(alias, OBJECT(sp->iommu), name, target, from,
-                             size);
+    memory_region_init_alias(alias, OBJECT(sp), name, target, from, size);
     memory_region_add_subregion_overlap(&sp->root, at, alias, priority);
 }
 
 static PvIommuSpace *space_new(PvIommuState *s, PCIBus *bus, int devfn)
 {
-    PvIommuSpace *sp = g_new0(PvIommuSpace, 1);
+    PvIommuSpace *sp = PV_IOMMU_SPACE(object_new(TYPE_PV_IOMMU_SPACE));
     MemoryRegion *system = get_system_memory();
     g_autofree char *name = bus ?
         g_strdup_printf("pv-iommu-%02x.%x", PCI_SLOT(devfn), PCI_FUNC(devfn)) :
@@ -92,8 +91,10 @@ static PvIommuSpace *space_new(PvIommuState *s, PCIBus *bus, int devfn)
     sp->bus = bus;
     sp->devfn = devfn;
     sp->group = ++s->nr_spaces;
+    object_property_add_child(OBJECT(s), "space[*]", OBJECT(sp));
+    object_unref(OBJECT(sp));
 
-    memory_region_init(&sp->root, OBJECT(s), name, UINT64_MAX);
+    memory_region_init(&sp->root, OBJECT(sp), name, UINT64_MAX);
     pv_iommu_reach_init(sp, name);
     space_alias(sp, &sp->bypass, "pv-iommu-bypass", system, 0, UINT64_MAX,
                 0, 1);
@@ -102,8 +103,6 @@ static PvIommuSpace *space_new(PvIommuState *s, PCIBus *bus, int devfn)
         space_alias(sp, &sp->assigned_arena, "pv-iommu-arena", &s->arena, 0,
                     s->arena_size, s->arena_base, 1);
     }
-    space_alias(sp, &sp->msi, "pv-iommu-msi", system, PV_IOMMU_MSI_BASE,
-                PV_IOMMU_MSI_SIZE, PV_IOMMU_MSI_BASE, 2);
     pv_iommu_space_switch(sp);
 
     address_space_init(&sp->as, &sp->root, name);
@@ -146,11 +145,9 @@ PvIommuSpace *pv_iommu_space_of(PvIommuState *s, PCIDevice *pdev)
 {
     AddressSpace *as = pci_device_iommu_address_space(pdev);
 
-    /* the system's own, where the bus bypasses IOMMUs */
-    if (memory_region_owner(as->root) != OBJECT(s)) {
-        return NULL;
-    }
-    return container_of(as, PvIommuSpace, as);
+    /* none: the system's own, where the bus bypasses IOMMUs */
+    return (PvIommuSpace *)object_dynamic_cast(memory_region_owner(as->root),
+                                               TYPE_PV_IOMMU_SPACE);
 }
 
 bool pv_iommu_serves(PvIommuState *s, PCIDevice *pdev)
@@ -184,6 +181,7 @@ void pv_iommu_unconfine(PvIommuState *s)
     PvIommuSpace *sp;
     GHashTableIter iter;
 
+    g_hash_table_remove_all(s->exempts);
     g_hash_table_iter_init(&iter, s->spaces);
     while (g_hash_table_iter_next(&iter, (gpointer *)&sp, NULL)) {
         sp->exempt = false;
@@ -226,14 +224,15 @@ void pv_iommu_spaces_init(PvIommuState *s)
 {
     s->spaces = g_hash_table_new(space_hash, space_equal);
     s->devices = g_hash_table_new(NULL, NULL);
+    s->exempts = g_hash_table_new(NULL, NULL);
 }
 
-static void space_free(PvIommuSpace *sp)
+/* Nobody asks for it any more. It lives until nobody looks at it. */
+static void space_end(PvIommuSpace *sp)
 {
     PvIommuState *s = sp->iommu;
 
     memory_region_transaction_begin();
-    memory_region_del_subregion(&sp->root, &sp->msi);
     if (s->arena_size) {
         memory_region_del_subregion(&sp->root, &sp->assigned_arena);
     }
@@ -241,23 +240,56 @@ static void space_free(PvIommuSpace *sp)
     pv_iommu_reach_cleanup(sp);
     memory_region_transaction_commit();
     address_space_destroy(&sp->as);
-    /*
-     * The regions are children of the device and go with it; the space itself
-     * is left to the process: the address space is torn down after a grace
-     * period, and the device is never unplugged.
-     */
+    object_unparent(OBJECT(sp));
 }
 
-static gboolean space_free_one(gpointer key, gpointer value, gpointer opaque)
+static gboolean space_end_one(gpointer key, gpointer value, gpointer opaque)
 {
-    space_free(key);
+    space_end(key);
     return TRUE;
+}
+
+static gboolean space_end_if_on(gpointer key, gpointer value, gpointer opaque)
+{
+    PvIommuSpace *sp = key;
+
+    if (sp->bus != opaque) {
+        return FALSE;
+    }
+    trace_pv_iommu_space_end(memory_region_name(&sp->root), sp->group);
+    /*
+     * VFIO listens until an assigned device is finalized, which is later: such
+     * a space stays as it is, but is found no more.
+     */
+    if (QTAILQ_EMPTY(&sp->as.listeners)) {
+        space_end(sp);
+    }
+    return TRUE;
+}
+
+/* A bridge was unplugged with its bus, and before that what was on it */
+void pv_iommu_bus_gone(PvIommuState *s, PCIBus *bus)
+{
+    g_hash_table_foreach_remove(s->spaces, space_end_if_on, bus);
 }
 
 void pv_iommu_spaces_cleanup(PvIommuState *s)
 {
     pv_iommu_detach_all(s);
-    g_hash_table_foreach_remove(s->spaces, space_free_one, NULL);
+    g_hash_table_foreach_remove(s->spaces, space_end_one, NULL);
     g_clear_pointer(&s->spaces, g_hash_table_destroy);
     g_clear_pointer(&s->devices, g_hash_table_destroy);
+    g_clear_pointer(&s->exempts, g_hash_table_destroy);
 }
+
+static const TypeInfo space_info = {
+    .name = TYPE_PV_IOMMU_SPACE,
+    .parent = TYPE_OBJECT,
+    .instance_size = sizeof(PvIommuSpace),
+};
+
+static void space_register_types(void)
+{
+    type_register_static(&space_info);
+}
+type_init(space_register_types)

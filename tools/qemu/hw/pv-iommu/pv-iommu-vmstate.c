@@ -20,6 +20,9 @@
 #define CHUNK_LEFT      1
 #define CHUNK_GRANTED   2
 
+/* Buses have 8-bit numbers, and none is behind itself */
+#define PATH_MAX_DEPTH  256
+
 static int drop_records(void *opaque)
 {
     PvIommuState *s = opaque;
@@ -31,6 +34,10 @@ static int drop_records(void *opaque)
     g_clear_pointer(&s->mig_segs, g_free);
     g_clear_pointer(&s->mig_marks, g_free);
     g_clear_pointer(&s->mig_ram, g_free);
+    g_clear_pointer(&s->mig_places, g_free);
+    g_clear_pointer(&s->mig_path, g_free);
+    s->mig_nr_places = 0;
+    s->mig_path_len = 0;
     s->mig_nr_ram = 0;
     s->mig_nr_marks = 0;
     s->mig_nr_devices = 0;
@@ -82,6 +89,82 @@ static void save_ram(PvIommuState *s)
     }
 }
 
+/*
+ * Places
+ */
+
+/* The way to a function of a bus, from the root on; how many steps it has */
+static uint16_t path_of(PCIBus *bus, int devfn, uint8_t path[PATH_MAX_DEPTH])
+{
+    uint16_t depth = 1;
+
+    for (PCIBus *b = bus; b->parent_dev; b = pci_get_bus(b->parent_dev)) {
+        depth++;
+    }
+    g_assert(depth <= PATH_MAX_DEPTH);
+    for (uint16_t i = depth; i--;) {
+        path[i] = devfn;
+        if (bus->parent_dev) {
+            devfn = bus->parent_dev->devfn;
+            bus = pci_get_bus(bus->parent_dev);
+        }
+    }
+    return depth;
+}
+
+static void save_place(PvIommuState *s, PCIBus *bus, int devfn,
+                       uint32_t nr_mappings)
+{
+    PvIommuPlaceRecord *place = &s->mig_places[s->mig_nr_places++];
+
+    place->depth = path_of(bus, devfn, s->mig_path + s->mig_path_len);
+    place->nr_mappings = nr_mappings;
+    s->mig_path_len += place->depth;
+}
+
+/* Who is there now; NULL: nobody */
+static PCIDevice *pdev_at(PvIommuState *s, const uint8_t *path, uint16_t depth)
+{
+    PCIBus *bus = pci_get_bus(PCI_DEVICE(s)), *child;
+
+    for (; depth > 1; path++, depth--) {
+        QLIST_FOREACH(child, &bus->child, sibling) {
+            if (child->parent_dev && child->parent_dev->devfn == *path) {
+                break;
+            }
+        }
+        if (!child) {
+            return NULL;
+        }
+        bus = child;
+    }
+    return bus->devices[*path];
+}
+
+/* The numbers of one record fit those of the others */
+static bool places_are_good(PvIommuState *s)
+{
+    uint64_t length = 0, mappings = 0;
+
+    if (s->mig_nr_places != (int64_t)s->mig_nr_devices + s->mig_nr_marks) {
+        return false;
+    }
+    for (int32_t i = 0; i < s->mig_nr_places; i++) {
+        const PvIommuPlaceRecord *place = &s->mig_places[i];
+
+        if (!place->depth || place->depth > PATH_MAX_DEPTH) {
+            return false;
+        }
+        length += place->depth;
+        mappings += i < s->mig_nr_devices ? place->nr_mappings : 0;
+    }
+    return length == s->mig_path_len && mappings == s->mig_nr_mappings;
+}
+
+/*
+ * Marks
+ */
+
 static uint16_t rid_of(PvIommuSpace *sp)
 {
     return PCI_BUILD_BDF(pci_bus_num(sp->bus), sp->devfn);
@@ -102,7 +185,40 @@ static void save_marks(PvIommuState *s)
             mark->rid = rid_of(sp);
             mark->exempt = sp->exempt;
             mark->served = sp->served;
+            save_place(s, sp->bus, sp->devfn, 0);
         }
+    }
+}
+
+static bool mark_is_of(PvIommuState *s, int32_t mark, const uint8_t *path,
+                       PvIommuSpace *sp)
+{
+    uint8_t own[PATH_MAX_DEPTH];
+    uint16_t depth;
+
+    if (!s->mig_places) {
+        return s->mig_marks[mark].rid == rid_of(sp);
+    }
+    depth = path_of(sp->bus, sp->devfn, own);
+    return depth == s->mig_places[s->mig_nr_devices + mark].depth &&
+           !memcmp(own, path, depth);
+}
+
+static void load_space_marks(PvIommuState *s, PvIommuSpace *sp)
+{
+    const uint8_t *path = s->mig_path;
+
+    for (int32_t i = 0; s->mig_places && i < s->mig_nr_devices; i++) {
+        path += s->mig_places[i].depth;
+    }
+    sp->exempt = false;
+    sp->served = false;
+    for (int32_t i = 0; i < s->mig_nr_marks; i++) {
+        if (sp->bus && mark_is_of(s, i, path, sp)) {
+            sp->exempt = s->mig_marks[i].exempt && !s->mig_marks[i].served;
+            sp->served = s->mig_marks[i].served;
+        }
+        path += s->mig_places ? s->mig_places[s->mig_nr_devices + i].depth : 0;
     }
 }
 
@@ -111,19 +227,12 @@ static void load_marks(PvIommuState *s)
 {
     GHashTableIter iter;
     PvIommuSpace *sp;
-    int32_t i;
 
     g_hash_table_iter_init(&iter, s->spaces);
     while (g_hash_table_iter_next(&iter, (gpointer *)&sp, NULL)) {
-        sp->exempt = false;
-        sp->served = false;
-        for (i = 0; i < s->mig_nr_marks; i++) {
-            if (sp->bus && s->mig_marks[i].rid == rid_of(sp)) {
-                sp->exempt = s->mig_marks[i].exempt && !s->mig_marks[i].served;
-                sp->served = s->mig_marks[i].served;
-            }
-        }
+        load_space_marks(s, sp);
     }
+    pv_iommu_exempt_loaded(s);
     /* of a source that knows nothing of it, what can be told */
     if (s->enabled || s->confined) {
         s->confined = false;
@@ -142,8 +251,12 @@ static int pv_iommu_pre_save(void *opaque)
     PvIommuSeg *seg;
 
     drop_records(s);
-    save_marks(s);
+    s->mig_boot_bypass = s->boot_bypass;
     s->mig_nr_devices = g_hash_table_size(s->devices);
+    s->mig_places = g_new0(PvIommuPlaceRecord, s->mig_nr_devices +
+                           g_hash_table_size(s->spaces));
+    s->mig_path = g_malloc((s->mig_nr_devices + g_hash_table_size(s->spaces)) *
+                           PATH_MAX_DEPTH);
     s->mig_nr_mappings = s->nr_mappings;
     s->mig_nr_segs = s->nr_segs;
     dr = s->mig_devices = g_new0(PvIommuDeviceRecord, s->mig_nr_devices);
@@ -153,6 +266,7 @@ static int pv_iommu_pre_save(void *opaque)
 
     g_hash_table_iter_init(&iter, s->devices);
     while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&dev)) {
+        PvIommuMappingRecord *first = mr;
         PvIommuMapping *m;
 
         dr->rid = pci_get_bdf(dev->pdev);
@@ -168,9 +282,11 @@ static int pv_iommu_pre_save(void *opaque)
             seg += m->nr_segs;
             mr++;
         }
+        save_place(s, pci_get_bus(dev->pdev), dev->pdev->devfn, mr - first);
         dr++;
         id++;
     }
+    save_marks(s);
     save_chunks(s);
     save_ram(s);
 
@@ -190,19 +306,27 @@ static bool counts_are_good(void *opaque, int version_id)
            s->mig_nr_segs <= s->mig_nr_mappings * (int64_t)PV_IOMMU_MAX_SEGS;
 }
 
-static bool load_mapping(PvIommuState *s, const PvIommuMappingRecord *mr,
+/*
+ * Memory that was unplugged since is no fault of a mapping's: each copy judges
+ * it again.
+ */
+static bool load_mapping(PvIommuState *s, PvIommuDevice *dev,
+                         const PvIommuMappingRecord *mr,
                          const PvIommuSeg *segs)
 {
-    PvIommuDevice *dev = pv_iommu_find_device(s, mr->rid);
     uint64_t offset = mr->dma_addr - s->arena_base;
+    uint32_t status;
     uint64_t first, nr;
 
     if (!dev || dev->mode != PV_IOMMU_ATTACH_BOUNCE ||
         !mr->dirs || mr->dirs & ~PV_IOMMU_DIRS ||
         mr->dma_addr < s->arena_base || offset >= s->arena_size ||
         !QEMU_IS_ALIGNED(offset, PV_IOMMU_GRANULE) ||
-        !mr->length || mr->length > s->arena_size - offset ||
-        pv_iommu_map_check(s, mr->length, mr->nr_segs, segs)) {
+        !mr->length || mr->length > s->arena_size - offset) {
+        return false;
+    }
+    status = pv_iommu_map_check(s, mr->length, mr->nr_segs, segs);
+    if (status && status != PV_IOMMU_S_RANGE) {
         return false;
     }
 
@@ -237,14 +361,14 @@ static bool load_features(PvIommuState *s)
     return true;
 }
 
-static bool load_device(PvIommuState *s, const PvIommuDeviceRecord *dr,
-                        uint32_t domain)
+static bool load_device(PvIommuState *s, PCIDevice *pdev,
+                        const PvIommuDeviceRecord *dr, uint32_t domain)
 {
     uint32_t status = PV_IOMMU_S_INVAL;
 
     if (dr->mode == PV_IOMMU_ATTACH_WINDOW ||
         dr->mode == PV_IOMMU_ATTACH_BOUNCE) {
-        status = pv_iommu_attach(s, dr->rid, dr->mode, domain);
+        status = pv_iommu_attach_device(s, pdev, dr->mode, domain);
     }
     if (status == PV_IOMMU_S_OK) {
         return true;
@@ -330,37 +454,72 @@ static bool load_ram(PvIommuState *s)
     return true;
 }
 
-static int load_records(PvIommuState *s)
+/* The devices of the stream, or NULL if one cannot be as it was */
+static PCIDevice **load_devices(PvIommuState *s)
+{
+    g_autofree PCIDevice **pdevs = g_new0(PCIDevice *, s->mig_nr_devices + 1);
+    const uint8_t *path = s->mig_path;
+
+    for (int32_t i = 0; i < s->mig_nr_devices; i++) {
+        if (s->mig_places) {
+            pdevs[i] = pdev_at(s, path, s->mig_places[i].depth);
+            path += s->mig_places[i].depth;
+        } else {
+            pdevs[i] = pv_iommu_find_pdev(s, s->mig_devices[i].rid);
+        }
+        if (!load_device(s, pdevs[i], &s->mig_devices[i],
+                         s->mig_domains ? s->mig_domains[i].id : 0)) {
+            return NULL;
+        }
+    }
+    return g_steal_pointer(&pdevs);
+}
+
+static bool load_mappings(PvIommuState *s, PCIDevice **pdevs)
 {
     const PvIommuSeg *segs = s->mig_segs;
     uint32_t left = s->mig_nr_segs;
-    int32_t i;
+    int32_t device = 0;
+    uint32_t done = 0;
 
-    if (!load_features(s)) {
-        return -EINVAL;
-    }
-    for (i = 0; i < s->mig_nr_devices; i++) {
-        if (!load_device(s, &s->mig_devices[i],
-                         s->mig_domains ? s->mig_domains[i].id : 0)) {
-            return -EINVAL;
-        }
-    }
-    if (!load_chunks(s) || !load_ram(s)) {
-        return -EINVAL;
-    }
-
-    for (i = 0; i < s->mig_nr_mappings; i++) {
+    for (int32_t i = 0; i < s->mig_nr_mappings; i++) {
         const PvIommuMappingRecord *mr = &s->mig_mappings[i];
+        PvIommuDevice *dev;
 
-        if (mr->nr_segs > left || !load_mapping(s, mr, segs)) {
+        if (s->mig_places) {
+            while (done == s->mig_places[device].nr_mappings) {
+                device++;
+                done = 0;
+            }
+            done++;
+            dev = g_hash_table_lookup(s->devices, pdevs[device]);
+        } else {
+            dev = pv_iommu_find_device(s, mr->rid);
+        }
+        if (mr->nr_segs > left || !load_mapping(s, dev, mr, segs)) {
             error_report("pv-iommu: the stream has a bad mapping at 0x%"
                          PRIx64, mr->dma_addr);
-            return -EINVAL;
+            return false;
         }
         segs += mr->nr_segs;
         left -= mr->nr_segs;
     }
-    return left ? -EINVAL : 0;
+    return !left;
+}
+
+static int load_records(PvIommuState *s)
+{
+    g_autofree PCIDevice **pdevs = NULL;
+
+    if (!load_features(s)) {
+        return -EINVAL;
+    }
+    pdevs = load_devices(s);
+    if (!pdevs || !load_chunks(s) || !load_ram(s) ||
+        !load_mappings(s, pdevs)) {
+        return -EINVAL;
+    }
+    return 0;
 }
 
 static int pv_iommu_pre_load(void *opaque)
@@ -368,7 +527,8 @@ static int pv_iommu_pre_load(void *opaque)
     PvIommuState *s = opaque;
 
     drop_records(s);
-    pv_iommu_detach_all(s);
+    s->mig_boot_bypass = s->boot_bypass;
+    pv_iommu_forget_all(s);
     pv_iommu_unconfine(s);
     return 0;
 }
@@ -376,10 +536,16 @@ static int pv_iommu_pre_load(void *opaque)
 static int pv_iommu_post_load(void *opaque, int version_id)
 {
     PvIommuState *s = opaque;
-    int ret;
+    int ret = -EINVAL;
 
-    load_marks(s);
-    ret = load_records(s);
+    if (s->mig_boot_bypass != s->boot_bypass) {
+        error_report("pv-iommu: boot-bypass= differs: set it");
+    } else if (s->mig_places && !places_are_good(s)) {
+        error_report("pv-iommu: the stream does not say where each device is");
+    } else {
+        load_marks(s);
+        ret = load_records(s);
+    }
 
     trace_pv_iommu_post_load(s->mig_nr_devices, s->mig_nr_mappings);
     if (ret) {
@@ -566,6 +732,75 @@ static const VMStateDescription vmstate_confined = {
     },
 };
 
+static const VMStateDescription vmstate_place = {
+    .name = "pv-iommu-pci/place",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (VMStateField[]) {
+        VMSTATE_UINT16(depth, PvIommuPlaceRecord),
+        VMSTATE_UINT32(nr_mappings, PvIommuPlaceRecord),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+/* Before they are allocated */
+static bool place_count_is_good(void *opaque, int version_id)
+{
+    PvIommuState *s = opaque;
+
+    return s->mig_nr_places >= 0 &&
+           s->mig_nr_places == (int64_t)s->mig_nr_devices + s->mig_nr_marks &&
+           s->mig_path_len <= (uint64_t)s->mig_nr_places * PATH_MAX_DEPTH;
+}
+
+/* On the root bus, what the guest can change is not in a requester ID */
+static bool places_needed(void *opaque)
+{
+    PvIommuState *s = opaque;
+
+    return s->mig_path_len > s->mig_nr_places;
+}
+
+static const VMStateDescription vmstate_places = {
+    .name = "pv-iommu-pci/places",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .needed = places_needed,
+    .fields = (VMStateField[]) {
+        VMSTATE_INT32(mig_nr_places, PvIommuState),
+        VMSTATE_UINT32(mig_path_len, PvIommuState),
+        VMSTATE_VALIDATE("a place for each device and mark",
+                         place_count_is_good),
+        VMSTATE_STRUCT_VARRAY_ALLOC(mig_places, PvIommuState, mig_nr_places, 1,
+                                    vmstate_place, PvIommuPlaceRecord),
+        VMSTATE_VBUFFER_ALLOC_UINT32(mig_path, PvIommuState, 1, NULL,
+                                     mig_path_len),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+/*
+ * off, it always matters, as the destination would open what is closed. on, it
+ * does as long as a device has it.
+ */
+static bool boot_bypass_needed(void *opaque)
+{
+    PvIommuState *s = opaque;
+
+    return !s->boot_bypass || !s->confined || g_hash_table_size(s->exempts);
+}
+
+static const VMStateDescription vmstate_boot_bypass = {
+    .name = "pv-iommu-pci/boot-bypass",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .needed = boot_bypass_needed,
+    .fields = (VMStateField[]) {
+        VMSTATE_BOOL(mig_boot_bypass, PvIommuState),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
 static bool has_coherent(void *opaque)
 {
     PvIommuState *s = opaque;
@@ -633,6 +868,8 @@ const VMStateDescription vmstate_pv_iommu = {
         &vmstate_confined,
         &vmstate_coherent,
         &vmstate_ram,
+        &vmstate_places,
+        &vmstate_boot_bypass,
         NULL
     },
 };

@@ -16,6 +16,9 @@
 #define TYPE_PV_IOMMU_PCI "pv-iommu-pci"
 OBJECT_DECLARE_SIMPLE_TYPE(PvIommuState, PV_IOMMU_PCI)
 
+#define TYPE_PV_IOMMU_SPACE "pv-iommu-space"
+OBJECT_DECLARE_SIMPLE_TYPE(PvIommuSpace, PV_IOMMU_SPACE)
+
 /* Where devices write their message signalled interrupts to */
 #define PV_IOMMU_MSI_BASE       0xfee00000ULL
 #define PV_IOMMU_MSI_SIZE       (1 * MiB)
@@ -34,7 +37,8 @@ OBJECT_DECLARE_SIMPLE_TYPE(PvIommuState, PV_IOMMU_PCI)
 #define PV_IOMMU_CHUNKS_MIN     32
 
 #define PV_IOMMU_ARENA_SIZE     (64 * MiB)
-#define PV_IOMMU_ARENA_MAX      (64 * GiB)
+/* To look for room in it takes time, with the big lock held */
+#define PV_IOMMU_ARENA_MAX      (4 * GiB)
 
 /* The part of the arena that the guest shares; and BAR 4 at least */
 #define PV_IOMMU_COHERENT_AUTO  UINT64_MAX
@@ -73,9 +77,12 @@ typedef struct PvIommuDomain {
 /*
  * What the requester of a DMA access reaches. Requesters that the PCI topology
  * makes indistinguishable share one, and so do the vfio-pci devices of one VFIO
- * group, or with isolation=off all of them.
+ * group, or with isolation=off all of them. It is an object, as it owns memory
+ * regions, and they are in use for a while after its bus was unplugged.
  */
-typedef struct PvIommuSpace {
+struct PvIommuSpace {
+    Object parent_obj;
+
     /* the key; of vfio-pci devices bus is NULL, and devfn says which group */
     PCIBus *bus;
     int devfn;
@@ -99,13 +106,13 @@ typedef struct PvIommuSpace {
     bool bypassing;
 
     /* since the machine was reset */
-    bool exempt;                /* ATTACH_BYPASS was the last attach */
+    bool exempt;                /* one of its devices is, by ATTACH_BYPASS */
     bool served;                /* a device was attached in another mode */
 
     uint32_t users;             /* devices attached */
     uint32_t mode;              /* theirs: one PV_IOMMU_ATTACH_* */
     PvIommuDomain *domain;      /* theirs; read by translate() with no lock */
-} PvIommuSpace;
+};
 
 typedef struct PvIommuMapping PvIommuMapping;
 
@@ -165,6 +172,15 @@ typedef struct PvIommuMappingRecord {
     uint16_t rid;
 } PvIommuMappingRecord;
 
+/*
+ * Where a device is, or what has a mark: the slots and functions on the way
+ * from the root bus to it. The guest cannot change that, as it can bus numbers.
+ */
+typedef struct PvIommuPlaceRecord {
+    uint16_t depth;             /* its share of mig_path, a byte each */
+    uint32_t nr_mappings;       /* a device's; they are in order of devices */
+} PvIommuPlaceRecord;
+
 struct PvIommuState {
     PCIDevice parent_obj;
 
@@ -207,6 +223,7 @@ struct PvIommuState {
     GHashTable *spaces;         /* of PvIommuSpace by bus and devfn */
     uint32_t nr_spaces;
     GHashTable *devices;        /* of PvIommuDevice by PCIDevice */
+    GHashTable *exempts;        /* of PvIommuSpace by PCIDevice */
     DeviceListener listener;
     Notifier machine_done;
     bool listening;
@@ -242,8 +259,13 @@ struct PvIommuState {
     Error *phys_blocker;
 
     /* filled for the duration of a save or a load */
+    bool mig_boot_bypass;
     int32_t mig_nr_marks;
     PvIommuMarkRecord *mig_marks;
+    int32_t mig_nr_places;      /* of the devices, then of the marks */
+    PvIommuPlaceRecord *mig_places;
+    uint32_t mig_path_len;
+    uint8_t *mig_path;
     int32_t mig_nr_devices;
     int32_t mig_nr_mappings;
     int32_t mig_nr_segs;
@@ -280,18 +302,25 @@ void pv_iommu_spaces_init(PvIommuState *s);
 void pv_iommu_spaces_cleanup(PvIommuState *s);
 PvIommuSpace *pv_iommu_space_of(PvIommuState *s, PCIDevice *pdev);
 bool pv_iommu_serves(PvIommuState *s, PCIDevice *pdev);
+void pv_iommu_bus_gone(PvIommuState *s, PCIBus *bus);
 bool pv_iommu_space_switch(PvIommuSpace *sp);
 void pv_iommu_withhold(PvIommuState *s, bool withhold);
 
 /* pv-iommu-attach.c */
+PCIDevice *pv_iommu_find_pdev(PvIommuState *s, uint16_t rid);
 PvIommuDevice *pv_iommu_find_device(PvIommuState *s, uint16_t rid);
 uint32_t pv_iommu_probe(PvIommuState *s, uint16_t rid, uint32_t *group,
                         uint32_t *offers);
 uint32_t pv_iommu_attach(PvIommuState *s, uint16_t rid, uint32_t mode,
                          uint32_t domain);
+uint32_t pv_iommu_attach_device(PvIommuState *s, PCIDevice *pdev,
+                                uint32_t mode, uint32_t domain);
+uint32_t pv_iommu_exempt(PvIommuState *s, uint16_t rid);
+void pv_iommu_exempt_loaded(PvIommuState *s);
 uint32_t pv_iommu_detach(PvIommuState *s, uint16_t rid);
-void pv_iommu_detach_device(PvIommuState *s, PCIDevice *pdev);
+void pv_iommu_device_gone(PvIommuState *s, PCIDevice *pdev);
 void pv_iommu_detach_all(PvIommuState *s);
+void pv_iommu_forget_all(PvIommuState *s);
 
 /* pv-iommu-reach.c */
 #define TYPE_PV_IOMMU_MEMORY_REGION "pv-iommu-memory-region"
@@ -318,7 +347,6 @@ uint32_t pv_iommu_grant(PvIommuState *s, uint32_t domain, uint32_t first,
                         uint32_t count, bool keep);
 uint32_t pv_iommu_revoke(PvIommuState *s, uint32_t domain, uint32_t first,
                          uint32_t count);
-uint32_t pv_iommu_exempt(PvIommuState *s, uint16_t rid);
 void pv_iommu_confine(PvIommuState *s);
 void pv_iommu_unconfine(PvIommuState *s);
 
@@ -366,7 +394,7 @@ PvIommuMapping *pv_iommu_mapping_find(PvIommuState *s, PvIommuDevice *dev,
 uint32_t pv_iommu_mapping_copy(PvIommuState *s, PvIommuMapping *m,
                                uint64_t offset, uint64_t length,
                                bool to_device);
-void pv_iommu_mapping_free(PvIommuState *s, PvIommuMapping *m);
+void pv_iommu_mapping_free(PvIommuState *s, PvIommuMapping *m, bool clear);
 
 /* pv-iommu-vmstate.c */
 extern const VMStateDescription vmstate_pv_iommu;

@@ -39,13 +39,17 @@ static const BadArgs bad_args[] = {
       "arena-size=0x1001 is not a multiple of 4 KiB", NULL },
     { "arena-size/huge", M WIN PV ",arena-size=1T",
       "arena-size=0x10000000000 is not", NULL },
+    { "arena-size/large", M WIN PV ",arena-size=4097M",
+      "arena-size=0x100100000 is not a multiple of 4 KiB up to 4 GiB",
+      "The default" },
     { "arena-base/window", M WIN PV ",arena-base=0x200000",
       "arena-base=0x200000 is not a multiple of 4 KiB clear of the window",
       "arena-base= out" },
     { "arena-base/msi", M WIN PV ",arena-base=0xfd000000",
       "arena-base=0xfd000000 is not", "arena-base= out" },
     { "arena-coherent/align", M WIN PV ",arena-coherent=6K",
-      "arena-coherent=0x1800 is not a multiple of 4 KiB", "arena-coherent= out" },
+      "arena-coherent=0x1800 is not a multiple of 4 KiB",
+      "arena-coherent= out" },
     { "arena-coherent/all", M WIN PV ",arena-size=1M,arena-coherent=516K",
       "arena-coherent=0x81000 is not a multiple of 4 KiB up to half of the "
       "arena, which has 0x100000 bytes", "arena-coherent= out" },
@@ -94,8 +98,9 @@ static const BadArgs bad_args[] = {
     { "direct-base/wrap", M WIN PV
       ",direct-limit=1G,direct-base=0xffffffffffe00000",
       "direct-base=0xffffffffffe00000 is not", "Leave direct-base= out" },
-    { "direct-limit/maxmem", "-machine q35 -m 64M,maxmem=16T -cpu max,phys-bits=48 " WIN
-      PV ",direct-limit=1G",
+    { "direct-limit/maxmem",
+      "-machine q35 -m 64M,maxmem=16T -cpu max,phys-bits=48 " WIN PV
+      ",direct-limit=1G",
       "direct-limit= cannot be with guest memory up to", "Lower maxmem=" },
     { "hw-iommu/no-way", M WIN PV ",hw-iommu=off,arena-size=0",
       "with hw-iommu=off and arena-size=0 there is no way for streaming DMA",

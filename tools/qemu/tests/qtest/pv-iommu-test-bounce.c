@@ -273,6 +273,10 @@ static void test_coherent(void)
     g_assert_cmpuint(submit(vm, &req), ==, PV_IOMMU_S_INVAL);
     g_assert_cmpuint(unmap(vm, RID, ARENA_DMA, 0), ==, PV_IOMMU_S_HANDLE);
     check(vm, seen, EDU_MAX, 0, 1);
+
+    /* it is memory of a device, and not the guest's RAM */
+    map_init(&req, RID, seen, 100);
+    g_assert_cmpuint(submit(vm, &req), ==, PV_IOMMU_S_RANGE);
     vm_stop(vm);
 }
 
@@ -458,8 +462,26 @@ static void test_withhold(void)
     vm_stop(vm);
 }
 
+/* One request does not keep the host busy for ever */
+static void test_length(void)
+{
+    const uint32_t most = PV_IOMMU_MAX_LENGTH;
+    Vm *vm = vm_start(",boot-bypass=off,hw-iommu=off,arena-size=64M");
+    struct pv_iommu_req req;
+
+    set_features(vm, PV_IOMMU_F_BOUNCE);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BOUNCE), ==,
+                     PV_IOMMU_S_OK);
+    map_init(&req, RID, SRC, most + 1);
+    g_assert_cmpuint(submit(vm, &req), ==, PV_IOMMU_S_INVAL);
+    map_init(&req, RID, SRC, most);
+    g_assert_cmpuint(submit(vm, &req), ==, PV_IOMMU_S_OK);
+    vm_stop(vm);
+}
+
 void add_bounce_tests(void)
 {
+    qtest_add_func("/pv-iommu/bounce/length", test_length);
     qtest_add_func("/pv-iommu/bounce/map", test_map);
     qtest_add_func("/pv-iommu/bounce/placement", test_placement);
     qtest_add_func("/pv-iommu/bounce/drop", test_drop);

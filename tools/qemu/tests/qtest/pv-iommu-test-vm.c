@@ -93,19 +93,25 @@ void system_reset(Vm *vm)
     vm->chunks = false;
 }
 
-/* Put a bus behind the bridge in this slot, and a range of memory */
-void bridge_init(Vm *vm, int slot, uint8_t bus, uint32_t mem)
+/* Put buses up to last behind this bridge, and a range of memory */
+void bridge_number(Vm *vm, uint16_t rid, uint8_t bus, uint8_t last,
+                   uint32_t mem)
 {
-    QPCIDevice *dev = qpci_device_find(vm->bus, QPCI_DEVFN(slot, 0));
+    QPCIDevice *dev = qpci_device_find(vm->bus, rid);
 
     g_assert_nonnull(dev);
     qpci_config_writeb(dev, PCI_SECONDARY_BUS, bus);
-    qpci_config_writeb(dev, PCI_SUBORDINATE_BUS, bus);
+    qpci_config_writeb(dev, PCI_SUBORDINATE_BUS, last);
     qpci_config_writew(dev, PCI_MEMORY_BASE, mem >> 16);
     qpci_config_writew(dev, PCI_MEMORY_LIMIT, (mem >> 16) + 0x30);
     qpci_device_enable(dev);
     g_free(dev);
     vm->bus->mmio_alloc_ptr = mem;
+}
+
+void bridge_init(Vm *vm, int slot, uint8_t bus, uint32_t mem)
+{
+    bridge_number(vm, QPCI_DEVFN(slot, 0), bus, bus, mem);
 }
 
 Edu bridge_edu(Vm *vm, uint16_t rid)

@@ -344,6 +344,13 @@ static void test_wild_dma(void)
     /* interrupts do arrive: the MSI page is nobody's fault */
     dma_store(vm, edu, 0xfee00000, 4);
     check_fault(vm, count, WINDOW_DMA, RID2 | PV_IOMMU_FAULT_WRITE);
+    /* but registers of interrupt controllers are not for devices */
+    dma_load(vm, edu, 0xfee00000, 4);
+    check_fault(vm, ++count, 0xfee00000, RID);
+    dma_store(vm, edu, 0xfee00010, 8);
+    check_fault(vm, ++count, 0xfee00010, RID | PV_IOMMU_FAULT_WRITE);
+    dma_store(vm, edu, 0xfee00022, 2);
+    check_fault(vm, ++count, 0xfee00022, RID | PV_IOMMU_FAULT_WRITE);
 
     /* detached: nothing again */
     g_assert_cmpuint(detach(vm, RID), ==, PV_IOMMU_S_OK);
@@ -352,7 +359,7 @@ static void test_wild_dma(void)
     vm_stop(vm);
 }
 
-/* Bypass ends with the first ENABLE, and no act of the guest's brings it back */
+/* Bypass ends with the first ENABLE, and nothing the guest does restores it */
 static void test_bypass(void)
 {
     Vm *vm = vm_start(",hw-iommu=on,boot-bypass=on");
@@ -532,6 +539,177 @@ static void test_system_reset(void)
     vm_stop(vm);
 }
 
+/* How many spaces the device has */
+static int nr_spaces(Vm *vm)
+{
+    QDict *rsp = qtest_qmp(vm->qts, "{'execute': 'qom-list', 'arguments': "
+                           "{'path': %s}}", QOM_PATH);
+    const QListEntry *entry;
+    int nr = 0;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(rsp, "return"), entry) {
+        const char *type = qdict_get_str(qobject_to(QDict,
+                                                    qlist_entry_obj(entry)),
+                                         "type");
+
+        nr += !strcmp(type, "child<pv-iommu-space>");
+    }
+    qobject_unref(rsp);
+    return nr;
+}
+
+/* A guest that switches a slot off has its device unplugged */
+static void slot_power(Vm *vm, int slot, bool on)
+{
+    QPCIDevice *port = qpci_device_find(vm->bus, QPCI_DEVFN(slot, 0));
+    uint8_t cap = qpci_find_capability(port, PCI_CAP_ID_EXP, 0);
+
+    qpci_config_writew(port, cap + PCI_EXP_SLTCTL,
+                       on ? PCI_EXP_SLTCTL_PWR_IND_ON :
+                       PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PWR_OFF);
+    g_free(port);
+}
+
+/*
+ * A bridge is unplugged together with what is behind it: no trace of it is
+ * left, and what comes in its place starts from nothing.
+ */
+static void test_bridge_unplug(void)
+{
+    Vm *vm = vm_start_on("q35", ",hw-iommu=on,boot-bypass=on",
+                         "-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support"
+                         "=off -device pcie-root-port,id=rp0,addr=6,slot=1 "
+                         "-device pcie-pci-bridge,id=br0,bus=rp0 "
+                         "-device edu,bus=br0,addr=1,dma_mask=0xffffffff "
+                         "-device edu,bus=br0,addr=2,dma_mask=0xffffffff");
+    int before = nr_spaces(vm);
+    g_autofree char *saved = NULL;
+    int fd = g_file_open_tmp("pv-iommu-state-XXXXXX", &saved, NULL);
+    Edu edu;
+
+    g_assert(fd >= 0);
+    close(fd);
+    set_features(vm, PV_IOMMU_F_WINDOW);
+    for (int i = 0; i < 3; i++) {
+        bridge_number(vm, QPCI_DEVFN(6, 0), 1, 2, 0xd0000000);
+        bridge_number(vm, 0x100, 2, 2, 0xd0000000);
+        edu = bridge_edu(vm, 0x208);
+        g_assert(!dma_reaches(vm, &edu, WILD, WILD));
+
+        /* whatever the one before was */
+        g_assert_cmpuint(attach(vm, 0x208, PV_IOMMU_ATTACH_BYPASS), ==,
+                         PV_IOMMU_S_OK);
+        g_assert(dma_reaches(vm, &edu, WILD, WILD));
+        g_assert_cmpuint(attach(vm, 0x208, PV_IOMMU_ATTACH_WINDOW), ==,
+                         PV_IOMMU_S_OK);
+        g_assert(dma_reaches(vm, &edu, WINDOW_DMA, WINDOW_ADDR));
+        g_assert_cmpuint(attach(vm, 0x208, PV_IOMMU_ATTACH_BYPASS), ==,
+                         PV_IOMMU_S_STATE);
+        g_free(edu.dev);
+
+        slot_power(vm, 6, false);
+        qtest_qmp_eventwait(vm->qts, "DEVICE_DELETED");
+        g_assert_cmpuint(attach(vm, 0x208, PV_IOMMU_ATTACH_WINDOW), ==,
+                         PV_IOMMU_S_NODEV);
+        /* the bridge's own is on its port's bus; that of what is behind went */
+        g_assert_cmpint(nr_spaces(vm), ==, before - 1);
+        qtest_qmp_assert_success(vm->qts, "{'execute': "
+                                 "'xen-save-devices-state', 'arguments': "
+                                 "{'filename': %s, 'live': true}}", saved);
+
+        qtest_qmp_device_add(vm->qts, "pcie-pci-bridge", "br0",
+                             "{'bus': 'rp0'}");
+        qtest_qmp_device_add(vm->qts, "edu", "edu2", "{'bus': 'br0', 'addr': "
+                             "'1', 'dma_mask': %u}", UINT32_MAX);
+        g_assert_cmpint(nr_spaces(vm), ==, before);
+        slot_power(vm, 6, true);
+    }
+    vm_stop(vm);
+    unlink(saved);
+}
+
+/* Eject what is in a slot of the first bus behind a bridge, as ACPI does */
+static void acpi_eject(Vm *vm, int slot)
+{
+    const uint16_t acpi = 0xae00;
+
+    qtest_outl(vm->qts, acpi + 0x10, 1);            /* bus */
+    qtest_outl(vm->qts, acpi + 8, 1 << slot);
+    qtest_qmp_eventwait(vm->qts, "DEVICE_DELETED");
+}
+
+/* Of devices that share what they reach, each is exempt or not */
+static void test_exempt_unplug(void)
+{
+    Vm *vm = vm_start_on("pc", ",hw-iommu=on,boot-bypass=on",
+                         "-device pci-bridge,id=br0,addr=6,chassis_nr=1,"
+                         "shpc=off "
+                         "-device edu,id=x1,bus=br0,addr=1,"
+                         "dma_mask=0xffffffff "
+                         "-device edu,id=x2,bus=br0,addr=2,"
+                         "dma_mask=0xffffffff");
+    Edu first, second;
+
+    bridge_init(vm, 6, 1, 0xd0000000);
+    first = bridge_edu(vm, 0x108);
+    second = bridge_edu(vm, 0x110);
+    g_assert_cmpuint(attach(vm, 0x108, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(attach(vm, 0x110, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_OK);
+    set_features(vm, PV_IOMMU_F_WINDOW);
+    g_assert(dma_reaches(vm, &first, WILD, WILD));
+    g_free(first.dev);
+
+    acpi_eject(vm, 1);
+    g_assert(dma_reaches(vm, &second, WILD, WILD));
+    g_free(second.dev);
+    acpi_eject(vm, 2);
+    qtest_qmp_device_add(vm->qts, "edu", "x3", "{'bus': 'br0', 'addr': '2', "
+                         "'dma_mask': %u}", UINT32_MAX);
+    second = bridge_edu(vm, 0x110);
+    g_assert(!dma_reaches(vm, &second, WILD, WILD));
+    g_assert_cmpuint(attach(vm, 0x110, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_OK);
+    g_assert(dma_reaches(vm, &second, WILD, WILD));
+    g_free(second.dev);
+    vm_stop(vm);
+}
+
+/* In a reset, what devices reach changes when all of them have stopped */
+static void test_reset_order(void)
+{
+    g_autofree char *log = NULL, *first = NULL, *text = NULL;
+    int fd = g_file_open_tmp("pv-iommu-log-XXXXXX", &log, NULL);
+    const char *reset, *hold;
+    gsize start;
+    Vm *vm;
+
+    g_assert(fd >= 0);
+    close(fd);
+    first = g_strdup_printf("-device virtio-rng-pci,addr=6 -D %s "
+                            "-trace enable=pv_iommu_reset "
+                            "-trace enable=resettable_phase_hold_exec", log);
+    vm = vm_launch("q35", first, "", "-device virtio-rng-pci,addr=7");
+    vm_probe(vm);
+    g_assert(g_file_get_contents(log, &text, &start, NULL));
+    g_free(text);
+    system_reset(vm);
+    vm_stop(vm);
+
+    g_assert(g_file_get_contents(log, &text, NULL, NULL));
+    reset = strstr(text + start, "pv_iommu_reset");
+    g_assert_nonnull(reset);
+    hold = strstr(text + start, "(virtio-rng-pci)");
+    for (int i = 0; i < 2; i++) {
+        g_assert_nonnull(hold);
+        g_assert(hold < reset);
+        hold = strstr(hold + 1, "(virtio-rng-pci)");
+    }
+    g_assert_null(hold);
+    unlink(log);
+}
+
 int main(int argc, char **argv)
 {
     static const char zeroes[64 * KiB];
@@ -554,7 +732,10 @@ int main(int argc, char **argv)
     qtest_add_func("/pv-iommu/bypass", test_bypass);
     qtest_add_func("/pv-iommu/exempt", test_exempt);
     qtest_add_func("/pv-iommu/bridges", test_bridges);
+    qtest_add_func("/pv-iommu/bridge-unplug", test_bridge_unplug);
+    qtest_add_func("/pv-iommu/exempt-unplug", test_exempt_unplug);
     qtest_add_func("/pv-iommu/system-reset", test_system_reset);
+    qtest_add_func("/pv-iommu/reset-order", test_reset_order);
     add_bounce_tests();
     add_chunks_tests();
     add_direct_tests();

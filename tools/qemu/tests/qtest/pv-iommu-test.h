@@ -59,7 +59,8 @@
 #define MACHINE_ARGS \
     "-nodefaults -bios %s -machine %s -m 64M,slots=1,maxmem=192M " \
     "-object memory-backend-ram,id=win0,size=4M "
-#define PV_ARGS "-device pv-iommu-pci,id=pv0,addr=3,memdev=win0,memaddr=0x100000000"
+#define PV_ARGS \
+    "-device pv-iommu-pci,id=pv0,addr=3,memdev=win0,memaddr=0x100000000"
 #define EDU_ARGS \
     "-device edu,id=edu0,addr=4,dma_mask=0xffffffffffffffff " \
     "-device edu,id=edu1,addr=5,dma_mask=0xffffffffffffffff "
@@ -107,6 +108,8 @@ void system_reset(Vm *vm);
 
 /* A bus behind the bridge in a slot, with a range of memory; edu on it */
 void bridge_init(Vm *vm, int slot, uint8_t bus, uint32_t mem);
+void bridge_number(Vm *vm, uint16_t rid, uint8_t bus, uint8_t last,
+                   uint32_t mem);
 Edu bridge_edu(Vm *vm, uint16_t rid);
 
 /* Guest memory: fill() writes a pattern, and check() looks for it */

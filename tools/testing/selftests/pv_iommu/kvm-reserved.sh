@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Test: a window where the host's IOMMU translates nothing: said at start, and not attached
+# Test: windows where the host's IOMMU translates nothing, and no mode: said at start
 # VM: kvm
 # Modes: none
 # Timeout: 240
@@ -28,6 +28,14 @@ refused() {
 }
 
 refused "$(printf '0x%x' $((1 << bits)))" "translates $bits address bits"
+
+# Properties with which nothing is left for an assigned device
+way_window ",hw-iommu=off"
+(l2_start -device "$(vfio $NVME nvme0)"; wait "$L2_PID") &&
+	fail "QEMU starts where it cannot serve the device"
+grep "vfio-pci 'nvme0' cannot be used: with hw-iommu=off and boot-bypass=off" \
+	$L2/qemu.log || fail "QEMU does not say: $(cat $L2/qemu.log)"
+grep "Leave hw-iommu= out" $L2/qemu.log || fail "QEMU names no remedy"
 
 # Whatever else the machine keeps for itself, as an RMRR is kept
 sed '$a0x0000000001000000 0x0000000001ffffff direct' "$regions" >/run/regions
