@@ -93,6 +93,8 @@ def wake_from_ram(vm):
     while time.monotonic() < end:
         if vm.qmp("query-status")["status"] == "suspended":
             vm.qmp("system_wakeup")
+            if vm.driver:
+                vm.driver.woken.set()
             return
         time.sleep(0.2)
 
@@ -113,13 +115,17 @@ def action_wake(vm, state, seconds="0"):
             else:
                 wake_from_idle(vm, int(seconds))
 
-    threading.Thread(target=wake, daemon=True).start()
+    vm.waker = threading.Thread(target=wake, daemon=True)
+    vm.waker.start()
     return "later"
 
 
 def action_drive(vm, page, *devices):
     """host drive PAGE CONFIG,REGISTERS,MAPPED...: edu devices write to a page that is
     none of theirs, and to what is mapped for them, by the host's hand"""
+    # Of a test that has failed meanwhile
+    if vm.driver:
+        vm.driver.end()
     vm.driver = witness.Driver(vm, int(page, 0),
                                [witness.Device(text) for text in devices])
     vm.driver.start()
@@ -129,7 +135,15 @@ def action_drive(vm, page, *devices):
 
 def action_driven(vm):
     """host driven: the end of that; answers how often, or where memory was hit"""
-    return str(vm.driver.finish())
+    driver = vm.driver
+    # Who has woken the guest may not be through yet
+    if vm.waker:
+        vm.waker.join(60 * FACTOR)
+    try:
+        return str(driver.finish())
+    finally:
+        driver.end()
+        vm.driver = None
 
 
 def action_flood(vm):

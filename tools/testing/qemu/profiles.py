@@ -196,6 +196,13 @@ def confined(iommu):
     )
 
 
+def confined_again(iommu):
+    """The same in a guest that boots again."""
+    guest = again(iommu, PAGES)
+    return replace(guest, driven=True,
+                   devices=(*guest.devices, "edu,id=edu0", "edu,id=edu1"))
+
+
 def bench(about, iommu=(), window=0):
     """One of the guests of the benchmark: they differ in the IOMMU alone."""
     return Profile(
@@ -453,6 +460,8 @@ PROFILES = {
     ),
     "confined": confined("boot-bypass=on"),
     "confined-off": confined("boot-bypass=off"),
+    "confined-again": confined_again("boot-bypass=on"),
+    "confined-again-off": confined_again("boot-bypass=off"),
     "no-window": Profile(
         about="a host that lets no streaming DMA into the window",
         disks={"nvme0": 256},

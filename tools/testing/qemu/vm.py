@@ -153,6 +153,7 @@ class VM:
         self.sockets = None
         # Of actions that go on while the guest does something else
         self.driver = None
+        self.waker = None
         self.flood = None
 
     def command(self):

@@ -17,12 +17,21 @@ from vm import FACTOR, Failed
 # What the host writes where a device shall not, or shall, write its zeroes
 BLANK = 0x6b6c4261
 
-# Registers of QEMU's edu device, and offsets in the PCI header
-EDU_SRC, EDU_DST, EDU_COUNT, EDU_COMMAND = 0x80, 0x88, 0x90, 0x98
+# Registers of QEMU's edu device, what the first one reads as, and offsets in the PCI
+# header
+EDU_ID, EDU_SRC, EDU_DST, EDU_COUNT, EDU_COMMAND = 0, 0x80, 0x88, 0x90, 0x98
+EDU_IS = 0x010000ed
 EDU_BUFFER = 0x40000
 PCI_COMMAND, PCI_CACHE_LINE = 0x4, 0xc
 # Memory space and bus mastering
 PCI_ON = 6
+# What a driven device has as its cache line size until the machine is reset
+OURS = 0x5a
+
+# Where q35's host bridge says where PCI configuration is mapped, and the ports by which
+# one gets there without
+PCIEXBAR = 0x60
+CONFIG_ADDRESS, CONFIG_DATA = 0xcf8, 0xcfc
 
 
 class Bus:
@@ -53,55 +62,104 @@ class Bus:
     def write(self, size, address, value):
         self._do(f"write{size}", hex(address), hex(value))
 
+    def port_in(self, port):
+        return self._do("inl", hex(port))
+
+    def port_out(self, port, value):
+        self._do("outl", hex(port), hex(value))
+
 
 class Device:
     """An edu device that the host drives: where its configuration, its registers
     and the DMA address are that its driver has mapped, 0 if nothing is."""
 
+    # pylint: disable=too-few-public-methods
     def __init__(self, text):
         self.config, self.registers, self.open = \
             (int(word, 0) for word in text.split(","))
-        self.targets = 0
+        # DMAs begun, where the last one goes, and whether a reset has taken it away
+        self.begun = 0
+        self.target = None
+        self.down = False
 
 
 class Driver(threading.Thread):
     """Has devices write to a page that is no device's, and in turns to what their
-    drivers have mapped, until it is told to stop or the machine is reset. One whose
-    bus mastering the guest ends has it back at once: no guest can rely on that."""
+    drivers have mapped, until it is told to stop. One whose bus mastering the guest
+    ends has it back at once: no guest can rely on that. One that was reset is left
+    alone, unless the guest, which has slept, gives it back what it had."""
 
     # pylint: disable=too-many-instance-attributes
     def __init__(self, vm, page, devices):
         super().__init__(daemon=True)
-        self.bus = Bus(f"{vm.sockets}/qtest")
+        self.vm = vm
+        self.bus = bus = Bus(f"{vm.sockets}/qtest")
         self.page = page
         self.devices = devices
         iommu = {name: vm.qmp("qom-get", path="/machine/peripheral/iommu0",
                               property=name) for name in ("memaddr", "dma-base")}
         self.window = iommu["memaddr"] - iommu["dma-base"]
         self.stopping = threading.Event()
+        self.woken = threading.Event()
         self.error = None
         self.reset = False
-        # Writes to the page; those to what is mapped that have arrived; whether the
-        # last of them has not; writes to the page since then
-        self.writes = self.arrived = self.shut = self.since = 0
-        bus = self.bus
+        # Writes to the page; those to what is mapped that have arrived, and so
+        # after a reset; whether the last of them has not; writes to the page since
+        self.writes = self.arrived = self.again = self.shut = self.since = 0
+        # All of configuration is in one piece, and begins with the host bridge's
+        self.bridge = devices[0].config & ~0xfffffff
+        self.bridge_is = bus.read("l", self.bridge)
+        self.mapped = {n: bus.read("l", self.bridge + n)
+                       for n in (PCIEXBAR + 4, PCIEXBAR)}
         bus.write("l", page, BLANK)
         for one in devices:
-            bus.write("b", one.config + PCI_CACHE_LINE, 0x5a)
+            bus.write("b", one.config + PCI_CACHE_LINE, OURS)
+            if bus.read("b", one.config + PCI_CACHE_LINE) != OURS:
+                raise Failed(f"no PCI configuration at {one.config:#x}")
+
+    def map_config(self):
+        """Configuration where it was before the guest slept. Its firmware does not
+        do that, and Linux, which goes by ports, does not miss it. The ports are
+        Linux's own, so that it stands still meanwhile."""
+        bus = self.bus
+        if bus.read("l", self.bridge) == self.bridge_is:
+            return
+        self.vm.qmp("stop")
+        before = bus.port_in(CONFIG_ADDRESS)
+        for where, value in self.mapped.items():
+            bus.port_out(CONFIG_ADDRESS, 1 << 31 | where)
+            bus.port_out(CONFIG_DATA, value)
+        bus.port_out(CONFIG_ADDRESS, before)
+        self.vm.qmp("cont")
+
+    def ours(self, one):
+        """Whether it is as it was, or as it was made again."""
+        ours = self.bus.read("b", one.config + PCI_CACHE_LINE) == OURS
+        if ours != one.down:
+            return ours
+        one.down = not ours
+        if one.down:
+            self.reset = True
+        one.target = None
+        return False
 
     def idle(self, one):
         """Whether its last DMA has ended; the device is made to go on."""
         bus = self.bus
-        if bus.read("b", one.config + PCI_CACHE_LINE) != 0x5a:
-            self.reset = True
-            return False
         command = bus.read("w", one.config + PCI_COMMAND)
+        running = bus.read("l", one.registers + EDU_COMMAND) & 1
+        # All that counts only if the device is there afterwards
+        there = bus.read("l", one.registers + EDU_ID) == EDU_IS
+        if not self.ours(one):
+            return False
         if command & PCI_ON != PCI_ON:
             bus.write("w", one.config + PCI_COMMAND, command | PCI_ON)
-        return not bus.read("l", one.registers + EDU_COMMAND) & 1
+        return there and not running
 
-    def start_dma(self, one, address):
-        for register, value in ((EDU_SRC, EDU_BUFFER), (EDU_DST, address),
+    def start_dma(self, one, target):
+        one.target = target
+        one.begun += 1
+        for register, value in ((EDU_SRC, EDU_BUFFER), (EDU_DST, target),
                                 (EDU_COUNT, 64), (EDU_COMMAND, 3)):
             self.bus.write("l", one.registers + register, value)
 
@@ -109,18 +167,19 @@ class Driver(threading.Thread):
         """The end of one DMA and the start of the next."""
         if not self.idle(one):
             return
-        if one.targets % 2 and one.open:
+        last = one.target
+        if last == self.page:
+            self.writes += 1
+            self.since += bool(self.shut)
+        elif last is not None:
             if self.bus.read("l", one.open + self.window) == BLANK:
                 # From here on it may be another's, and is left alone
                 one.open = 0
                 self.shut += 1
             else:
                 self.arrived += 1
-        elif one.targets:
-            self.writes += 1
-            self.since += bool(self.shut)
-        one.targets += 1
-        if one.targets % 2 and one.open:
+                self.again += self.reset
+        if one.open and last in (None, self.page):
             self.bus.write("l", one.open + self.window, BLANK)
             self.start_dma(one, one.open)
         else:
@@ -128,10 +187,18 @@ class Driver(threading.Thread):
 
     def run(self):
         try:
-            while not self.stopping.is_set() and not self.reset:
+            while not self.stopping.is_set():
+                woken = self.woken.is_set()
+                if woken:
+                    self.map_config()
                 for one in self.devices:
                     self.step(one)
-                self.look()
+                if woken:
+                    # and it is known who is back
+                    self.woken.clear()
+                # After a reset it may be anybody's, as long as no device is back
+                if not all(one.down for one in self.devices):
+                    self.look()
                 time.sleep(0.002)
         except (Failed, OSError, ValueError) as error:
             self.error = error
@@ -143,25 +210,29 @@ class Driver(threading.Thread):
                          f"after {self}")
 
     def __str__(self):
-        return (f"writes={self.writes} arrived={self.arrived} shut={self.shut} "
-                f"since={self.since} reset={int(self.reset)}")
+        return (f"writes={self.writes} arrived={self.arrived} again={self.again} "
+                f"shut={self.shut} since={self.since} reset={int(self.reset)}")
 
     def settle(self, more=8):
         """Until each device has begun so many DMAs more, or none does any more."""
-        want = [one.targets + more for one in self.devices]
+        want = [one.begun + more for one in self.devices]
         end = time.monotonic() + 60 * FACTOR
-        while self.is_alive() and any(one.targets < least for one, least
-                                      in zip(self.devices, want)):
+        while self.is_alive() and (self.woken.is_set() or any(
+                one.begun < least and not one.down
+                for one, least in zip(self.devices, want))):
             if time.monotonic() > end:
                 raise Failed(f"a device does nothing any more, after {self}")
             time.sleep(0.01)
 
-    def finish(self):
-        """Ends it; returns what it did, unless a write has come through."""
-        self.settle()
+    def end(self):
         self.stopping.set()
         self.join(60 * FACTOR)
         self.bus.close()
+
+    def finish(self):
+        """Ends it; returns what it did, unless a write has come through."""
+        self.settle()
+        self.end()
         if self.error:
             raise Failed(str(self.error))
         return self

@@ -69,3 +69,21 @@ leave() {
 	sleep 120
 	fail "boot $boot: still here after $*"
 }
+
+# reboot_driven: two resets of the machine with devices at work that the host drives.
+# Sourced after drive-lib.sh, too
+reboot_driven() {
+	boot_number
+	need_disk nvme "NVMe disk"
+	case $boot in
+	1)	driven "reboot" reset ;;
+	2)	driven "reset by the host" reset ;;
+	esac
+	drive_two
+	case $boot in
+	0)	leave reboot -f ;;
+	1)	leave host reset ;;
+	2)	driven "attached" open
+		mark finished ;;
+	esac
+}

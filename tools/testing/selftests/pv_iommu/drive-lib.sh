@@ -65,9 +65,10 @@ drive_two() {
 
 # driven EVENT WHAT: no write has come through to the page. Those to what is mapped
 # have, and do still (open); or have ceased to, and the devices have gone on (shut); or
-# have until the machine was reset (reset); or nothing was mapped (none)
+# have until the machine was reset (reset), and do so again (again); or nothing was
+# mapped (none)
 driven() {
-	local writes arrived shut since reset answer
+	local writes arrived again shut since reset answer
 	answer=$(host driven) || fail "$1: $answer"
 	eval "$answer"
 	echo "$1: $answer"
@@ -76,7 +77,8 @@ driven() {
 	case $2 in
 	none)	[ "$reset" = 0 ] ;;
 	open)	[ "$shut" = 0 ] && [ "$reset" = 0 ] ;;
-	shut)	[ "$shut" = 1 ] && [ "$since" -gt 2 ] ;;
-	reset)	[ "$reset" = 1 ] ;;
+	shut)	[ "$shut" = 1 ] && [ "$since" -gt 2 ] && [ "$reset" = 0 ] ;;
+	reset)	[ "$reset" = 1 ] && [ "$again" = 0 ] ;;
+	again)	[ "$reset" = 1 ] && [ "$shut" = 0 ] && [ "$again" -gt 2 ] ;;
 	esac || fail "$1: not $2"
 }

@@ -81,8 +81,7 @@ save() {
 	tag=$(sed -n 's/.*pvtest.crashed=\([^ ]*\).*/\1/p' /proc/cmdline)
 	awk '/MemTotal|MemAvailable/' /proc/meminfo
 	host remember || fail "remember"
-	modprobe pv_iommu "mode=$(sed -n 's/.*pv_iommu.mode=\([a-z]*\).*/\1/p' /proc/cmdline)" ||
-		fail "modprobe pv_iommu"
+	pv_iommu_again
 	modprobe nvme || fail "modprobe nvme"
 	need_disk nvme "NVMe disk"
 	dmesg | grep 'pv_iommu.*window of'

@@ -25,6 +25,17 @@ next_kernel() {
 	rm /tmp/kernel /tmp/initrd
 }
 
+# mode_told: the mode of pv_iommu in this guest, loaded or not
+mode_told() {
+	sed -n 's/.*pv_iommu.mode=\([a-z]*\).*/\1/p' /proc/cmdline
+}
+
+# pv_iommu_again: as this guest was told to have it from its start
+pv_iommu_again() {
+	modprobe pv_iommu "mode=$(mode_told)" ||
+		fail "modprobe pv_iommu"
+}
+
 # kexec_again: a kernel that loads pv_iommu as this one did
 kexec_again() {
 	boot_number
@@ -61,8 +72,7 @@ kexec_late() {
 	dmesg | grep "nvme.*$dev" | tail -n 3
 	! disk_of "$dev" || fail "there is a disk all the same"
 
-	modprobe pv_iommu "mode=$(sed -n 's/.*pv_iommu.mode=\([a-z]*\).*/\1/p' /proc/cmdline)" ||
-		fail "modprobe pv_iommu"
+	pv_iommu_again
 	[ "$(host_stat refused_dmas)" -gt 0 ] || fail "no DMA was refused"
 	dmesg | grep "pv_iommu: not attached" | tail -n 3
 	said "e1000e.*was there first.*the host lets it reach no memory" ||
@@ -83,4 +93,29 @@ kexec_late() {
 	wait_for 20 mark_disk >/dev/null || fail "no virtio disk with pv_iommu"
 	healthy
 	mark finished
+}
+
+# kexec_driven: with devices that the host drives through the end of one kernel, the
+# start of the next, and that of its pv_iommu
+kexec_driven() {
+	if ! grep -qw pvtest.load=no /proc/cmdline; then
+		boot_number
+		[ "$boot" = 0 ] || fail "boot $boot: with pv_iommu"
+		need_disk nvme "NVMe disk"
+		next_kernel -l pvtest.load=no
+		drive_two
+		leave kexec -e -x -y
+	fi
+	# Nobody has said a word to pv-iommu since the old kernel did
+	mode=$(mode_told)
+	driven "kexec" shut
+	drive "$(edu 0)" "$(edu 1)"
+	pv_iommu_again
+	modprobe nvme || fail "modprobe nvme"
+	need_disk nvme "NVMe disk"
+	fio_verify "/dev/$disk" --size=4M
+	driven "pv_iommu is back" none
+	modprobe pviommu_test || fail "no pviommu_test"
+	drive_two
+	driven "attached" open
 }

@@ -5,32 +5,8 @@
 # Timeout: 240
 . ./lib.sh
 . ./net-lib.sh
+. ./suspend-lib.sh
 
-# sleep_by STATE [TEST]: suspends; the host wakes the guest, or it wakes by itself
-# after the TEST
-sleep_by() {
-	local seconds count
-	how="$1${2:+, up to $2}"
-	echo "suspend: $how"
-	echo "${2:-none}" >/sys/power/pm_test
-	if [ -n "$2" ]; then
-		echo "$1" >/sys/power/state || fail "$how: not suspended"
-		return
-	fi
-	# Woken before it sleeps, the guest does not miss that: it counts as an
-	# event, which ends the attempt. A slow machine takes more than one.
-	seconds=2
-	while :; do
-		count=$(cat /sys/power/wakeup_count) &&
-			echo "$count" >/sys/power/wakeup_count &&
-			host wake "$1" $seconds >/dev/null &&
-			echo "$1" >/sys/power/state && break
-		seconds=$((seconds * 2))
-		[ $seconds -le $((64 * FACTOR)) ] || fail "$how: not suspended"
-	done
-}
-
-[ -e /sys/power/pm_test ] || skip "this kernel has no /sys/power/pm_test"
 need_disk nvme "NVMe disk"
 nvme=$dev
 set -- "$disk"
@@ -42,10 +18,6 @@ done
 [ $# = 2 ] || fail "two disks are wanted, there are: $*"
 wire_cards 52:54:00:00:00:10 52:54:00:00:00:11
 wait_for 60 wire_works || fail "no link"
-echo 1 >/sys/module/suspend/parameters/pm_test_delay 2>/dev/null
-
-# For /init
-: >/run/slept
 refused=$(host_stat refused_dmas)
 load_start "$@"
 load_goes_on
