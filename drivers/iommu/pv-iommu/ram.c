@@ -335,17 +335,6 @@ static bool pviommu_batch_full(struct pviommu_batch *b)
 	return b->nr == PV_IOMMU_MAX_RANGES || b->pages == PV_IOMMU_MAX_PAGES;
 }
 
-/* See that there is room for another range and another revoke in the queue */
-static __always_inline void pviommu_batch_room(struct pviommu_batch *b)
-{
-	while (unlikely(pviommu_batch_full(b) ||
-			b->d->ram.nr_queued == PV_IOMMU_MAX_REVOKES)) {
-		b->refused |= pviommu_batch_ring(b) != 0;
-		if (!b->unbroken)
-			pviommu_batch_again(b, b->opcode);
-	}
-}
-
 /**
  * pviommu_queue_room - see that something can be added to the queue
  * @b: a batch of the domain, in which there is nothing to be granted
@@ -354,16 +343,21 @@ static __always_inline void pviommu_batch_room(struct pviommu_batch *b)
  */
 void pviommu_queue_room(struct pviommu_batch *b)
 {
-	pviommu_batch_room(b);
+	while (b->d->ram.nr_queued == PV_IOMMU_MAX_REVOKES) {
+		b->refused |= pviommu_batch_ring(b) != 0;
+		pviommu_batch_again(b, b->opcode);
+	}
 }
 
 /**
  * pviommu_queue_add - pages go back with the domain's next request, or soon
- * @b: a batch of the domain; there is room in the queue
+ * @b: a batch of the domain
  * @pfn: the first of them, which nothing uses any more
  * @count: how many
+ *
+ * Return: whether there was room.
  */
-void pviommu_queue_add(struct pviommu_batch *b, unsigned long pfn, unsigned int count)
+bool pviommu_queue_add(struct pviommu_batch *b, unsigned long pfn, unsigned int count)
 {
 	struct pviommu_domain *d = b->d;
 	struct pviommu_run *run = &d->ram.queue[d->ram.nr_queued];
@@ -371,11 +365,14 @@ void pviommu_queue_add(struct pviommu_batch *b, unsigned long pfn, unsigned int 
 	if (d->ram.nr_queued && run[-1].first + run[-1].count == pfn &&
 	    run[-1].count + count <= PV_IOMMU_MAX_PAGES) {
 		run[-1].count += count;
-		return;
+		return true;
 	}
+	if (d->ram.nr_queued == PV_IOMMU_MAX_REVOKES)
+		return false;
 	run->first = pfn;
 	run->count = count;
 	d->ram.nr_queued++;
+	return true;
 }
 
 static void pviommu_queue_work(struct work_struct *work)
@@ -433,7 +430,10 @@ static bool pviommu_hold(struct pviommu_domain *d, struct scatterlist *sgl,
 
 /* ---- pages of a mapping, by its DMA segments ---- */
 
-/* Of a page that is granted by itself, one user less; there is room in the request */
+/*
+ * Of a page that is granted by itself, one user less; there is room in the request. What
+ * the queue has no room for is asked for at once.
+ */
 static void pviommu_page_put(struct pviommu_batch *b, u16 *page, unsigned long pfn)
 {
 	if (!(*page & PVIOMMU_PAGE_USERS))
@@ -444,12 +444,11 @@ static void pviommu_page_put(struct pviommu_batch *b, u16 *page, unsigned long p
 	if (*page & PVIOMMU_PAGE_BUSY) {
 		/* It was never granted */
 		*page = 0;
-	} else if (*page & PVIOMMU_PAGE_WRITE) {
+	} else if (*page & PVIOMMU_PAGE_WRITE || !pviommu_queue_add(b, pfn, 1)) {
 		*page = PVIOMMU_PAGE_BUSY;
 		pviommu_batch_add(b, pfn, 1);
 	} else {
 		*page = 0;
-		pviommu_queue_add(b, pfn, 1);
 	}
 }
 
@@ -472,7 +471,11 @@ static void pviommu_untake(struct pviommu_batch *b, struct scatterlist *seg,
 			if (!leaf || pviommu_leaf_cached(leaf))
 				continue;
 			most--;
-			pviommu_batch_room(b);
+			if (unlikely(pviommu_batch_full(b))) {
+				b->refused |= pviommu_batch_ring(b) != 0;
+				if (!b->unbroken)
+					pviommu_batch_again(b, b->opcode);
+			}
 			pviommu_page_put(b, pviommu_page(leaf, pfn), pfn);
 		}
 	}

@@ -174,7 +174,7 @@ int pviommu_batch_ring(struct pviommu_batch *b)
 	__must_hold(pviommu_ram);
 void pviommu_batch_leaf(struct pviommu_batch *b, const struct pviommu_leaf *leaf);
 void pviommu_queue_room(struct pviommu_batch *b);
-void pviommu_queue_add(struct pviommu_batch *b, unsigned long pfn, unsigned int count);
+bool pviommu_queue_add(struct pviommu_batch *b, unsigned long pfn, unsigned int count);
 
 /* ram_cache.c */
 bool pviommu_cache_get(struct pviommu_domain *d, struct scatterlist *sgl,
