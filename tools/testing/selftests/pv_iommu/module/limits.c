@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What a device or its driver limits, and how large mappings may get */
+#include <linux/dma-mapping.h>
 #include <linux/gfp.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
@@ -303,6 +304,23 @@ static void limits_queries(struct pvt *t)
 	kfree(buf);
 }
 
+/* An address that no struct page belongs to is refused, and not looked up */
+static void limits_no_page(struct pvt *t)
+{
+#ifdef DMA_ATTR_MMIO
+	phys_addr_t phys = 1ULL << 44;
+	dma_addr_t dma;
+
+	if (!pvt_expect(t, !pfn_valid(PHYS_PFN(phys)), "%pap has a page", &phys))
+		return;
+	dma = dma_map_phys(t->dev, phys, SZ_4K, DMA_TO_DEVICE, 0);
+	if (!pvt_expect(t, dma_mapping_error(t->dev, dma), "%pap was mapped", &phys))
+		dma_unmap_phys(t->dev, dma, SZ_4K, DMA_TO_DEVICE, 0);
+#else
+	pvt_skip(t, "this kernel maps pages, and not addresses");
+#endif
+}
+
 static const struct pvt_case limits_cases[] = {
 	{ "min_align", limits_min_align },
 	{ "min_align_sg", limits_min_align_sg },
@@ -310,6 +328,7 @@ static const struct pvt_case limits_cases[] = {
 	{ "segments", limits_segments },
 	{ "largest", limits_largest },
 	{ "resource", limits_resource },
+	{ "no_page", limits_no_page },
 	{ "queries", limits_queries },
 };
 
