@@ -47,6 +47,7 @@ CONFIG_VIRTIO_SCSI=y
 CONFIG_VIRTIO_RNG=y
 CONFIG_VIRTIO_BALLOON=y
 CONFIG_VIRTIO_SERIAL=y
+CONFIG_VIRTIO_GPU=y
 # for its vhost: a backend that asks what addresses mean
 CONFIG_VHOST_USER_RNG=y
 
