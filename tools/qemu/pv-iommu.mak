@@ -48,6 +48,7 @@ CONFIG_VIRTIO_RNG=y
 CONFIG_VIRTIO_BALLOON=y
 CONFIG_VIRTIO_MEM=y
 CONFIG_VIRTIO_SERIAL=y
+CONFIG_VIRTIO_GPU=y
 # for its vhost: a backend that asks what addresses mean
 CONFIG_VHOST_USER_RNG=y
 

@@ -6,6 +6,7 @@ the answer, and Failed is the answer that it did not work.
 """
 
 import contextlib
+import hashlib
 import json
 import threading
 import time
@@ -168,6 +169,23 @@ def action_core(vm, disk, tag, number):
     """host core DISK TAG NUMBER: whether the ELF core on a disk is what memory was
     and is, with so many known pages; answers how many bytes were compared"""
     return str(witness.check_core(vm, disk, tag, int(number)))
+
+
+def action_picture(vm, name):
+    """host picture ID: what a display shows, "WIDTH HEIGHT SHA256"; the sum is of
+    its pixels as the guest has them in memory, blue, green, red and an X"""
+    file = vm.directory / "picture.ppm"
+    vm.qmp("screendump", filename=str(file), device=name)
+    data = file.read_bytes()
+    kind, width, height, depth = data[:32].split()[:4]
+    pixels = data[-int(width) * int(height) * 3:]
+    file.unlink()
+    if (kind, depth) != (b"P6", b"255"):
+        raise Failed(f"a picture of kind {kind}, {depth}")
+    memory = bytearray(b"X") * (len(pixels) // 3 * 4)
+    for there, here in enumerate((2, 1, 0)):
+        memory[there::4] = pixels[here::3]
+    return f"{int(width)} {int(height)} {hashlib.sha256(memory).hexdigest()}"
 
 
 def action_note(_, *words):

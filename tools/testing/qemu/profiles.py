@@ -296,6 +296,12 @@ PROFILES = {
         devices=(nvme(),),
         iommu="boot-bypass=off,direct-limit=384M",
         append="pv_iommu.direct=1b36:0010 pv_iommu.direct_cache=256"),
+    "direct-gpu": Profile(
+        about="a display, whose memory is direct for what it is",
+        memory=512,
+        devices=("virtio-gpu-pci,id=gpu0,iommu_platform=on,"
+                 "xres=640,yres=480",),
+    ),
     "direct-dimm": Profile(
         about="the same with memory that comes and goes, for what may move only",
         memory=512,

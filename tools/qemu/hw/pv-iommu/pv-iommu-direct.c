@@ -24,6 +24,7 @@
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/bitmap.h"
+#include "qemu/host-utils.h"
 #include "qemu/log.h"
 #include "qemu/range.h"
 #include "qemu/rcu.h"
@@ -179,13 +180,27 @@ static uint64_t piece_of(PvIommuRam *ram, uint64_t page)
     return test_bit(page / LARGE, ram->large) ? LARGE : 1;
 }
 
-/* The first page from there on that is granted, or the first that is not */
+/*
+ * The first page from there on that is granted. Both tables at once: one may have
+ * nothing up to its end, which is not to be looked through for each page of the
+ * other.
+ */
 static uint64_t next_granted(PvIommuRam *ram, uint64_t end, uint64_t page)
 {
-    return MIN(find_next_bit(ram->read, end, page),
-               find_next_bit(ram->write, end, page));
+    while (page < end) {
+        const uint64_t i = BIT_WORD(page);
+        const unsigned long bits = (ram->read[i] | ram->write[i]) &
+                                   BITMAP_FIRST_WORD_MASK(page);
+
+        if (bits) {
+            return MIN(i * BITS_PER_LONG + ctzl(bits), end);
+        }
+        page = (i + 1) * BITS_PER_LONG;
+    }
+    return end;
 }
 
+/* The first that is not */
 static uint64_t next_other(PvIommuRam *ram, uint64_t end, uint64_t page)
 {
     while (page < end && perm_of(ram, page)) {
