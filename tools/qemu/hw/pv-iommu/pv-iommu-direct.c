@@ -1,18 +1,18 @@
 /*
  * pv-iommu: guest RAM that is granted to domains, page by page
  *
- * Where data must not be copied the guest has its own pages granted. They are at
- * the DMA address direct-base= + guest-physical address, so that there is nothing
- * to allocate, and the region that pv-iommu-reach.c has anyway shows them: it
- * spans all DMA addresses.
+ * Where data must not be copied the guest has its own pages granted. They are
+ * at the DMA address direct-base= + guest-physical address, so that there is
+ * nothing to allocate, and the region that pv-iommu-reach.c has anyway shows
+ * them: it spans all DMA addresses.
  *
- * Who follows is told of each page by itself: a part of what VFIO was told at once
- * could not be taken back without a gap in the rest. Or of a large piece, which the
- * guest has granted and takes back as one.
+ * Who follows is told of each page by itself: a part of what VFIO was told at
+ * once could not be taken back without a gap in the rest. Or of a large piece,
+ * which the guest has granted and takes back as one.
  *
  * Granted pages are not discarded, whoever asks. RAM blocks ask by their own
- * offsets, and the guest may have a block in several places; so for each block it
- * is counted how many domains have a page of it.
+ * offsets, and the guest may have a block in several places; so for each block
+ * it is counted how many domains have a page of it.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -181,9 +181,9 @@ static uint64_t piece_of(PvIommuRam *ram, uint64_t page)
 }
 
 /*
- * The first page from there on that is granted. Both tables at once: one may have
- * nothing up to its end, which is not to be looked through for each page of the
- * other.
+ * The first page from there on that is granted. Both tables at once: one may
+ * have nothing up to its end, which is not to be looked through for each page
+ * of the other.
  */
 static uint64_t next_granted(PvIommuRam *ram, uint64_t end, uint64_t page)
 {
@@ -415,7 +415,7 @@ static bool is_in_pieces(const PvIommuRange *r)
     return true;
 }
 
-/* Pages that are RAM, and not the window's, whose chunks are granted otherwise */
+/* Pages that are RAM, and not the window's: its chunks are granted otherwise */
 static bool is_grantable(PvIommuState *s, const PvIommuRange *r)
 {
     return r->first < s->direct_pages &&

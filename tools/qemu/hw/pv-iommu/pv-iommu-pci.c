@@ -393,8 +393,8 @@ static void check_pdev(PCIBus *bus, PCIDevice *pdev, void *opaque)
 }
 
 /*
- * Is there no mode in which an assigned device could be attached? It may not use
- * the window, and an arena of ours would be pinned.
+ * Is there no mode in which an assigned device could be attached? It may not
+ * use the window, and an arena of ours would be pinned.
  */
 static bool has_no_mode(PvIommuState *s, PCIDevice *pdev)
 {
