@@ -468,6 +468,9 @@ PROFILES = {
     "confined-off": confined("boot-bypass=off"),
     "confined-again": confined_again("boot-bypass=on"),
     "confined-again-off": confined_again("boot-bypass=off"),
+    # Not after a kexec, whose kernel lets the test load pv_iommu
+    "confined-reboot": confined_again("boot-bypass=on"),
+    "confined-reboot-off": confined_again("boot-bypass=off"),
     "no-window": Profile(
         about="a host that lets no streaming DMA into the window",
         disks={"nvme0": 256},

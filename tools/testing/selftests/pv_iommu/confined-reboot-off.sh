@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Test: the same with boot-bypass=off
-# VM: confined-again-off
+# VM: confined-reboot-off
 # Boots: 3
 # Timeout: 360
 . ./lib.sh
