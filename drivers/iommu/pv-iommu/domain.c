@@ -190,7 +190,9 @@ static void pviommu_chunks_drop(struct pviommu_domain *d, unsigned long first,
 	raw_spin_lock_irqsave(&w->lock, flags);
 	if (usable) {
 		bitmap_set(w->free, first, n);
-		WRITE_ONCE(w->taken, w->taken - n);
+		/* Those of a domain that is gone are not counted any more */
+		if (!d->gone)
+			WRITE_ONCE(w->taken, w->taken - n);
 	}
 	WRITE_ONCE(d->nr_chunks, d->nr_chunks - n);
 	raw_spin_unlock_irqrestore(&w->lock, flags);
@@ -651,7 +653,12 @@ void pviommu_domain_put(struct pviommu_domain *d, bool lost)
 	pviommu_ram_exit(d);
 	pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);
 	raw_spin_lock_irq(&d->lock);
+	raw_spin_lock(&w->lock);
 	d->gone = true;
+	/* The host has them back; what is still in use there is not granted to anybody */
+	if (!d->lost)
+		WRITE_ONCE(w->taken, w->taken - d->nr_chunks);
+	raw_spin_unlock(&w->lock);
 	atomic_long_add(d->used, &w->kept);
 	raw_spin_unlock_irq(&d->lock);
 	pviommu_domain_shed(d);

@@ -323,7 +323,7 @@ enum pviommu_drain {
  *	a chunk of its
  * @lock: what follows. Taken inside domain.lock, or alone
  * @free: bit by bit, chunks that nobody has
- * @taken: how many are granted or about to be
+ * @taken: how many are granted, or about to be
  * @limit: how many may be, as the host last said
  * @limit_due: jiffies; when the worker asks the host again
  * @domains: all domains with attached devices
