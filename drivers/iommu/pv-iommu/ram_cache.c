@@ -203,7 +203,7 @@ static struct pviommu_leaf *pviommu_cache_oldest(struct pviommu_ram *ram)
 		/* Others have their turn the next time */
 		list_move_tail(&leaf->node, &ram->cached);
 		if (atomic_read(&leaf->live) == 1 &&
-		    (!oldest || time_before(READ_ONCE(leaf->when), oldest->when)))
+		    (!oldest || time_before(READ_ONCE(leaf->when), READ_ONCE(oldest->when))))
 			oldest = leaf;
 	}
 	return oldest;

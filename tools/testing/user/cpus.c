@@ -2,8 +2,10 @@
 /*
  * Many CPUs on few: see cpus.h.
  */
+#include <getopt.h>
 #include <pthread.h>
 #include <sched.h>
+#include <time.h>
 #include <ucontext.h>
 
 #include "cpus.h"
@@ -216,4 +218,52 @@ bool cpus_run_between(cpu_fn fn, void *data, unsigned int point, unsigned int ba
 	fibers_run(2, fn, data, between_point, between_wait);
 	*came_back = back && !points_left[1];
 	return !points_left[0];
+}
+
+/* ---- programs of many CPUs ---- */
+
+void cpus_run(const struct cpus_how *how, cpu_fn fn, void *data)
+{
+	if (how->fibers)
+		cpus_run_fibers(how->cpus, fn, data, 3, how->seed);
+	else
+		cpus_run_threads(how->cpus, fn, data, 64);
+}
+
+int cpus_main(int argc, char **argv, struct cpus_how *how, void (*run)(void))
+{
+	static const struct option options[] = {
+		{ "fibers", 0, NULL, 'f' }, { "rounds", 1, NULL, 'r' },
+		{ "cpus", 1, NULL, 'c' }, { "seed", 1, NULL, 's' }, { }
+	};
+	unsigned int seeds;
+	int c;
+
+	how->rounds = 3000;
+	how->cpus = 6;
+	how->seed = time(NULL);
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'f':
+			how->fibers = true;
+			break;
+		case 'r':
+			how->rounds = atoi(optarg);
+			break;
+		case 'c':
+			how->cpus = clamp_t(unsigned int, atoi(optarg), 2, CPUS_MAX);
+			break;
+		case 's':
+			how->seed = strtoull(optarg, NULL, 0);
+			break;
+		default:
+			return 2;
+		}
+	}
+	printf("seed %llu\n", how->seed);
+	fflush(stdout);
+	/* Fibers of one seed do not race, so many seeds have to be tried */
+	for (seeds = how->fibers ? 20 : 1; seeds; seeds--, how->seed++)
+		run();
+	return 0;
 }

@@ -21,6 +21,26 @@ void cpus_run_fibers(unsigned int n, cpu_fn fn, void *data, unsigned int yield, 
  */
 bool cpus_run_between(cpu_fn fn, void *data, unsigned int point, unsigned int back,
 		      bool *came_back);
+/* As many as a program that is told how has at most */
+#define CPUS_MAX	64
+
+/**
+ * struct cpus_how - what a program of many CPUs is told
+ * @fibers: fibers, not threads
+ * @rounds: what each of them does
+ * @cpus: how many there are
+ * @seed: what is random comes from there
+ */
+struct cpus_how {
+	bool fibers;
+	unsigned int rounds;
+	unsigned int cpus;
+	u64 seed;
+};
+
+void cpus_run(const struct cpus_how *how, cpu_fn fn, void *data);
+/* What main() is: its options go to @how, and @run is called for each seed */
+int cpus_main(int argc, char **argv, struct cpus_how *how, void (*run)(void));
 /* Between two operations; in fibers, where another may go on */
 void cpus_pause(void);
 

@@ -12,13 +12,10 @@
  * With threads it is the thread sanitizer's to watch; with fibers a seed says who runs
  * when: also while another CPU is in the host.
  */
-#include <getopt.h>
-#include <time.h>
 
 #include "cpus.h"
 #include "guest.h"
 
-#define MAX_CPUS	64
 #define DEVICES		2
 /* Pages on both sides of a leaf's end, in so many pairs of leaves */
 #define LEAVES		6
@@ -51,10 +48,8 @@ struct mapping {
 };
 
 static struct guest guest;
+static struct cpus_how how;
 static struct {
-	bool fibers;
-	unsigned int rounds, cpus;
-	u64 seed;
 	unsigned int running;
 	bool kept;
 	struct page *pool[POOL];
@@ -67,7 +62,7 @@ static struct {
 
 static void die(const char *what, u64 a, u64 b)
 {
-	shim_panic("CPU %u, seed %llu: %s: %#llx, %#llx", shim_cpu.id, all.seed, what, a, b);
+	shim_panic("CPU %u, seed %llu: %s: %#llx, %#llx", shim_cpu.id, how.seed, what, a, b);
 }
 
 static bool writes(const struct mapping *m)
@@ -181,7 +176,7 @@ static void driver(u64 r)
 	struct mapping *held[HELD] = { };
 	unsigned int round, i;
 
-	for (round = 0; round < all.rounds; round++) {
+	for (round = 0; round < how.rounds; round++) {
 		i = world_random(&r) % HELD;
 		if (held[i]) {
 			unmap(held[i]);
@@ -198,12 +193,12 @@ static void driver(u64 r)
 
 static void cpu_main(unsigned int cpu, void *unused)
 {
-	u64 r = all.seed * 1000;
+	u64 r = how.seed * 1000;
 
 	/* The last one has time go by: queues are sent, what is kept ages */
-	if (cpu < all.cpus - 1)
+	if (cpu < how.cpus - 1)
 		driver(r + cpu);
-	while (cpu == all.cpus - 1 && __atomic_load_n(&all.running, __ATOMIC_ACQUIRE) > 1) {
+	while (cpu == how.cpus - 1 && __atomic_load_n(&all.running, __ATOMIC_ACQUIRE) > 1) {
 		shim_run_work(1 + world_random(&r) % 40);
 		cpus_pause();
 	}
@@ -220,7 +215,7 @@ static void run(unsigned long limit, unsigned int cache)
 	*shim_param_direct_cache = cache;
 	*shim_param_direct_cache_idle = 1;
 	all.kept = cache;
-	guest_begin_direct(&guest, all.cpus, DEVICES, SZ_2M, 0, true, SZ_64M,
+	guest_begin_direct(&guest, how.cpus, DEVICES, SZ_2M, 0, true, SZ_64M,
 			   limit << PAGE_SHIFT);
 	mem = shim_alloc_pages(GFP_KERNEL, LEAVES * LEAF_PAGES);
 	if (!mem)
@@ -228,13 +223,10 @@ static void run(unsigned long limit, unsigned int cache)
 	for (i = 0; i < POOL; i++)
 		all.pool[i] = mem + (i / SIDE) * LEAF_PAGES + LEAF_PAGES -
 			      (page_to_pfn(mem) & (LEAF_PAGES - 1)) + i % SIDE - SIDE / 2;
-	all.running = all.cpus;
+	all.running = how.cpus;
 	all.maps = 0;
 	all.full = 0;
-	if (all.fibers)
-		cpus_run_fibers(all.cpus, cpu_main, NULL, 3, all.seed);
-	else
-		cpus_run_threads(all.cpus, cpu_main, NULL, 64);
+	cpus_run(&how, cpu_main, NULL);
 	if (shim_log.warns || shim_log.errors)
 		shim_panic("%lu WARN()s, %lu errors: %s", shim_log.warns, shim_log.errors,
 			   shim_log.last);
@@ -249,53 +241,23 @@ static void run(unsigned long limit, unsigned int cache)
 	*shim_param_direct = "";
 	*shim_param_direct_cache = 0;
 	printf("%lu pages, %u MiB kept, %u %s: %lu mappings, %lu more were not to be had\n",
-	       limit, cache, all.cpus, all.fibers ? "fibers" : "threads", all.maps, all.full);
+	       limit, cache, how.cpus, how.fibers ? "fibers" : "threads", all.maps, all.full);
 	fflush(stdout);
 	/* A run in which nothing is mapped, or all of it is, shows little */
 	if (!all.maps || !all.full)
 		die("maps, and those that failed", all.maps, all.full);
 }
 
+static void run_all(void)
+{
+	/* With room for all; with too little; and the same with leaves that are kept */
+	run(2 * POOL, 0);
+	run(POOL, 0);
+	run(16384, 4);
+	run(1024 + 10, 8);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "fibers", 0, NULL, 'f' }, { "rounds", 1, NULL, 'r' },
-		{ "cpus", 1, NULL, 'c' }, { "seed", 1, NULL, 's' }, { }
-	};
-	unsigned int worlds = 1, i;
-	int c;
-
-	all.rounds = 3000;
-	all.cpus = 6;
-	all.seed = time(NULL);
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 'f':
-			all.fibers = true;
-			break;
-		case 'r':
-			all.rounds = atoi(optarg);
-			break;
-		case 'c':
-			all.cpus = clamp_t(unsigned int, atoi(optarg), 2, MAX_CPUS);
-			break;
-		case 's':
-			all.seed = strtoull(optarg, NULL, 0);
-			break;
-		default:
-			return 2;
-		}
-	}
-	if (all.fibers)
-		worlds = 20;
-	printf("seed %llu\n", all.seed);
-	fflush(stdout);
-	for (i = 0; i < worlds; i++, all.seed++) {
-		/* With room for all; with too little; and the same with leaves that are kept */
-		run(2 * POOL, 0);
-		run(POOL, 0);
-		run(16384, 4);
-		run(1024 + 10, 8);
-	}
-	return 0;
+	return cpus_main(argc, argv, &how, run_all);
 }

@@ -9,16 +9,13 @@
  * is the thread sanitizer's to watch; with fibers a seed says who runs when, so
  * that what fails fails again.
  */
-#include <getopt.h>
 #include <pthread.h>
 #include <sched.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cpus.h"
 #include "guest.h"
 
-#define MAX_CPUS	64
 #define WINDOW		SZ_2M
 #define ARENA		SZ_2M
 #define MAX_LEN		(32U << 10)
@@ -48,22 +45,20 @@ struct mapping {
 };
 
 static struct guest guest;
+static struct cpus_how how;
 static struct {
-	bool fibers;
-	unsigned int rounds, cpus;
-	u64 seed;
 	bool bounce;
 	/* Of each page: 0, or the one who has it */
 	u32 *owner;
 	/* For who comes by to take and unmap */
-	struct mapping *passed[MAX_CPUS];
+	struct mapping *passed[CPUS_MAX];
 	unsigned int running;
 	unsigned long maps, full;
 } all;
 
 static void die(const char *what, u64 a, u64 b)
 {
-	shim_panic("CPU %u, seed %llu: %s: %#llx, %#llx", shim_cpu.id, all.seed, what, a, b);
+	shim_panic("CPU %u, seed %llu: %s: %#llx, %#llx", shim_cpu.id, how.seed, what, a, b);
 }
 
 static u32 *owner_of(u64 dma)
@@ -255,7 +250,7 @@ static void driver(unsigned int cpu, u64 r)
 	struct mapping *held[HELD] = { }, *m;
 	unsigned int round, i;
 
-	for (round = 0; round < all.rounds; round++) {
+	for (round = 0; round < how.rounds; round++) {
 		i = world_random(&r) % HELD;
 		switch (world_random(&r) % 16) {
 		case 0:
@@ -263,7 +258,7 @@ static void driver(unsigned int cpu, u64 r)
 			break;
 		case 1 ... 3:
 			/* Somebody else's to unmap */
-			m = __atomic_exchange_n(&all.passed[world_random(&r) % all.cpus],
+			m = __atomic_exchange_n(&all.passed[world_random(&r) % how.cpus],
 						held[i], __ATOMIC_ACQ_REL);
 			held[i] = m;
 			break;
@@ -335,10 +330,10 @@ static void bystander(u64 r, phys_addr_t phys)
 static void cpu_main(unsigned int cpu, void *page)
 {
 	/* The last one, so that its channel is the last that a flush comes to */
-	if (cpu < all.cpus - 1)
-		driver(cpu, all.seed * 1000 + cpu);
+	if (cpu < how.cpus - 1)
+		driver(cpu, how.seed * 1000 + cpu);
 	else
-		bystander(all.seed * 1000, page_to_phys((struct page *)page));
+		bystander(how.seed * 1000, page_to_phys((struct page *)page));
 	__atomic_fetch_sub(&all.running, 1, __ATOMIC_ACQ_REL);
 }
 
@@ -347,18 +342,15 @@ static void run(bool bounce, bool chunks)
 	struct page *page;
 	unsigned int i;
 
-	guest_begin(&guest, all.cpus, 4, WINDOW, bounce ? ARENA : 0, chunks, SZ_64M);
+	guest_begin(&guest, how.cpus, 4, WINDOW, bounce ? ARENA : 0, chunks, SZ_64M);
 	/* What the bystander maps */
 	page = shim_alloc_pages(GFP_ATOMIC, 1);
 	all.owner = calloc((WINDOW + ARENA) >> PAGE_SHIFT, sizeof(*all.owner));
-	all.running = all.cpus;
+	all.running = how.cpus;
 	all.maps = 0;
 	all.full = 0;
-	if (all.fibers)
-		cpus_run_fibers(all.cpus, cpu_main, page, 3, all.seed);
-	else
-		cpus_run_threads(all.cpus, cpu_main, page, 64);
-	for (i = 0; i < all.cpus; i++) {
+	cpus_run(&how, cpu_main, page);
+	for (i = 0; i < how.cpus; i++) {
 		if (all.passed[i])
 			unmap(all.passed[i]);
 		all.passed[i] = NULL;
@@ -374,50 +366,19 @@ static void run(bool bounce, bool chunks)
 	free(all.owner);
 	guest_end(&guest);
 	printf("%s, %u %s: %lu mappings, %lu more found no room\n",
-	       chunks ? bounce ? "bounce" : "chunks" : "window", all.cpus, all.fibers ? "fibers" : "threads",
+	       chunks ? bounce ? "bounce" : "chunks" : "window", how.cpus, how.fibers ? "fibers" : "threads",
 	       all.maps, all.full);
 	fflush(stdout);
 }
 
+static void run_all(void)
+{
+	run(false, false);
+	run(false, true);
+	run(true, true);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "fibers", 0, NULL, 'f' }, { "rounds", 1, NULL, 'r' },
-		{ "cpus", 1, NULL, 'c' }, { "seed", 1, NULL, 's' }, { }
-	};
-	unsigned int worlds = 1, i;
-	int c;
-
-	all.rounds = 3000;
-	all.cpus = 6;
-	all.seed = time(NULL);
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 'f':
-			all.fibers = true;
-			break;
-		case 'r':
-			all.rounds = atoi(optarg);
-			break;
-		case 'c':
-			all.cpus = clamp_t(unsigned int, atoi(optarg), 2, MAX_CPUS);
-			break;
-		case 's':
-			all.seed = strtoull(optarg, NULL, 0);
-			break;
-		default:
-			return 2;
-		}
-	}
-	/* Fibers of one seed do not race, so many seeds have to be tried */
-	if (all.fibers)
-		worlds = 20;
-	printf("seed %llu\n", all.seed);
-	fflush(stdout);
-	for (i = 0; i < worlds; i++, all.seed++) {
-		run(false, false);
-		run(false, true);
-		run(true, true);
-	}
-	return 0;
+	return cpus_main(argc, argv, &how, run_all);
 }
