@@ -51,7 +51,7 @@ const u16 pviommu_cache_begin[PVIOMMU_CACHE_ORDERS] = {
  */
 #define PVIOMMU_CALL_BACK	(10 * HZ)
 #define PVIOMMU_CALL_BACK_SOON	(HZ / 10)
-#define PVIOMMU_CACHE_SHARE	(SZ_256K >> PAGE_SHIFT)
+#define PVIOMMU_CACHE_SHARE	(SZ_1M >> PAGE_SHIFT)
 
 /* A CPU that had to ask may keep twice as many, and an eighth of the limit at least */
 static void pviommu_cache_grow(struct pviommu_cache *c, unsigned int order)
