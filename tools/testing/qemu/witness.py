@@ -120,10 +120,11 @@ class Driver(threading.Thread):
     def map_config(self):
         """Configuration where it was before the guest slept. Its firmware does not
         do that, and Linux, which goes by ports, does not miss it. The ports are
-        Linux's own, so that it stands still meanwhile."""
+        Linux's own, so that it stands still meanwhile. False: the guest is about to
+        wake, and has not been reset yet."""
         bus = self.bus
         if bus.read("l", self.bridge) == self.bridge_is:
-            return
+            return False
         self.vm.qmp("stop")
         before = bus.port_in(CONFIG_ADDRESS)
         for where, value in self.mapped.items():
@@ -131,6 +132,7 @@ class Driver(threading.Thread):
             bus.port_out(CONFIG_DATA, value)
         bus.port_out(CONFIG_ADDRESS, before)
         self.vm.qmp("cont")
+        return True
 
     def ours(self, one):
         """Whether it is as it was, or as it was made again."""
@@ -188,9 +190,7 @@ class Driver(threading.Thread):
     def run(self):
         try:
             while not self.stopping.is_set():
-                woken = self.woken.is_set()
-                if woken:
-                    self.map_config()
+                woken = self.woken.is_set() and self.map_config()
                 for one in self.devices:
                     self.step(one)
                 if woken:

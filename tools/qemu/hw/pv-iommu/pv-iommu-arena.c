@@ -37,10 +37,16 @@ static uint16_t mapping_rid(const PvIommuMapping *m)
     return pci_get_bdf(m->dev->pdev);
 }
 
-/* Memory of its own that a device shows in a BAR is RAM for QEMU */
+/*
+ * Memory of its own that a device shows in a BAR is RAM for QEMU. Ours is the
+ * guest's, which may map coherent memory of one device for another.
+ */
 static bool is_of_device(MemoryRegion *mr)
 {
-    return object_dynamic_cast(memory_region_owner(mr), TYPE_DEVICE);
+    Object *owner = memory_region_owner(mr);
+
+    return object_dynamic_cast(owner, TYPE_DEVICE) &&
+           !object_dynamic_cast(owner, TYPE_PV_IOMMU_PCI);
 }
 
 /* Is all of it memory that the guest may read and write, and no device's? */
