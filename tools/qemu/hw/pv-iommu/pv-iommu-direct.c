@@ -53,6 +53,7 @@ struct PvIommuRam {
 
 /* Of one RAM block: how many domains have each of its pages */
 typedef struct PvIommuPins {
+    PvIommuState *s;
     RAMBlock *rb;
     uint64_t nr_pages;
     uint32_t *domains;          /* read by the filter with no lock */
@@ -74,7 +75,7 @@ static bool keep_pinned(void *opaque, uint64_t start, uint64_t length)
     length = MIN(length, pins->nr_pages * GRANULE - start);
     for (end = (start + length - 1) / GRANULE; i <= end; i++) {
         if (qatomic_read(&pins->domains[i])) {
-            return true;
+            return pv_iommu_keep(pins->s, length);
         }
     }
     return false;
@@ -98,6 +99,7 @@ static PvIommuPins *pins_of(PvIommuState *s, RAMBlock *rb)
         return pins;
     }
     pins = g_new0(PvIommuPins, 1);
+    pins->s = s;
     pins->rb = rb;
     pins->nr_pages = DIV_ROUND_UP(rb->max_length, GRANULE);
     pins->domains = g_new0(uint32_t, pins->nr_pages);

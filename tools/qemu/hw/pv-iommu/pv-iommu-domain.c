@@ -85,6 +85,13 @@ static void clear_left(PvIommuState *s, uint32_t first, uint32_t count)
     }
 }
 
+/* For filters of discards: this much stays resident because of a grant */
+bool pv_iommu_keep(PvIommuState *s, uint64_t length)
+{
+    stat64_add(&s->kept, length);
+    return true;
+}
+
 static bool keep_granted(void *opaque, uint64_t start, uint64_t length)
 {
     PvIommuState *s = opaque;
@@ -97,7 +104,7 @@ static bool keep_granted(void *opaque, uint64_t start, uint64_t length)
     end = (start + MIN(length, s->window_size - start) - 1) / s->chunk_size;
     while (i <= end) {
         if (qatomic_read(&s->chunk_owner[i++])) {
-            return true;
+            return pv_iommu_keep(s, length);
         }
     }
     return false;

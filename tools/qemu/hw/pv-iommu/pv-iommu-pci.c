@@ -623,6 +623,14 @@ static void set_direct_limit(Object *obj, Visitor *v, const char *name,
     s->direct_limit = limit;
 }
 
+static void get_discards_refused(Object *obj, Visitor *v, const char *name,
+                                 void *opaque, Error **errp)
+{
+    uint64_t kept = stat64_get(&PV_IOMMU_PCI(obj)->kept);
+
+    visit_type_size(v, name, &kept, errp);
+}
+
 static void pv_iommu_init(Object *obj)
 {
     PvIommuState *s = PV_IOMMU_PCI(obj);
@@ -637,6 +645,10 @@ static void pv_iommu_init(Object *obj)
                         set_direct_limit, NULL, NULL);
     object_property_set_description(obj, "direct-limit",
         "bytes of guest RAM that may be granted (default: 0, not offered)");
+    object_property_add(obj, "discards-refused", "size", get_discards_refused,
+                        NULL, NULL, NULL);
+    object_property_set_description(obj, "discards-refused",
+        "bytes that balloon and the like were not given, as they were granted");
     add_debug_properties(obj);
     object_property_add_uint32_ptr(obj, "x-live-mappings", &s->nr_mappings,
                                    OBJ_PROP_FLAG_READ);

@@ -8,6 +8,7 @@
 #define HW_PV_IOMMU_H
 
 #include "qemu/rcu.h"
+#include "qemu/stats64.h"
 #include "qemu/units.h"
 #include "pv-iommu-compat.h"
 #include "qom/object.h"
@@ -235,6 +236,7 @@ struct PvIommuState {
     PvIommuDomain **chunk_owner;    /* read by translate() with no lock */
     unsigned long *chunk_left;      /* holds what a domain has left there */
     GHashTable *domains;            /* of PvIommuDomain by id */
+    Stat64 kept;                    /* bytes not discarded, see there */
 
     /* guest RAM, in pages of PV_IOMMU_GRANULE; 0: it is not offered */
     uint64_t direct_pages;          /* that there may be */
@@ -337,6 +339,7 @@ void pv_iommu_reach_forget(PvIommuSpace *sp);
 /* pv-iommu-domain.c */
 void pv_iommu_chunks_init(PvIommuState *s);
 void pv_iommu_chunks_cleanup(PvIommuState *s);
+bool pv_iommu_keep(PvIommuState *s, uint64_t length);
 uint64_t pv_iommu_limit(PvIommuState *s);
 PvIommuDomain *pv_iommu_domain_find(PvIommuState *s, uint32_t id);
 PvIommuSpace *pv_iommu_domain_next_space(PvIommuDomain *d,

@@ -783,6 +783,7 @@ static void test_balloon(void)
     check_zero(vm, ADDR(3), 4096);
     check(vm, ADDR(3) + 4096, CHUNK_SIZE - 4096, ADDR(3) + 4096, 7);
     check_zero(vm, ADDR(4), 4096);
+    g_assert_cmpuint(prop(vm, "discards-refused"), ==, 2 * 4096);
 
     qvirtqueue_cleanup(d->vdev.bus, vq, &alloc);
     qos_object_destroy((QOSGraphObject *)d);

@@ -653,6 +653,7 @@ static void test_balloon(void)
                                30 * G_USEC_PER_SEC);
         check_zero(vm, 0x300000, GRANULE);
         check_zero(vm, 0x303000, GRANULE);
+        g_assert_cmpuint(prop(vm, "discards-refused"), ==, 2 * GRANULE);
         if (!round) {
             check(vm, 0x301000, 2 * GRANULE, 0x301000, 7);
             g_assert_cmpuint(detach(vm, RID), ==, PV_IOMMU_S_OK);

@@ -99,21 +99,31 @@ maps_are_direct() {
 	echo "$direct of $all maps are direct"
 }
 
-# given_back RSS: QEMU has half of the guest no more, but for 16 MiB that it may need
-# meanwhile for itself, and what is granted
-given_back() {
-	[ "$(status VmRSS)" -lt $(($1 - (L2_MEM / 2 - 16) * 1024 + ${peak:-0})) ]
+# kept: kB that the balloon was not given, as they were granted just then
+kept() {
+	qmp qom-get '"path":"/machine/peripheral/iommu0","property":"discards-refused"' |
+		sed -n 's/.*"return": *\([0-9]*\).*/\1/p' |
+		{ read -r bytes; echo $((bytes / 1024)); }
 }
 
-# balloon_halves: L2 gives half of its memory back, and has it again
+# given_back RSS KEPT: QEMU has half of the guest no more, but for 16 MiB that it may need
+# meanwhile for itself, and for what the balloon was not given
+given_back() {
+	[ "$(status VmRSS)" -lt $(($1 - (L2_MEM / 2 - 16) * 1024 + $(kept) - $2)) ]
+}
+
+# balloon_halves: L2 gives half of its memory back, and has it again. Of that half, no more
+# than half may be kept
 balloon_halves() {
-	local rss
-	rss=$(status VmRSS)
+	local rss before kept
+	rss=$(status VmRSS) before=$(kept)
 	qmp balloon "\"value\":$((L2_MEM * 512 * 1024))" >/dev/null || fail "no balloon"
-	wait_for 90 given_back "$rss" ||
-		fail "QEMU had $rss kB and has $(status VmRSS) kB"
+	wait_for 90 given_back "$rss" "$before" ||
+		fail "QEMU had $rss kB and has $(status VmRSS) kB; $(($(kept) - before)) kB were kept"
 	look
-	echo "inflated to half: QEMU had $rss kB, has $(status VmRSS) kB; $direct kB of RAM granted"
+	kept=$(($(kept) - before))
+	echo "inflated to half: QEMU had $rss kB, has $(status VmRSS) kB; $direct kB of RAM granted, $kept kB kept"
+	[ "$kept" -le $((L2_MEM * 256)) ] || fail "$kept kB were kept"
 	qmp balloon "\"value\":$((L2_MEM * 1024 * 1024))" >/dev/null || fail "no deflate"
 	must "until [ \$(awk '\$1 == \"MemTotal:\" { print \$2 }' /proc/meminfo) -gt $((L2_MEM * 1024 * 3 / 4)) ]; do sleep 0.2; done"
 }
