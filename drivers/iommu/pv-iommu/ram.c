@@ -151,6 +151,16 @@ static void pviommu_batch_again(struct pviommu_batch *b, u16 opcode)
 	pviommu_batch_begin(b, opcode);
 }
 
+/* What is in the request is granted, and another can be filled; or the error */
+static int pviommu_batch_next(struct pviommu_batch *b)
+{
+	int ret = pviommu_batch_ring(b);
+
+	if (!ret)
+		pviommu_batch_again(b, b->opcode);
+	return ret;
+}
+
 /* Another CPU's request is to be waited for, which has what this one wants */
 static void pviommu_batch_wait(struct pviommu_batch *b)
 {
@@ -518,10 +528,9 @@ static int pviommu_page_take(struct pviommu_batch *b, struct pviommu_leaf *leaf,
 			pviommu_batch_wait(b);
 			continue;
 		}
-		ret = pviommu_batch_ring(b);
+		ret = pviommu_batch_next(b);
 		if (ret)
 			return ret;
-		pviommu_batch_again(b, b->opcode);
 	}
 	return ret;
 }
@@ -542,13 +551,9 @@ static int pviommu_take_pages(struct pviommu_batch *b, struct scatterlist *seg,
 
 			if (pviommu_leaf_cached(leaf))
 				continue;
-			if (unlikely(pviommu_batch_full(b))) {
-				ret = pviommu_batch_ring(b);
-				if (ret)
-					return ret;
-				pviommu_batch_again(b, b->opcode);
-			}
-			ret = pviommu_page_take(b, leaf, pfn, write);
+			ret = unlikely(pviommu_batch_full(b)) ? pviommu_batch_next(b) : 0;
+			if (!ret)
+				ret = pviommu_page_take(b, leaf, pfn, write);
 			if (ret)
 				return ret;
 			++*seen;

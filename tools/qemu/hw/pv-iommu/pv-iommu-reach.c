@@ -61,21 +61,19 @@ static MemTxResult refused_write(void *opaque, hwaddr addr, uint64_t data,
     return MEMTX_DECODE_ERROR;
 }
 
-/* Any width at any address: it is refused as the device asked for it */
+/* Of any width at any address, handled as the device asked for it */
+#define ANY_ACCESS {            \
+        .min_access_size = 1,   \
+        .max_access_size = 8,   \
+        .unaligned = true,      \
+    }
+
 static const MemoryRegionOps refused_ops = {
     .read_with_attrs = refused_read,
     .write_with_attrs = refused_write,
     .endianness = DEVICE_LITTLE_ENDIAN,
-    .valid = {
-        .min_access_size = 1,
-        .max_access_size = 8,
-        .unaligned = true,
-    },
-    .impl = {
-        .min_access_size = 1,
-        .max_access_size = 8,
-        .unaligned = true,
-    },
+    .valid = ANY_ACCESS,
+    .impl = ANY_ACCESS,
 };
 
 /*
@@ -106,16 +104,8 @@ static const MemoryRegionOps msi_ops = {
     .read_with_attrs = msi_read,
     .write_with_attrs = msi_write,
     .endianness = DEVICE_LITTLE_ENDIAN,
-    .valid = {
-        .min_access_size = 1,
-        .max_access_size = 8,
-        .unaligned = true,
-    },
-    .impl = {
-        .min_access_size = 1,
-        .max_access_size = 8,
-        .unaligned = true,
-    },
+    .valid = ANY_ACCESS,
+    .impl = ANY_ACCESS,
 };
 
 static void refused_init(PvIommuSpace *sp, MemoryRegion *mr, MemoryRegion *root,
