@@ -50,6 +50,8 @@ help:
 	@echo 'make test KERNEL=kcsan  those in which CPUs race, with the detector of data races'
 	@echo 'make test-short  some of them, in minutes: does another kernel do?'
 	@echo 'make test-native  the module in user space: properties, threads, fuzzing'
+	@echo 'make mutate   breaks the code in small ways, and says what no test saw'
+	@echo 'make coverage  which lines of both the tests without a guest execute'
 	@echo 'make bench    what mappings cost, with this and with other schemes'
 	@echo 'make bench-native  the same in ns on this machine, beside swiotlb and memcpy'
 	@echo 'make check    what can be seen without running it: style, types, shell, docs'
@@ -141,7 +143,20 @@ test-short: prepare
 # The module's code in user space: no guest, no QEMU
 .PHONY: test-native
 test-native:
-	@$(runner) test --jobs 1 -- 'native/*'
+	@$(runner) test --jobs 1 -- $(if $(TESTS),$(foreach t,$(TESTS),'$(t)'),'native/*')
+
+# Break the code in small ways and see the tests fail; MUTANTS: patterns of names;
+# TESTS: only these, of those that each of them names
+MUTANTS ?=
+.PHONY: mutate
+mutate:
+	@tools/testing/mutate/mutate.py --build $(BUILD)/mutate --cache $(CACHE) \
+		$(if $(TESTS),--tests='$(TESTS)') $(foreach m,$(MUTANTS),'$(m)')
+
+# Which lines are executed, by the tests that need no guest
+.PHONY: coverage
+coverage:
+	@scripts/coverage
 
 .PHONY: list
 list: prepare

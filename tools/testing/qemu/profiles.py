@@ -45,6 +45,8 @@ class Profile:
     reboots: bool = False
     # The host drives devices itself (witness.py)
     driven: bool = False
+    # A device that not every QEMU has; without it, tests are skipped
+    wants: str = ""
 
 
 def nvme(name="nvme0", more=""):
@@ -53,6 +55,10 @@ def nvme(name="nvme0", more=""):
 
 def e1000e(netdev, name="net0", mac="52:54:00:00:00:10"):
     return f"e1000e,id={name},netdev={netdev},mac={mac},romfile="
+
+
+def igb(netdev, name="net1", mac="52:54:00:00:00:11"):
+    return f"igb,id={name},netdev={netdev},mac={mac},romfile="
 
 
 def virtio_net(netdev, name="net1", mac="52:54:00:00:00:11"):
@@ -301,6 +307,13 @@ PROFILES = {
         memory=512,
         devices=("virtio-gpu-pci,id=gpu0,iommu_platform=on,"
                  "xres=640,yres=480",),
+    ),
+    "xsk": Profile(
+        about="two network cards, of which one may be mapped by a program",
+        memory=384,
+        netdevs=WIRE,
+        devices=(e1000e("port0"), igb("port1")),
+        wants="igb",
     ),
     "direct-dimm": Profile(
         about="the same with memory that comes and goes, for what may move only",

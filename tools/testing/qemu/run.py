@@ -166,12 +166,14 @@ class Group:
                 return
             try:
                 self.boot()
+            except Skipped as skip:
+                self.end_rest(str(skip), verdict="skipped")
             except (Failed, OSError) as error:
                 self.end_rest(str(error))
 
-    def end_rest(self, reason, tail=()):
+    def end_rest(self, reason, tail=(), verdict="failed"):
         for test in self.tests:
-            self.done(test, "failed", 0, reason, tail)
+            self.done(test, verdict, 0, reason, tail)
         self.tests = []
 
     def done(self, test, verdict, seconds, reason="", tail=()):
@@ -181,6 +183,9 @@ class Group:
     def boot(self):
         """One guest, and as many of the tests as it survives."""
         first = self.tests[0]
+        wants = PROFILES[first.profile].wants
+        if wants and not self.machine.has(wants):
+            raise Skipped(f"this QEMU has no {wants}")
         start = time.monotonic()
         with VM(self.machine, first.profile, first.mode) as vm:
             try:

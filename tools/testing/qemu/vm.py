@@ -60,6 +60,12 @@ class Machine:
         self.window = window
         self.memory = memory
 
+    def has(self, device):
+        """Whether this QEMU has such devices."""
+        return f'name "{device}",' in subprocess.run(
+            [self.qemu, "-device", "help"], check=True, text=True,
+            stdout=subprocess.PIPE).stdout
+
 
 class Qmp:
     """QEMU's monitor protocol, just enough of it."""

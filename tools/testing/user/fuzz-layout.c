@@ -64,6 +64,10 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		require(begins || !first);
 		require(l.pos >= end);
 		require(!((l.pos ^ phys) & lim.align_mask));
+		/* No more segments than it takes */
+		require(!begins || first || (end ^ phys) & lim.align_mask ||
+			end + len - seg > lim.max_seg ||
+			(seg & ~lim.boundary_mask) != ((end + len - 1) & ~lim.boundary_mask));
 		/* Bytes between two entries of a segment would be the device's to see */
 		if (begins)
 			seg = l.pos;

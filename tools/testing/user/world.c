@@ -1193,6 +1193,10 @@ static void make_device(struct device_model *d, u64 *r, unsigned int n)
 	pdev->dma_parms.segment_boundary_mask = d->boundary;
 	pdev->dma_parms.max_segment_size = d->max_seg;
 	pdev->dev.bus_dma_limit = PICK(r, 0, 0, 0, 0, 0xffffffffff);
+	/* A bus may end anywhere, in the middle of a block as well */
+	if (!(world_random(r) % 8))
+		pdev->dev.bus_dma_limit = world.config.window_dma +
+					  world.config.window_size / 2 + 0x5432;
 }
 
 /* As dma_set_mask_and_coherent() of a driver's probe does */

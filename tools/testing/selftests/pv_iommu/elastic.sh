@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Test: 1 GiB of window, six devices: at most 16 MiB granted and resident when idle, under load what is in use and two chunks each; 20 cycles
+# Test: 1 GiB of window, six devices: at most 16 MiB granted and resident when idle, under load what is in use and two chunks each; 12 cycles
 # VM: elastic
 # Modes: window
 # Timeout: 900
 . ./lib.sh
 
 IDLE_MIB=16
-CYCLES=20
+CYCLES=12
 
 modprobe pviommu_test || fail "no pviommu_test"
 

@@ -4,6 +4,9 @@
 # For tests in which one kernel follows another without a reset of the machine.
 # Sourced after again-lib.sh.
 
+# Seconds for an administrative command
+NVME_TIMEOUT=/sys/module/nvme_core/parameters/admin_timeout
+
 # image SERIAL FILE: what is on that disk
 image() {
 	wait_for 20 virtio_disk "$1" >/dev/null || fail "there is no disk $1"
@@ -52,7 +55,7 @@ kexec_again() {
 # kexec_late: a kernel in which drivers come first. None of its devices reaches
 # anything, which costs no memory a byte, until pv_iommu is there.
 kexec_late() {
-	local sum
+	local sum timeout
 	if ! grep -qw pvtest.load=no /proc/cmdline; then
 		boot_number
 		[ "$boot" = 0 ] || fail "boot $boot: with pv_iommu"
@@ -65,10 +68,15 @@ kexec_late() {
 	dd if=/dev/urandom of=/tmp/fill bs=1M count=192 2>/dev/null
 	sum=$(md5sum </tmp/fill)
 	modprobe e1000e
+	# A minute is what the driver waits for an answer that cannot come
+	modprobe nvme_core
+	timeout=$(cat $NVME_TIMEOUT)
+	echo 15 >$NVME_TIMEOUT
 	modprobe nvme
 	dev=$(basename "$(dirname "$(grep -l 0x010802 /sys/bus/pci/devices/*/class)")")
 	wait_for 90 test ! -e "/sys/bus/pci/drivers/nvme/$dev" ||
 		fail "there is a disk, by memory of whom?"
+	echo "$timeout" >$NVME_TIMEOUT
 	dmesg | grep "nvme.*$dev" | tail -n 3
 	! disk_of "$dev" || fail "there is a disk all the same"
 
