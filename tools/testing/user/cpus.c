@@ -192,12 +192,40 @@ void cpus_run_fibers(unsigned int n, cpu_fn fn, void *data, unsigned int yield, 
 
 /* ---- two, of which the second comes in between at one point of the first ---- */
 
+/**
+ * struct late - a CPU's last store, which nothing has ordered since
+ * @at: where; NULL: there is none
+ * @before: what was there
+ * @size: bytes
+ */
+struct late {
+	void *at;
+	u64 before;
+	unsigned int size;
+};
+
+static struct late late[2];
 static unsigned int points_left[2];
 
 static void between_point(void)
 {
 	if (points_left[fiber_now] && !--points_left[fiber_now] && !fibers[!fiber_now].done)
 		fiber_switch(!fiber_now);
+}
+
+/* Another CPU may see this store, and not yet the one before it */
+static void between_stored(void *at, u64 before, unsigned int size)
+{
+	struct late *l = &late[fiber_now];
+	u64 now;
+
+	if (at && l->at && l->at != at) {
+		memcpy(&now, l->at, l->size);
+		memcpy(l->at, &l->before, l->size);
+		between_point();
+		memcpy(l->at, &now, l->size);
+	}
+	*l = (struct late){ .at = at, .before = before, .size = size };
 }
 
 /* The other has what is waited for; it goes on to its end, or until it waits */
@@ -215,7 +243,10 @@ bool cpus_run_between(cpu_fn fn, void *data, unsigned int point, unsigned int ba
 {
 	points_left[0] = point;
 	points_left[1] = back;
+	memset(late, 0, sizeof(late));
+	shim_stored_hook = between_stored;
 	fibers_run(2, fn, data, between_point, between_wait);
+	shim_stored_hook = NULL;
 	*came_back = back && !points_left[1];
 	return !points_left[0];
 }

@@ -5,9 +5,11 @@
  * Two CPUs, each with a device of its own, and one of which nothing is wanted, in the
  * group of the first. At every point of what the one does at which the other may see
  * something - before a store that is for others to see, at locks, and inside the host -
- * the other comes in between and does all that it has to do. Each pair of things to do is
- * tried so, point by point: an order that others may not see is seen. Where a driver goes
- * and unmaps are queued, also with the worker in the middle of what it does at each point.
+ * the other comes in between and does all that it has to do. It also does after a store,
+ * and before it sees an earlier one, where nothing orders the two. Each pair of things to
+ * do is tried so, point by point: an order that others may not see is seen. Where a driver
+ * goes and unmaps are queued, also with the worker in the middle of what it does at each
+ * point.
  */
 #include "cpus.h"
 #include "guest.h"

@@ -99,16 +99,39 @@ void *shim_memset(void *to, int c, size_t n);
 void shim_race_begin(void);
 void shim_race_end(void);
 
-/* Before what others are to see: one of them may look just then */
+/*
+ * Before what others are to see: one of them may look just then. And after it, as they
+ * may see it before what was stored earlier, if nothing orders the two.
+ */
 #ifdef SHIM_CHECK
 extern void (*shim_store_hook)(void);
+extern void (*shim_stored_hook)(void *at, u64 before, unsigned int size);
 static inline void shim_store_point(void)
 {
 	if (shim_store_hook)
 		shim_store_hook();
 }
+
+#define shim_store(p, v, order)						\
+do {									\
+	typeof(p) __at = (p);						\
+	typeof(*__at) __before;						\
+	shim_store_point();						\
+	__before = __atomic_load_n(__at, __ATOMIC_RELAXED);		\
+	__atomic_store_n(__at, v, order);				\
+	if (shim_stored_hook)						\
+		shim_stored_hook((void *)__at, (u64)__before, sizeof(*__at)); \
+} while (0)
+
+/* What is stored from here on is seen after what was stored before */
+static inline void shim_ordered(void)
+{
+	if (shim_stored_hook)
+		shim_stored_hook(NULL, 0, 0);
+}
 #else
-static inline void shim_store_point(void) { }
+#define shim_store(p, v, order)	__atomic_store_n(p, v, order)
+static inline void shim_ordered(void) { }
 #endif
 
 /*
@@ -117,20 +140,16 @@ static inline void shim_store_point(void) { }
  * of.
  */
 #define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
-#define WRITE_ONCE(x, val)						\
-do {									\
-	shim_store_point();						\
-	__atomic_store_n(&(x), val, __ATOMIC_RELAXED);			\
-} while (0)
+#define WRITE_ONCE(x, val)	shim_store(&(x), val, __ATOMIC_RELAXED)
 #define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_store_release(p, v)						\
 do {									\
-	shim_store_point();						\
-	__atomic_store_n(p, v, __ATOMIC_RELEASE);			\
+	shim_ordered();							\
+	shim_store(p, v, __ATOMIC_RELEASE);				\
 } while (0)
-#define smp_mb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define smp_mb()		(shim_ordered(), __atomic_thread_fence(__ATOMIC_SEQ_CST))
 #define smp_rmb()		__atomic_thread_fence(__ATOMIC_ACQUIRE)
-#define smp_wmb()		__atomic_thread_fence(__ATOMIC_RELEASE)
+#define smp_wmb()		(shim_ordered(), __atomic_thread_fence(__ATOMIC_RELEASE))
 #define dma_wmb()		smp_wmb()
 #define dma_rmb()		smp_rmb()
 #define mb()			smp_mb()

@@ -278,6 +278,7 @@ unsigned int nr_cpu_ids = 1;
 unsigned int shim_present_cpus = 1;
 void (*shim_point_hook)(void);
 void (*shim_store_hook)(void);
+void (*shim_stored_hook)(void *at, u64 before, unsigned int size);
 void (*shim_wait_hook)(void);
 void (*shim_sleep_hook)(void);
 

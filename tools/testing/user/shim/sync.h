@@ -195,8 +195,8 @@ typedef struct raw_spinlock {
 typedef raw_spinlock_t spinlock_t;
 
 #ifdef SHIM_CHECK
-#define shim_locked()		((void)shim_cpu.locks++)
-#define shim_unlocked()		((void)shim_cpu.locks--)
+#define shim_locked()		(shim_ordered(), (void)shim_cpu.locks++)
+#define shim_unlocked()		(shim_ordered(), (void)shim_cpu.locks--)
 #else
 #define shim_locked()		do { } while (0)
 #define shim_unlocked()		do { } while (0)
@@ -365,6 +365,7 @@ typedef struct { long counter; } atomic_long_t;
 ({									\
 	typeof(*(p)) __old = (old);					\
 	shim_point();							\
+	shim_ordered();							\
 	__atomic_compare_exchange_n(p, &__old, new, false,		\
 				    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
 	__old;								\
@@ -372,6 +373,7 @@ typedef struct { long counter; } atomic_long_t;
 #define try_cmpxchg(p, oldp, new)					\
 ({									\
 	shim_point();							\
+	shim_ordered();							\
 	__atomic_compare_exchange_n(p, oldp, new, false,		\
 				    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
 })
@@ -379,6 +381,7 @@ typedef struct { long counter; } atomic_long_t;
 #define xchg(p, new)							\
 ({									\
 	shim_point();							\
+	shim_ordered();							\
 	__atomic_exchange_n(p, new, __ATOMIC_SEQ_CST);			\
 })
 

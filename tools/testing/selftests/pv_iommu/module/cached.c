@@ -91,7 +91,8 @@ static dma_addr_t cached_map_dir(struct cached *c, unsigned int block,
 	void *mem = cached_page(c, block);
 	dma_addr_t dma = dma_map_single(c->t->dev, mem, PAGE_SIZE, dir);
 
-	pvt_expect(c->t, dma == cached_dma(mem), "block %u is mapped at %pad", block, &dma);
+	pvt_expect(c->t, !dma_mapping_error(c->t->dev, dma) && dma == cached_dma(mem),
+		   "block %u is mapped at %pad", block, &dma);
 	return dma;
 }
 

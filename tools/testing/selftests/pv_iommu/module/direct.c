@@ -226,6 +226,8 @@ static void direct_readonly(struct pvt *t)
 		pvt_direct_refused(t, t->edu, dma, mem);
 	}
 	dma = dma_map_single(t->dev, mem, PAGE_SIZE, DMA_TO_DEVICE);
+	if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped in the end"))
+		goto out;
 	dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_TO_DEVICE);
 	msleep(DIRECT_LATER);
 	pvt_expect(t, direct_granted() == granted, "granted long after the unmap");
