@@ -241,15 +241,13 @@ static int pviommu_revoke(struct pviommu_domain *d, const u32 *chunk, unsigned i
 	struct pviommu_host *host = d->host;
 	struct pviommu_channel *ch;
 	unsigned long flags;
-	unsigned int i;
 	int ret = 0;
 
 	if (d->gone || !pviommu_grants(host))
 		return 0;
 
 	ch = pviommu_req_begin(host, PV_IOMMU_OP_NOP, 0, &flags);
-	for (i = 0; i < nr; i++)
-		pviommu_req_revoke(ch, d->id, chunk[i]);
+	pviommu_req_revoke(ch, d->id, chunk, nr);
 	ret = pviommu_req_ring(host, ch);
 	pviommu_req_end(host, ch, flags);
 

@@ -126,30 +126,41 @@ int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch)
 }
 
 /**
- * pviommu_req_revoke - a chunk is revoked with the request
+ * pviommu_req_revoke - chunks are revoked with the request
  * @ch: from pviommu_req_begin()
- * @domain: the domain that has it
- * @chunk: the chunk; not below the one before. At most PV_IOMMU_MAX_REVOKES
+ * @domain: the domain that has them
+ * @chunk: the chunks, in ascending order
+ * @nr: how many; at most PV_IOMMU_MAX_REVOKES
+ *
+ * Nothing is read from the block again: the host may write there at any time.
  *
  * Context: between pviommu_req_begin() and pviommu_req_ring().
  */
-void pviommu_req_revoke(struct pviommu_channel *ch, u32 domain, u32 chunk)
+void pviommu_req_revoke(struct pviommu_channel *ch, u32 domain, const u32 *chunk,
+			unsigned int nr)
 {
-	unsigned int nr = le16_to_cpu(ch->req->nr_revokes);
-	struct pv_iommu_revoke *r = &ch->req->revokes[nr];
+	struct pv_iommu_req *req = ch->req;
+	unsigned int i, n = 0;
 
-	/* The one before may go on here */
-	if (nr && r[-1].domain == cpu_to_le32(domain) &&
-	    le32_to_cpu(r[-1].first) + le32_to_cpu(r[-1].count) == chunk) {
-		le32_add_cpu(&r[-1].count, 1);
-		return;
+	for (i = 0; i < nr; i++) {
+		struct pviommu_run *run = &ch->revokes[n];
+
+		/* The one before may go on here */
+		if (n && run[-1].first + run[-1].count == chunk[i]) {
+			run[-1].count++;
+			continue;
+		}
+		run->first = chunk[i];
+		run->count = 1;
+		n++;
 	}
-	*r = (struct pv_iommu_revoke) {
-		.domain = cpu_to_le32(domain),
-		.first = cpu_to_le32(chunk),
-		.count = cpu_to_le32(1),
-	};
-	ch->req->nr_revokes = cpu_to_le16(nr + 1);
+	for (i = 0; i < n; i++)
+		req->revokes[i] = (struct pv_iommu_revoke) {
+			.domain = cpu_to_le32(domain),
+			.first = cpu_to_le32(ch->revokes[i].first),
+			.count = cpu_to_le32(ch->revokes[i].count),
+		};
+	req->nr_revokes = cpu_to_le16(n);
 }
 
 /**

@@ -35,15 +35,20 @@ static u32 pviommu_read32(struct pviommu_host *host, unsigned int reg)
 	return ioread32(host->regs + reg);
 }
 
+/* A counter's upper half changes once while it is read; a hostile host's, for ever */
+#define PVIOMMU_READ_TRIES	4
+
 /**
  * pviommu_read64 - read a register pair
  * @host: the host device
  * @reg: PV_IOMMU_REG_*
  *
- * Return: the value; of a counter, one that it had while it was read.
+ * Return: the value; of a counter, one that it had while it was read. A host whose
+ * registers never read the same gets away with any.
  */
 u64 pviommu_read64(struct pviommu_host *host, unsigned int reg)
 {
+	unsigned int tries = PVIOMMU_READ_TRIES;
 	u32 lo, hi, again;
 
 	again = pviommu_read32(host, reg + 4);
@@ -51,7 +56,7 @@ u64 pviommu_read64(struct pviommu_host *host, unsigned int reg)
 		hi = again;
 		lo = pviommu_read32(host, reg);
 		again = pviommu_read32(host, reg + 4);
-	} while (again != hi);
+	} while (again != hi && --tries);
 	return (u64)hi << 32 | lo;
 }
 

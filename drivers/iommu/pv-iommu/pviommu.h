@@ -177,8 +177,8 @@ struct pviommu_cache {
 };
 
 /**
- * struct pviommu_run - pages of guest RAM, one behind the other
- * @first: frame number of the first
+ * struct pviommu_run - pages of guest RAM, or chunks, one behind the other
+ * @first: frame number of the first, or the chunk's
  * @count: how many
  */
 struct pviommu_run {
@@ -559,7 +559,8 @@ int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch);
 void pviommu_req_end(struct pviommu_host *host, struct pviommu_channel *ch,
 		     unsigned long flags)
 	__releases(pviommu_channel);
-void pviommu_req_revoke(struct pviommu_channel *ch, u32 domain, u32 chunk);
+void pviommu_req_revoke(struct pviommu_channel *ch, u32 domain, const u32 *chunk,
+			unsigned int nr);
 int pviommu_request(struct pviommu_host *host, struct pviommu_call *call);
 bool pviommu_queue_unmap(struct pviommu_host *host, u16 rid, u64 dma_addr);
 bool pviommu_try_flush_all(struct pviommu_host *host);

@@ -273,6 +273,16 @@ PROFILES = {
         netdevs=WIRE,
         devices=(nvme(), e1000e("port0"), virtio_net("port1"), virtio_blk()),
     ),
+    "hostile": Profile(
+        about="disks and cards among twelve DMA engines, of which eleven go wild",
+        memory=512,
+        disks={"nvme0": 64, "vblk0": 64},
+        netdevs=WIRE,
+        iommu="boot-bypass=off,direct-limit=64M",
+        devices=(nvme(), e1000e("port0"), virtio_net("port1"), virtio_blk(),
+                 *(f"edu,id=edu{n},dma_mask=0xffffffffffffffff"
+                   for n in range(12))),
+    ),
     "edu": edu("DMA engines that do what a test tells them: three edu devices"),
     "edu-shared": edu("the same, all in one domain",
                       "boot-bypass=off,isolation=off"),

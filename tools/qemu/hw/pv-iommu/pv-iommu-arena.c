@@ -310,6 +310,9 @@ uint32_t pv_iommu_mapping_copy(PvIommuState *s, PvIommuMapping *m,
 
     trace_pv_iommu_copy(mapping_rid(m), s->arena_base + m->offset, offset,
                         length, to_device);
+    if (!to_device && pv_iommu_hostile_copies_not(s)) {
+        return PV_IOMMU_S_OK;
+    }
 
     for (i = 0; i < m->nr_segs; i++) {
         const PvIommuSeg *seg = &m->segs[i];

@@ -580,6 +580,7 @@ static void add_debug_properties(Object *obj)
     object_property_add_bool(obj, "x-withhold", get_withhold, set_withhold);
     object_property_set_description(obj, "x-withhold",
         "take window and arena away from the devices");
+    pv_iommu_hostile_init(s);
 }
 
 static void get_limit(Object *obj, Visitor *v, const char *name, void *opaque,

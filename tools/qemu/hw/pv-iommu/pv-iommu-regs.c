@@ -15,6 +15,7 @@ void pv_iommu_clear(PvIommuState *s, bool system)
 {
     trace_pv_iommu_reset(system);
     pv_iommu_detach_all(s);
+    pv_iommu_hostile_reset(s);
     if (system) {
         pv_iommu_unconfine(s);
     }
@@ -155,6 +156,7 @@ static uint64_t regs_read(void *opaque, hwaddr reg, unsigned size)
     }
     val = reg & 4 ? pair >> 32 : pair;
 out:
+    val = pv_iommu_hostile_reg(s, reg, val);
     trace_pv_iommu_reg_read(reg, val);
     return val;
 }

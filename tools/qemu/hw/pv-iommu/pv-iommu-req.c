@@ -470,7 +470,9 @@ static void perform(PvIommuState *s, hwaddr addr,
     } else {
         answer->unmap_errors = req_unmaps(s, addr, answer->unmap_errors);
         answer->revoke_errors = req_revokes(s, addr, answer->revoke_errors);
-        answer->status = dispatch(s, addr, req, answer);
+        answer->status =
+            pv_iommu_hostile_pretends(s, le16_to_cpu(req->opcode)) ?
+            PV_IOMMU_S_OK : dispatch(s, addr, req, answer);
     }
 }
 
@@ -525,7 +527,11 @@ void pv_iommu_request(PvIommuState *s, uint32_t pfn)
     s->errors += answer.status != PV_IOMMU_S_OK || answer.unmap_errors ||
                  answer.revoke_errors;
 
+    if (pv_iommu_hostile_silent(s)) {
+        return;
+    }
     put_answer(s, addr, le16_to_cpu(req.opcode), &answer);
+    pv_iommu_hostile_block(s, addr);
     trace_pv_iommu_req_done(addr, answer.status, answer.dma_addr,
                             answer.unmap_errors, answer.revoke_errors);
 }

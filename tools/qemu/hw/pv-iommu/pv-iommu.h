@@ -204,6 +204,7 @@ struct PvIommuState {
     uint32_t error_rate;
     uint32_t error_ops;         /* one bit for each opcode */
     bool withhold;              /* read by translate() with no lock */
+    uint64_t hostile;           /* a seed; 0: it is honest */
 
     /* registers */
     MemoryRegion regs;
@@ -220,6 +221,10 @@ struct PvIommuState {
     uint32_t fault_info;
 
     uint32_t error_clock;       /* requests since error-rate last struck */
+    uint64_t hostile_state;
+    uint32_t hostile_flicker;   /* a register pair */
+    bool hostile_mappings;      /* it has lied about some of them */
+    uint32_t nr_lies;
 
     GHashTable *spaces;         /* of PvIommuSpace by bus and devfn */
     uint32_t nr_spaces;
@@ -373,6 +378,15 @@ void pv_iommu_direct_hide(PvIommuSpace *sp, PvIommuDomain *d);
 bool pv_iommu_direct_show(PvIommuSpace *sp, PvIommuDomain *d);
 void pv_iommu_direct_replay(PvIommuSpace *sp, PvIommuDomain *d,
                             IOMMUNotifier *n);
+
+/* pv-iommu-hostile.c */
+void pv_iommu_hostile_init(PvIommuState *s);
+void pv_iommu_hostile_reset(PvIommuState *s);
+uint32_t pv_iommu_hostile_reg(PvIommuState *s, hwaddr reg, uint32_t val);
+bool pv_iommu_hostile_silent(PvIommuState *s);
+bool pv_iommu_hostile_pretends(PvIommuState *s, uint32_t opcode);
+bool pv_iommu_hostile_copies_not(PvIommuState *s);
+void pv_iommu_hostile_block(PvIommuState *s, hwaddr block);
 
 /* pv-iommu-req.c */
 void pv_iommu_request(PvIommuState *s, uint32_t pfn);

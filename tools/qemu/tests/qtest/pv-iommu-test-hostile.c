@@ -1,5 +1,6 @@
 /*
- * QTest testcase for the pv-iommu device: requests that are wrong
+ * QTest testcase for the pv-iommu device: requests that are wrong, and a
+ * device that is told to lie
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -280,9 +281,61 @@ static void test_riding_unmaps(void)
     vm_stop(vm);
 }
 
+/* What a lying host makes of the same requests; no buffer is written to */
+static char *lies_of(uint32_t seed)
+{
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    Vm *vm = vm_bounce("");
+    struct pv_iommu_req req;
+    uint64_t dma = map(vm, RID, SRC, 4096);
+
+    fill(vm, SRC, 4096, 1);
+    set_prop(vm, "x-hostile", seed);
+    for (int i = 0; i < 100; i++) {
+        uint32_t size = reg(vm, PV_IOMMU_REG_WINDOW_SIZE);
+
+        if (i % 2) {
+            map_init(&req, RID, SRC, 4096);
+        } else {
+            req_init(&req, PV_IOMMU_OP_UNMAP, RID, PV_IOMMU_DIR_FROM_DEVICE);
+            req.dma_addr = cpu_to_le64(dma);
+        }
+        qtest_memwrite(vm->qts, BLOCK, &req, sizeof(req));
+        set_reg(vm, PV_IOMMU_REG_DOORBELL, BLOCK >> PV_IOMMU_REQ_SHIFT);
+        qtest_memread(vm->qts, BLOCK, &req, sizeof(req));
+        g_checksum_update(sum, (void *)&size, sizeof(size));
+        g_checksum_update(sum, (void *)&req, sizeof(req));
+    }
+    check(vm, SRC, 4096, SRC, 1);
+    g_assert_cmpuint(prop(vm, "x-lies"), >, 10);
+
+    /* honest, it does not yet copy for what was mapped before the reset */
+    set_prop(vm, "x-hostile", 0);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_WINDOW_SIZE), ==, WINDOW_SIZE);
+    set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
+    vm->errors = reg(vm, PV_IOMMU_REG_ERRORS);
+    set_features(vm, PV_IOMMU_F_BOUNCE);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BOUNCE), ==,
+                     PV_IOMMU_S_OK);
+    check_alive(vm);
+    vm_stop(vm);
+    return g_strdup(g_checksum_get_string(sum));
+}
+
+static void test_lies(void)
+{
+    g_autofree char *first = lies_of(2);
+    g_autofree char *again = lies_of(2);
+    g_autofree char *other = lies_of(7);
+
+    g_assert_cmpstr(first, ==, again);
+    g_assert_cmpstr(first, !=, other);
+}
+
 void add_hostile_tests(void)
 {
     qtest_add_func("/pv-iommu/bounce/bad-map", test_bad_map);
     qtest_add_func("/pv-iommu/bounce/bad-handle", test_bad_handle);
     qtest_add_func("/pv-iommu/bounce/riding-unmaps", test_riding_unmaps);
+    qtest_add_func("/pv-iommu/bounce/lies", test_lies);
 }

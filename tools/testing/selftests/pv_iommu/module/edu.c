@@ -110,6 +110,12 @@ struct device *pvt_edu_dev(struct pvt_edu *edu)
 	return &edu->pdev->dev;
 }
 
+/* The DMA address of what its driver holds all the time */
+dma_addr_t pvt_edu_scratch(struct pvt_edu *edu)
+{
+	return edu->scratch_dma;
+}
+
 /* What a driver of the device would set, and what every case starts with */
 void pvt_edu_defaults(struct pvt_edu *edu)
 {
@@ -153,19 +159,40 @@ int pvt_edu_in_irq(struct pvt_edu *edu, void (*fn)(void *arg), void *arg)
 	return ret;
 }
 
+static void pvt_edu_run(struct pvt_edu *edu, u64 src, u64 dst, size_t len, u32 cmd)
+{
+	reinit_completion(&edu->done);
+	writeq(src, edu->regs + EDU_REG_DMA_SRC);
+	writeq(dst, edu->regs + EDU_REG_DMA_DST);
+	writeq(len, edu->regs + EDU_REG_DMA_COUNT);
+	writeq(cmd | EDU_DMA_RUN | EDU_DMA_IRQ, edu->regs + EDU_REG_DMA_CMD);
+}
+
+/*
+ * A transfer of up to EDU_XFER_MAX bytes, from or to wherever the device can: it ends
+ * with pvt_edu_end(). Nobody else drives the device meanwhile.
+ */
+void pvt_edu_begin(struct pvt_edu *edu, u64 dma, size_t len, bool write)
+{
+	if (write)
+		pvt_edu_run(edu, EDU_BUF, dma, len, EDU_DMA_TO_MEMORY);
+	else
+		pvt_edu_run(edu, dma, EDU_BUF, len, 0);
+}
+
+int pvt_edu_end(struct pvt_edu *edu)
+{
+	return wait_for_completion_timeout(&edu->done, EDU_TIMEOUT) ? 0 : -ETIMEDOUT;
+}
+
 static int pvt_edu_xfer(struct pvt_edu *edu, u64 src, u64 dst, size_t len,
 			u32 cmd)
 {
 	while (len) {
 		size_t n = min_t(size_t, len, EDU_XFER_MAX);
 
-		reinit_completion(&edu->done);
-		writeq(src, edu->regs + EDU_REG_DMA_SRC);
-		writeq(dst, edu->regs + EDU_REG_DMA_DST);
-		writeq(n, edu->regs + EDU_REG_DMA_COUNT);
-		writeq(cmd | EDU_DMA_RUN | EDU_DMA_IRQ,
-		       edu->regs + EDU_REG_DMA_CMD);
-		if (!wait_for_completion_timeout(&edu->done, EDU_TIMEOUT))
+		pvt_edu_run(edu, src, dst, n, cmd);
+		if (pvt_edu_end(edu))
 			return -ETIMEDOUT;
 		src += n;
 		dst += n;

@@ -62,6 +62,16 @@ u64 pvt_host_window_size(void)
 	return pvt_reg64(PV_IOMMU_REG_WINDOW_SIZE);
 }
 
+u64 pvt_host_arena_dma(void)
+{
+	return pvt_reg64(PV_IOMMU_REG_ARENA_DMA);
+}
+
+u64 pvt_host_arena_size(void)
+{
+	return pvt_reg64(PV_IOMMU_REG_ARENA_SIZE);
+}
+
 /* DMA address of guest-physical address 0 */
 u64 pvt_host_direct_dma(void)
 {

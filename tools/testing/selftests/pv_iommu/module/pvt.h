@@ -107,6 +107,9 @@ int pvt_edu_init(void);
 void pvt_edu_exit(void);
 struct pvt_edu *pvt_edu_get(unsigned int index);
 struct device *pvt_edu_dev(struct pvt_edu *edu);
+dma_addr_t pvt_edu_scratch(struct pvt_edu *edu);
+void pvt_edu_begin(struct pvt_edu *edu, u64 dma, size_t len, bool write);
+int pvt_edu_end(struct pvt_edu *edu);
 void pvt_edu_show_scratch(struct seq_file *m);
 void pvt_edu_defaults(struct pvt_edu *edu);
 int pvt_edu_in_irq(struct pvt_edu *edu, void (*fn)(void *arg), void *arg);
@@ -137,6 +140,8 @@ u64 pvt_host_chunk(void);
 u64 pvt_host_granted(void);
 u64 pvt_host_window_dma(void);
 u64 pvt_host_window_size(void);
+u64 pvt_host_arena_dma(void);
+u64 pvt_host_arena_size(void);
 u64 pvt_host_direct_dma(void);
 u64 pvt_host_direct_limit(void);
 u64 pvt_host_direct_granted(void);
@@ -174,6 +179,7 @@ extern const struct pvt_group pvt_group_scale;
 extern const struct pvt_group pvt_group_pressure;
 extern const struct pvt_group pvt_group_direct;
 extern const struct pvt_group pvt_group_cached;
+extern const struct pvt_group pvt_group_hostile;
 extern const struct pvt_group pvt_group_stress;
 
 #endif /* _PVT_H */
