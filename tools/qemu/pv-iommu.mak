@@ -49,6 +49,8 @@ CONFIG_VIRTIO_BALLOON=y
 CONFIG_VIRTIO_MEM=y
 CONFIG_VIRTIO_SERIAL=y
 CONFIG_VIRTIO_GPU=y
+# for the memory that it shows in a BAR
+CONFIG_BOCHS_DISPLAY=y
 # for its vhost: a backend that asks what addresses mean
 CONFIG_VHOST_USER_RNG=y
 

@@ -11,6 +11,7 @@ import json
 import threading
 import time
 
+import vtd
 import witness
 from vm import FACTOR, Failed, GuestDied
 
@@ -186,6 +187,13 @@ def action_picture(vm, name):
     for there, here in enumerate((2, 1, 0)):
         memory[there::4] = pixels[here::3]
     return f"{int(width)} {int(height)} {hashlib.sha256(memory).hexdigest()}"
+
+
+def action_dma_entries(vm, device, address, size):
+    """host dma_entries BUS:SLOT.FUNCTION ADDRESS SIZE: how many leaves of the IOMMU's
+    page tables cover these DMA addresses, "4096:NUMBER 2097152:NUMBER ..." """
+    leaves = vtd.leaves(vm, device, int(address, 0), int(size, 0))
+    return " ".join(f"{size}:{number}" for size, number in sorted(leaves.items()))
 
 
 def action_note(_, *words):

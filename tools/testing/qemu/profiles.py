@@ -105,6 +105,19 @@ def host(iommu, append, swap=""):
     )
 
 
+# A host with more disks: two that are functions of one device, which nothing keeps
+# from each other's memory on the bus, so that they are one IOMMU group; and others.
+KVM = host("intel-iommu,intremap=on", "intel_iommu=on")
+KVM_GROUPS = replace(
+    KVM,
+    about="a host with KVM and VFIO, and a group of two functions",
+    disks={**KVM.disks, **{f"nvme{i}": 64 for i in range(1, 6)}},
+    devices=(*KVM.devices,
+             nvme("nvme1", ",addr=12.0,multifunction=on"),
+             nvme("nvme2", ",addr=12.1"),
+             *(nvme(f"nvme{i}", f",addr=1{i}") for i in range(3, 6))),
+)
+
 # A host that no IOMMU protects. Of its memory, it keeps a huge page and two
 # pieces for devices: one below 256 MiB, which edu's 28 address bits reach, and
 # one above. Its first edu can be reset, by the port that it is behind, and the
@@ -552,9 +565,10 @@ PROFILES = {
             virtio_blk("class0") + ",bus=pcie.0,class=0x0680",
         ),
     ),
-    "kvm": host("intel-iommu,intremap=on", "intel_iommu=on"),
+    "kvm": KVM,
     # The same again, for what can run beside
-    "kvm-emulated": host("intel-iommu,intremap=on", "intel_iommu=on"),
+    "kvm-emulated": KVM,
+    "kvm-groups": KVM_GROUPS,
     "kvm-amd": host("amd-iommu,intremap=on", "", AT_SOUTHBRIDGE),
     "noiommu": NO_IOMMU,
     "bios-large": firmware("SeaBIOS", "", 5120, 1024),

@@ -43,6 +43,18 @@ static bool translated(PvIommuState *s, PCIDevice *pdev, uint64_t base,
     return !conflict;
 }
 
+/*
+ * Could an arena be shown to the device? To show one of ours to an assigned
+ * device would pin it; and behind a conventional bridge such a device has the
+ * space of a requester, as emulated ones have, in which VFIO finds no arena.
+ */
+bool pv_iommu_may_bounce(PvIommuState *s, PCIDevice *pdev)
+{
+    return !pv_iommu_is_assigned(pdev) ||
+           ((s->boot_bypass || s->arena_memdev) &&
+            !pv_iommu_space_of(s, pdev)->bus);
+}
+
 /* Which modes a device may be attached in, leaving others of its group aside */
 static uint32_t modes_of(PvIommuState *s, PCIDevice *pdev)
 {
@@ -52,9 +64,8 @@ static uint32_t modes_of(PvIommuState *s, PCIDevice *pdev)
         translated(s, pdev, s->dma_base, s->window_size)) {
         modes |= PV_IOMMU_ATTACH_WINDOW;
     }
-    /* to show an assigned device an arena of ours would pin it */
     if (s->guest_features & PV_IOMMU_F_BOUNCE &&
-        (s->boot_bypass || s->arena_memdev || !pv_iommu_is_assigned(pdev)) &&
+        pv_iommu_may_bounce(s, pdev) &&
         translated(s, pdev, s->arena_base, s->arena_size)) {
         modes |= PV_IOMMU_ATTACH_BOUNCE;
     }
@@ -215,7 +226,8 @@ uint32_t pv_iommu_exempt(PvIommuState *s, uint16_t rid)
     }
     g_hash_table_insert(s->exempts, pdev, sp);
     sp->exempt = true;
-    return pv_iommu_space_switch(sp) ? PV_IOMMU_S_OK : PV_IOMMU_S_IO;
+    pv_iommu_space_switch(sp);
+    return sp->unpinned ? PV_IOMMU_S_IO : PV_IOMMU_S_OK;
 }
 
 static void exempt_if_space_is(PCIBus *bus, PCIDevice *pdev, void *opaque)

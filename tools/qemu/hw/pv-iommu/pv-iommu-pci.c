@@ -392,23 +392,21 @@ static void check_pdev(PCIBus *bus, PCIDevice *pdev, void *opaque)
     }
 }
 
-/*
- * Is there no mode in which an assigned device could be attached? It may not
- * use the window, and an arena of ours would be pinned.
- */
+/* Is there no mode in which the device could be attached? */
 static bool has_no_mode(PvIommuState *s, PCIDevice *pdev)
 {
-    return pv_iommu_is_assigned(pdev) &&
-           !(s->host_features & PV_IOMMU_F_WINDOW) && !s->boot_bypass &&
-           !s->arena_memdev;
+    return !(s->host_features & PV_IOMMU_F_WINDOW) &&
+           !pv_iommu_may_bounce(s, pdev);
 }
 
 static void check_first_pdev(PCIBus *bus, PCIDevice *pdev, void *opaque)
 {
     if (pv_iommu_serves(opaque, pdev) && has_no_mode(opaque, pdev)) {
         error_report("vfio-pci '%s' cannot be used: with hw-iommu=off and "
-                     "boot-bypass=off, pv-iommu-pci has no mode for it",
-                     DEVICE(pdev)->id ? DEVICE(pdev)->id : "");
+                     "%s, pv-iommu-pci has no mode for it",
+                     DEVICE(pdev)->id ? DEVICE(pdev)->id : "",
+                     pv_iommu_space_of(opaque, pdev)->bus ?
+                     "behind a conventional bridge" : "boot-bypass=off");
         error_printf("Leave hw-iommu= out.\n");
         exit(EXIT_FAILURE);
     }

@@ -39,16 +39,17 @@ static gboolean space_equal(gconstpointer v1, gconstpointer v2)
 }
 
 /*
- * Make the space bypass, or not, as its attached devices or the lack of them
- * call for. False: a device could not be shown what it should be.
+ * Have the space show what it should. False: it could not be mapped for a
+ * device, which has none of it, or some. VFIO then says so in map_failed, and
+ * does not end QEMU, as the caller takes it back.
  */
-bool pv_iommu_space_switch(PvIommuSpace *sp)
+static bool show_regions(PvIommuSpace *sp, bool bypass)
 {
     PvIommuState *s = sp->iommu;
-    bool bypass = s->boot_bypass && !sp->users &&
-                  (!s->confined || sp->exempt);
 
     sp->reach.map_error = 0;
+    sp->as.map_failed = false;
+    sp->as.map_may_fail = true;
     memory_region_transaction_begin();
     memory_region_set_enabled(&sp->bypass, bypass);
     memory_region_set_enabled(MEMORY_REGION(&sp->reach), !bypass);
@@ -60,6 +61,35 @@ bool pv_iommu_space_switch(PvIommuSpace *sp)
                                     sp->mode == PV_IOMMU_ATTACH_BOUNCE)));
     }
     memory_region_transaction_commit();
+    sp->as.map_may_fail = false;
+    return !sp->reach.map_error && !sp->as.map_failed;
+}
+
+/*
+ * Make the space bypass, or not, as its attached devices or the lack of them
+ * call for. False: a device could not be shown what it should be. If that was
+ * all of memory, its devices reach nothing, and to pin memory for them is not
+ * tried again before the machine is reset: the guest decides when to ask.
+ */
+bool pv_iommu_space_switch(PvIommuSpace *sp)
+{
+    PvIommuState *s = sp->iommu;
+    bool bypass = s->boot_bypass && !sp->users && !sp->unpinned &&
+                  (!s->confined || sp->exempt);
+    bool shown = show_regions(sp, bypass);
+
+    if (!shown && bypass) {
+        error_report("pv-iommu: the guest's memory could not be pinned for the "
+                     "vfio-pci devices of %s: they reach nothing until the "
+                     "guest attaches them",
+                     memory_region_name(&sp->root));
+        error_printf("Raise the limit of locked memory of QEMU's user by the "
+                     "guest's memory, for each group, or set "
+                     "boot-bypass=off.\n");
+        sp->unpinned = true;
+        bypass = false;
+        show_regions(sp, false);
+    }
 
     if (sp->bypassing && !bypass) {
         pv_iommu_reach_forget(sp);
@@ -67,7 +97,7 @@ bool pv_iommu_space_switch(PvIommuSpace *sp)
     sp->bypassing = bypass;
     trace_pv_iommu_space_switch(memory_region_name(&sp->root),
                                 sp->users ? sp->mode : 0, bypass);
-    return !sp->reach.map_error;
+    return shown;
 }
 
 static void space_alias(PvIommuSpace *sp, MemoryRegion *alias, const char *name,
@@ -186,6 +216,7 @@ void pv_iommu_unconfine(PvIommuState *s)
     while (g_hash_table_iter_next(&iter, (gpointer *)&sp, NULL)) {
         sp->exempt = false;
         sp->served = false;
+        sp->unpinned = false;
     }
     s->confined = false;
     switch_all(s);

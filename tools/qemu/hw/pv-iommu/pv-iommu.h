@@ -109,6 +109,7 @@ struct PvIommuSpace {
     /* since the machine was reset */
     bool exempt;                /* one of its devices is, by ATTACH_BYPASS */
     bool served;                /* a device was attached in another mode */
+    bool unpinned;              /* its devices could not have all of memory */
 
     uint32_t users;             /* devices attached */
     uint32_t mode;              /* theirs: one PV_IOMMU_ATTACH_* */
@@ -316,6 +317,7 @@ void pv_iommu_withhold(PvIommuState *s, bool withhold);
 /* pv-iommu-attach.c */
 PCIDevice *pv_iommu_find_pdev(PvIommuState *s, uint16_t rid);
 PvIommuDevice *pv_iommu_find_device(PvIommuState *s, uint16_t rid);
+bool pv_iommu_may_bounce(PvIommuState *s, PCIDevice *pdev);
 uint32_t pv_iommu_probe(PvIommuState *s, uint16_t rid, uint32_t *group,
                         uint32_t *offers);
 uint32_t pv_iommu_attach(PvIommuState *s, uint16_t rid, uint32_t mode,

@@ -1,0 +1,122 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Test: the kernel's vhost-net behind pv-iommu: traffic both ways, wild descriptors, detach, reset
+# VM: kvm-emulated
+# Modes: none
+# Timeout: 300
+
+. ./kvm-lib.sh
+
+HERE=10.9.7.1
+THERE=10.9.7.2
+MIB=2
+
+# Memory that L2's kernel leaves alone, at no DMA address of the window or the arena
+TARGET=0x8000000
+
+host_setup
+modprobe -a tun vhost_net || fail "no modules for vhost-net"
+wait_for 10 test -c /dev/vhost-net || fail "no /dev/vhost-net"
+dd if=/dev/urandom of=/tmp/sent bs=1M count=$MIB 2>/dev/null
+sum=$(sha256sum </tmp/sent)
+
+# card_up: L2's has an address, and this host's end of the wire
+card_up() {
+	must "until d=\$(ls -d /sys/bus/pci/drivers/virtio-pci/*/virtio*/net/* 2>/dev/null); do sleep 0.1; done; ip link set \${d##*/} up; ip addr replace $THERE/24 dev \${d##*/}; dirname \$(dirname \$(dirname \$d)) >/run/card"
+	ip link set tap0 up
+	ip addr replace $HERE/24 dev tap0
+	[ "$(cat /proc/[0-9]*/comm /proc/[0-9]*/task/[0-9]*/comm 2>/dev/null | grep -c "^vhost-$L2_PID")" -gt 0 ] ||
+		fail "no thread of vhost's: the network is QEMU's own"
+	must "[ \$(cat \$(cat /run/card)/pv_iommu/mode) = window ]"
+}
+
+listens() {
+	grep -qs ':1388 .* 0A ' /proc/net/tcp /proc/net/tcp6
+}
+
+# traffic WHEN: what is sent arrives, from L2 and to L2
+traffic() {
+	rm -f /tmp/got /tmp/silent
+	mkfifo /tmp/silent
+	timeout $((60 * FACTOR)) nc -l -p 5000 <>/tmp/silent >/tmp/got &
+	wait_for 10 listens || fail "nobody listens here"
+	must "[ -s /tmp/sent ] || dd if=/dev/urandom of=/tmp/sent bs=1M count=$MIB 2>/dev/null; timeout $((60 * FACTOR)) nc $HERE 5000 </tmp/sent"
+	wait $!
+	[ "$(sha256sum </tmp/got)" = "$(must "sha256sum </tmp/sent")" ] ||
+		fail "$1: of what L2 sent, $(wc -c </tmp/got) bytes arrived, or wrong ones"
+
+	must "rm -f /tmp/got /tmp/silent /run/over; mkfifo /tmp/silent; (timeout $((60 * FACTOR)) nc -l -p 5000 <>/tmp/silent >/tmp/got; touch /run/over) >/dev/null 2>&1 & until grep -qs ':1388 .* 0A ' /proc/net/tcp /proc/net/tcp6; do sleep 0.1; done"
+	timeout $((60 * FACTOR)) nc $THERE 5000 </tmp/sent
+	must "until [ -e /run/over ]; do sleep 0.1; done"
+	[ "$(must "sha256sum </tmp/got")" = "$sum" ] ||
+		fail "$1: of what this host sent, $(must "wc -c </tmp/got") bytes arrived, or wrong ones"
+	echo "$1: $MIB MiB from L2 and $MIB MiB to it"
+}
+
+window() {
+	must "awk '\$1 == \"$1\" { print \$2 }' /sys/kernel/debug/pv_iommu/window"
+}
+
+# ring: the DMA address of the card's receive queue: its descriptors, 256 of 16 bytes
+ring() {
+	qmp x-query-virtio-queue-status '"path":"/machine/peripheral/net0/virtio-backend","queue":0' |
+		sed -n 's/.*"vring-desc": \([0-9]*\).*/\1/p'
+}
+
+# held ADDRESS: a sum of what is there in L2's memory
+held() {
+	must "/q/bin/rings dump $1 256 >/run/held && md5sum </run/held"
+}
+
+# received_at DMA PHYSICAL: all receive descriptors point there, and frames come for
+# them; succeeds if that has changed the memory
+received_at() {
+	local before
+	before=$(held "$2")
+	must "/q/bin/rings poke $((phys + $(ring) - dma)) 256 $1 16"
+	ping -c 3 -W 1 $THERE >/dev/null
+	[ "$(held "$2")" != "$before" ]
+}
+
+# again: the driver lets go of the card, and takes it
+again() {
+	must "p=\$(cat /run/card); p=\${p##*/}; echo \$p >/sys/bus/pci/drivers/virtio-pci/unbind; echo \$p >/sys/bus/pci/drivers/virtio-pci/bind"
+	card_up
+}
+
+L2_APPEND="memmap=1M\$$TARGET iomem=relaxed"
+way_window ""
+# shellcheck disable=SC2046 # words
+l2_start $(host_disk on) \
+	-netdev tap,id=tap0,ifname=tap0,script=no,downscript=no,vhost=on \
+	-device virtio-net-pci,id=net0,netdev=tap0,romfile=,disable-legacy=on,iommu_platform=on
+l2_ready
+must "until [ -e /dev/vda ]; do sleep 0.1; done; mkdir -p /q; mount -t ext4 -o ro /dev/vda /q"
+card_up
+traffic "at the start"
+
+phys=$(($(window phys))) dma=$(($(window dma)))
+again
+traffic "detached and attached"
+
+# The control: what is behind the queue's used ring is nobody's, and is reached
+free=$(($(ring) + 7168))
+received_at $free $((phys + free - dma)) ||
+	fail "control: frames do not go where descriptors say"
+again
+traffic "after the control"
+
+! received_at $TARGET $TARGET || fail "vhost has written to memory that was never granted"
+grep "Fail to lookup the translated address" $L2/qemu.log ||
+	fail "nobody has asked for what the descriptors say: $(cat $L2/qemu.log)"
+again
+traffic "after wild descriptors"
+
+l2_reboots yes
+l2_tell "reboot -f"
+l2_ready
+card_up
+traffic "after a reboot"
+l2_reboots no
+l2_stop
