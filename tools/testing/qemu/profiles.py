@@ -296,6 +296,20 @@ PROFILES = {
                  *(f"edu,id=edu{n},dma_mask=0xffffffffffffffff"
                    for n in range(12))),
     ),
+    # Drivers give up soon on devices that do not answer; memory that is freed is
+    # poisoned. The host may say that it does not serve a device, and edu's own mask
+    # is more than dma-direct can do.
+    "hostile-host": Profile(
+        about="a disk, a card and DMA engines whose host lies",
+        memory=512,
+        disks={"nvme0": 64},
+        netdevs=WIRE,
+        iommu="boot-bypass=off,direct-limit=64M",
+        devices=(nvme(), e1000e("port0"), "edu,id=edu0,dma_mask=0xffffffff",
+                 "edu,id=edu1,dma_mask=0xffffffff"),
+        append="slub_debug=FZP page_poison=1 nvme_core.io_timeout=2 "
+               "nvme_core.admin_timeout=2 pviommu_test.mask_bits=32",
+    ),
     "edu": edu("DMA engines that do what a test tells them: three edu devices"),
     "edu-shared": edu("the same, all in one domain",
                       "boot-bypass=off,isolation=off"),
