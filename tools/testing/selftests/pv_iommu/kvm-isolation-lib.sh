@@ -123,10 +123,6 @@ two_devices() {
 		fail "the disk's queue is empty: $sum"
 }
 
-window() {
-	must "awk '\$1 == \"$1\" { print \$2 }' /sys/kernel/debug/pv_iommu/window"
-}
-
 domain_of() {
 	must "cat $1/pv_iommu/domain"
 }

@@ -394,6 +394,11 @@ set_result() {
 	declare -g "${way}_$1=$2"
 }
 
+# window NAME: what L2 says of its window
+window() {
+	must "awk '\$1 == \"$1\" { print \$2 }' /sys/kernel/debug/pv_iommu/window"
+}
+
 # chunks_moved: how many chunks L2 has had granted and has given back so far; a request
 # for each at the most
 chunks_moved() {

@@ -54,10 +54,6 @@ traffic() {
 	echo "$1: $MIB MiB from L2 and $MIB MiB to it"
 }
 
-window() {
-	must "awk '\$1 == \"$1\" { print \$2 }' /sys/kernel/debug/pv_iommu/window"
-}
-
 # ring: the DMA address of the card's receive queue: its descriptors, 256 of 16 bytes
 ring() {
 	qmp x-query-virtio-queue-status '"path":"/machine/peripheral/net0/virtio-backend","queue":0' |
