@@ -179,6 +179,43 @@ out:
 	full_free(&f);
 }
 
+/* A list for which no block is free, but pages are, no two of them together */
+static void full_pieces(struct pvt *t)
+{
+	struct sg_table sgt = {};
+	struct scatterlist *sg;
+	size_t i, kept = 0;
+	struct full f;
+	int ret, n;
+
+	if (!full_alloc(t, &f))
+		goto out;
+	f.len = PAGE_SIZE;
+	if (!full_fill(t, &f, DMA_ATTR_NO_WARN))
+		goto out;
+	for (i = 0; i < f.n; i++) {
+		if (f.dma[i] & PAGE_SIZE)
+			f.dma[kept++] = f.dma[i];
+		else
+			dma_unmap_single(t->dev, f.dma[i], f.len, DMA_TO_DEVICE);
+	}
+	f.n = kept;
+	if (!pvt_expect(t, !sg_alloc_table(&sgt, 8, GFP_KERNEL), "no memory"))
+		goto out;
+	for_each_sgtable_sg(&sgt, sg, n)
+		sg_set_buf(sg, f.buf + n * SZ_4K, SZ_4K);
+	ret = dma_map_sgtable(t->dev, &sgt, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+	if (pvt_expect(t, !ret, "a list with each second page free: %d", ret)) {
+		pvt_expect(t, sgt.nents == 8, "%u segments of 8 pages", sgt.nents);
+		pvt_sg_legal(t, t->dev, sgt.sgl, sgt.nents, 8 * SZ_4K);
+		dma_unmap_sgtable(t->dev, &sgt, DMA_TO_DEVICE, 0);
+	}
+out:
+	sg_free_table(&sgt);
+	full_empty(t, &f);
+	full_free(&f);
+}
+
 /* The shell test looks for the message that each of these gives, or does not */
 static void full_message(struct pvt *t, unsigned long attrs)
 {
@@ -245,6 +282,7 @@ static const struct pvt_case full_cases[] = {
 	{ "single", full_single },
 	{ "sg", full_sg },
 	{ "fragments", full_fragments },
+	{ "pieces", full_pieces },
 	{ "coherent", full_coherent },
 	{ "no_warn", full_no_warn },
 	{ "warns", full_warns },
