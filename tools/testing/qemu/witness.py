@@ -103,6 +103,8 @@ class Driver(threading.Thread):
         self.woken = threading.Event()
         self.error = None
         self.reset = False
+        # How often all devices have been looked at
+        self.rounds = 0
         # Writes to the page; those to what is mapped that have arrived, and so
         # after a reset; whether the last of them has not; writes to the page since
         self.writes = self.arrived = self.again = self.shut = self.since = 0
@@ -156,6 +158,8 @@ class Driver(threading.Thread):
             return False
         if command & PCI_ON != PCI_ON:
             bus.write("w", one.config + PCI_COMMAND, command | PCI_ON)
+            # Its DMA may have ended meanwhile, and come to nothing for that
+            one.target = None
         return there and not running
 
     def start_dma(self, one, target):
@@ -196,6 +200,7 @@ class Driver(threading.Thread):
                 if woken:
                     # and it is known who is back
                     self.woken.clear()
+                self.rounds += 1
                 # After a reset it may be anybody's, as long as no device is back
                 if not all(one.down for one in self.devices):
                     self.look()
@@ -216,10 +221,13 @@ class Driver(threading.Thread):
     def settle(self, more=8):
         """Until each device has begun so many DMAs more, or none does any more."""
         want = [one.begun + more for one in self.devices]
+        # What is known of them may be of before they came back
+        rounds = self.rounds + 2
         end = time.monotonic() + 60 * FACTOR
-        while self.is_alive() and (self.woken.is_set() or any(
-                one.begun < least and not one.down
-                for one, least in zip(self.devices, want))):
+        while self.is_alive() and (
+                self.woken.is_set() or self.rounds < rounds or any(
+                    one.begun < least and not one.down
+                    for one, least in zip(self.devices, want))):
             if time.monotonic() > end:
                 raise Failed(f"a device does nothing any more, after {self}")
             time.sleep(0.01)
