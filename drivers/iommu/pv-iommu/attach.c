@@ -110,8 +110,14 @@ static int pviommu_exempt(struct pviommu_host *host, struct pci_dev *pdev)
 /* What became of that. A host that does not know of it confines none such. */
 static const char *pviommu_exempt_result(int ret)
 {
-	return ret != -EOPNOTSUPP ? "" :
-	       "; the host lets it reach no memory (boot-bypass=off, or attached before)";
+	switch (ret) {
+	case -EOPNOTSUPP:
+		return "; the host lets it reach no memory (boot-bypass=off, or attached before)";
+	case -EIO:
+		return "; the host could not pin the guest's memory for it: it reaches none";
+	default:
+		return "";
+	}
 }
 
 /**
@@ -330,6 +336,15 @@ static int pviommu_tell_detach(struct pviommu_dev *pd)
 	return pviommu_request(pd->host, &call);
 }
 
+/*
+ * Is it one that the host may serve still, by what it said to a detach? One that is
+ * unknown to it, or not attached, has nothing there any more.
+ */
+static bool pviommu_still_attached(int ret)
+{
+	return ret && ret != -ENODEV && ret != -EBUSY;
+}
+
 /* In which group is it? One for all, on a host that knows no groups. */
 static int pviommu_probe_group(struct pviommu_dev *pd, u32 *group)
 {
@@ -388,8 +403,7 @@ static void pviommu_detach(void *data)
 	spin_unlock_irqrestore(&pviommu_gone_lock, flags);
 
 	pviommu_release(pd);
-	/* One that is unknown to the host, or not attached, has nothing there any more */
-	pviommu_domain_put(pd->domain, ret && ret != -ENODEV && ret != -EBUSY);
+	pviommu_domain_put(pd->domain, pviommu_still_attached(ret));
 	host->bus[pdev->bus->number][pdev->devfn] = NULL;
 	pviommu_stats_sum(pd, &host->retired);
 	mutex_unlock(&host->lock);
@@ -445,7 +459,8 @@ static int pviommu_join(struct pviommu_dev *pd, u32 group)
 	if (!pd->domain)
 		return -ENOMEM;
 
-	ret = pviommu_tell_attach(pd, pd->mode);
+	/* Held still: another of its devices could not be attached again, see there */
+	ret = pd->domain->held ? -EIO : pviommu_tell_attach(pd, pd->mode);
 	if (ret == -EOPNOTSUPP && pd->mode != host->mode) {
 		pd->mode = host->mode;
 		ret = pviommu_tell_attach(pd, pd->mode);
@@ -459,7 +474,7 @@ static int pviommu_join(struct pviommu_dev *pd, u32 group)
 static void pviommu_leave(struct pviommu_dev *pd)
 {
 	mutex_lock(&pd->host->lock);
-	pviommu_domain_put(pd->domain, pviommu_tell_detach(pd));
+	pviommu_domain_put(pd->domain, pviommu_still_attached(pviommu_tell_detach(pd)));
 	mutex_unlock(&pd->host->lock);
 }
 
@@ -569,24 +584,32 @@ static bool pviommu_has_mappings(struct pviommu_dev *pd)
  */
 static int pviommu_tell_mode(struct pviommu_dev *pd, enum pviommu_mode mode)
 {
-	bool only = pd->domain->nr_devices == 1;
+	struct pviommu_domain *d = pd->domain;
+	bool only = d->nr_devices == 1;
 	int ret, again = 0;
 
+	if (only)
+		pviommu_domain_hold(d);
 	ret = pviommu_tell_detach(pd);
 	if (ret)
-		return ret;
+		goto out;
 
 	ret = pviommu_tell_attach(pd, mode);
 	if (ret)
 		again = pviommu_tell_attach(pd, pd->mode);
 	if (!again && only)
-		again = pviommu_domain_regrant(pd->domain);
+		again = pviommu_domain_regrant(d);
 	if (again) {
 		dev_err(pd->dev, "pv_iommu: host refused to attach again: error %d; its DMA is blocked\n",
 			again);
 		pviommu_set_ops(pd->dev, &pviommu_blocked_ops);
+		/* The host takes no chunk back of a domain that it does not know */
+		return ret ?: again;
 	}
-	return ret ?: again;
+out:
+	if (only)
+		pviommu_domain_unhold(d);
+	return ret;
 }
 
 /* Serve an attached device in the other mode */
@@ -603,9 +626,7 @@ static int pviommu_switch(struct pviommu_dev *pd, enum pviommu_mode mode)
 		return -EBUSY;
 	pviommu_flush(pd->host);
 	pviommu_ram_flush(pd->domain);
-	pviommu_domain_hold(pd->domain);
 	ret = pviommu_tell_mode(pd, mode);
-	pviommu_domain_unhold(pd->domain);
 	if (ret)
 		return ret;
 
@@ -715,17 +736,22 @@ int pviommu_reattach_all(struct pviommu_host *host)
 	int ret, first = 0;
 
 	mutex_lock(&host->lock);
+	/* Until one of its devices is attached the host does not know a domain */
+	list_for_each_entry(d, &host->window.domains, node)
+		pviommu_domain_hold(d);
 	list_for_each_entry(pd, &host->devices, node) {
 		ret = pviommu_tell_attach(pd, pd->mode);
-		if (!ret)
+		if (!ret) {
+			pviommu_domain_unhold(pd->domain);
 			continue;
+		}
 		dev_err(pd->dev, "pv_iommu: host refused to attach again: error %d\n",
 			ret);
 		first = first ?: ret;
 	}
 	ret = pviommu_domains_regrant(host);
 	list_for_each_entry(d, &host->window.domains, node)
-		ret = ret ?: pviommu_ram_regrant(d);
+		ret = ret ?: d->held ? 0 : pviommu_ram_regrant(d);
 	mutex_unlock(&host->lock);
 	return first ?: ret;
 }

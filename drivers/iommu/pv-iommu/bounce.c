@@ -786,8 +786,11 @@ pviommu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 
 		m.off = sg_phys(pviommu_first(c.sg)) & m.lim.align_mask;
 		if (unlikely(!pviommu_get(&m, host_copies))) {
-			/* Two pieces may be free where one of the size is not */
-			if (m.error == -ENOMEM && m.nents > 1) {
+			/*
+			 * Two pieces may be free where one of the size is not. What is
+			 * longer than asked for is one entry, and no shorter to be had.
+			 */
+			if (m.error == -ENOMEM && m.nents > 1 && m.len <= cap) {
 				cap = m.len / 2;
 				continue;
 			}

@@ -173,6 +173,20 @@ static unsigned long pviommu_chunks_take(struct pviommu_domain *d,
 	return first;
 }
 
+/* Are there free chunks that will do, whosever they are to be? */
+static bool pviommu_has_room(struct pviommu_window *w, const struct pviommu_want *want,
+			     unsigned long n)
+{
+	unsigned long flags;
+	bool room;
+
+	raw_spin_lock_irqsave(&w->lock, flags);
+	room = w->taken + n <= w->limit &&
+	       pviommu_run_find(&w->space, w->free, n, want) != PVIOMMU_NO_PAGE;
+	raw_spin_unlock_irqrestore(&w->lock, flags);
+	return room;
+}
+
 static void pviommu_domain_free(struct pviommu_domain *d)
 {
 	bitmap_free(d->avail[0]);
@@ -365,7 +379,8 @@ static unsigned int pviommu_chunks_return(struct pviommu_domain *d, unsigned int
 		call_rcu(&c->rcu, pviommu_body_rcu);
 	if (!nr)
 		return 0;
-	usable = !pviommu_revoke(d, chunk, nr) && !READ_ONCE(d->lost);
+	/* A domain that is gone here, but not for the host, has them still */
+	usable = !pviommu_revoke(d, chunk, nr) && !(d->gone && d->lost);
 	for (i = 0; i < nr; i++)
 		pviommu_chunks_drop(d, chunk[i], 1, usable);
 	return nr;
@@ -456,8 +471,9 @@ void pviommu_domain_low(struct pviommu_domain *d)
  * @want: what it wants
  *
  * The others give back chunks of which nothing is in use, as many as are wanted, and
- * for a while no CPU keeps blocks. If chunks in a row are wanted, the domain's own go
- * as well: there may be a row with those beside them.
+ * for a while no CPU keeps blocks. If not any will do, they give back until one that does
+ * is free; if chunks in a row are wanted, the domain's own go as well: there may be a row
+ * with those beside them.
  *
  * Context: any but NMI. Some exits.
  */
@@ -466,6 +482,8 @@ void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *w
 	struct pviommu_window *w = &d->host->window;
 	unsigned long n = DIV_ROUND_UP(want->npages, BIT(w->space.shift));
 	bool again = time_before(jiffies, READ_ONCE(w->pressure));
+	/* Not any chunk will do */
+	bool placed = n > 1 || want->dma_limit < w->space.dma + w->space.size - 1;
 	struct pviommu_domain *other;
 
 	WRITE_ONCE(w->pressure, jiffies + PVIOMMU_PRESSURE);
@@ -479,14 +497,14 @@ void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *w
 
 	rcu_read_lock();
 	list_for_each_entry_rcu(other, &w->domains, node) {
-		if (READ_ONCE(w->limit) >= READ_ONCE(w->taken) + n)
+		if (pviommu_has_room(w, want, n))
 			break;
 		if (other == d)
 			continue;
 		/* Once: from then on it keeps none */
 		if (!again)
 			pviommu_window_drain(other, PVIOMMU_DRAIN_ALL);
-		pviommu_chunks_return(other, n, false);
+		pviommu_chunks_return(other, placed ? PVIOMMU_PICK : n, false);
 	}
 	rcu_read_unlock();
 }
@@ -579,8 +597,8 @@ static void pviommu_domain_set_held(struct pviommu_domain *d, bool held)
  *
  * While its only device is attached anew, or from when that is detached, the host does
  * not know the domain: none is granted to it then, and none is given back, whoever wants
- * it. An allocation that finds nothing fails. Ends with pviommu_domain_unhold(), or
- * pviommu_domain_put().
+ * it. An allocation that finds nothing fails. Ends with pviommu_domain_unhold(), or,
+ * also if the host refused to attach the device again, with pviommu_domain_put().
  *
  * Context: process; sleeps. host.lock is held.
  */
@@ -636,7 +654,7 @@ void pviommu_domain_put(struct pviommu_domain *d, bool lost)
 
 	lockdep_assert_held(&d->host->lock);
 	if (lost)
-		WRITE_ONCE(d->lost, true);
+		d->lost = true;
 	if (--d->nr_devices)
 		return;
 
@@ -756,6 +774,8 @@ int pviommu_domain_regrant(struct pviommu_domain *d)
  * pviommu_domains_regrant - have the host grant all chunks anew, after a resume
  * @host: the host device
  *
+ * But those of domains that are held, as the host does not know them.
+ *
  * Context: process, while devices are suspended. host.lock is held.
  * Return: 0, or the first error.
  */
@@ -766,7 +786,7 @@ int pviommu_domains_regrant(struct pviommu_host *host)
 
 	lockdep_assert_held(&host->lock);
 	list_for_each_entry(d, &host->window.domains, node) {
-		ret = pviommu_domain_regrant(d);
+		ret = d->held ? 0 : pviommu_domain_regrant(d);
 		first = first ?: ret;
 	}
 	return first;

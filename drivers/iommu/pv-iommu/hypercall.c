@@ -122,7 +122,7 @@ int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch)
 	trace_pviommu_request(le16_to_cpu(req->opcode), le16_to_cpu(req->rid),
 			      ch->nr_unmaps, status);
 	ch->nr_unmaps = 0;
-	return pviommu_errno(status) ?: kept ? -EIO : 0;
+	return pviommu_errno(status) ?: (kept ? -EIO : 0);
 }
 
 /**

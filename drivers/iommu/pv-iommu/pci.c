@@ -294,7 +294,7 @@ static int pviommu_init_spaces(struct pviommu_host *host)
 		return ret;
 
 	/* Room for a few of the largest at once, also in a share of the window */
-	size = w->size / 2;
+	size = min_t(u64, w->size, (u64)w->limit << (w->space.shift + PAGE_SHIFT)) / 2;
 	if (host->features & PV_IOMMU_F_BOUNCE) {
 		u64 arena = pviommu_read64(host, PV_IOMMU_REG_ARENA_SIZE);
 
@@ -567,6 +567,8 @@ int pviommu_pci_register(void)
 void pviommu_pci_unregister(void)
 {
 	pci_unregister_driver(&pviommu_driver);
+	/* Who gave up the module's last reference, in attach.c, may not have returned yet */
+	synchronize_rcu_tasks();
 	/* Removed before by hand, when it could not go yet */
 	if (pviommu_host)
 		pviommu_host_drop(pviommu_host);

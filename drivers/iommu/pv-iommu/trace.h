@@ -33,7 +33,10 @@ DECLARE_EVENT_CLASS(pviommu_mapping,
 		  PVIOMMU_RID_ARG(__entry->rid), __entry->dma, __entry->size, __entry->nsegs, __entry->dir)
 );
 
-/* @size: bytes of data; @nsegs: DMA segments, 0 for a single mapping */
+/*
+ * @size: bytes of data, 0 where a list is unmapped; @nsegs: DMA segments, and where a
+ * list is unmapped, its entries; 0 for a single mapping
+ */
 DEFINE_EVENT(pviommu_mapping, pviommu_map,
 	TP_PROTO(u16 rid, dma_addr_t dma, size_t size, int nsegs, int dir),
 	TP_ARGS(rid, dma, size, nsegs, dir));

@@ -790,13 +790,13 @@ int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size)
 		cond_resched();
 	}
 	bitmap_free(seen);
-	if (!wrong && (used != d->used || left != d->free)) {
-		i = 0;
-		wrong = "domain's sums are wrong";
-	}
 	if (wrong)
 		snprintf(why, size, "domain %u, chunk %lu: %s", d->id, i - 1, wrong);
-	return wrong ? -EUCLEAN : 0;
+	else if (used != d->used || left != d->free)
+		snprintf(why, size, "domain %u: its sums are wrong", d->id);
+	else
+		return 0;
+	return -EUCLEAN;
 }
 
 /* ---- set up ---- */

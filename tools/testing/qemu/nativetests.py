@@ -100,6 +100,12 @@ def order(machine, _):
     native(machine, "order")
 
 
+@hosttest("domains", modes=("native",))
+def domains(machine, _):
+    """Chunks change hands in time, and none is lost, whatever the host refuses"""
+    native(machine, "domains")
+
+
 @hosttest("scale", modes=("native",))
 def scale(machine, _):
     """8 to 64 CPUs find blocks in their caches, and no map fails with room free"""

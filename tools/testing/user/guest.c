@@ -35,6 +35,7 @@ void guest_begin(struct guest *g, unsigned int cpus, unsigned int devices,
 void guest_begin_direct(struct guest *g, unsigned int cpus, unsigned int devices,
 			u64 window, u64 arena, bool chunks, unsigned long ram, u64 limit)
 {
+	u64 granted = g->limit ?: window;
 	unsigned int i;
 
 	memset(g, 0, sizeof(*g));
@@ -49,11 +50,11 @@ void guest_begin_direct(struct guest *g, unsigned int cpus, unsigned int devices
 		.arena_dma = 3ULL * SZ_4G,
 		.arena_size = arena,
 		.chunk = host_chunk_size(window, SZ_2M),
-		.limit = window,
+		.limit = granted,
 		.direct_dma = 16ULL * SZ_4G,
 		.direct_limit = limit,
 	};
-	host_create(&g->config);
+	g->host = host_create(&g->config);
 	g->nr_devices = devices;
 	for (i = 0; i < devices; i++) {
 		struct pci_dev *pdev = shim_device_add(0, PCI_DEVFN(i + 1, 0), 0x00ff00);

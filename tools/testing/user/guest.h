@@ -13,12 +13,16 @@
 /**
  * struct guest - what was made
  * @config: what the host offers
+ * @limit: bytes of window that the host grants, set before guest_begin(); 0: all
+ * @host: the host device
  * @devices: attached devices
  * @rids: their requester IDs
  * @nr_devices: how many
  */
 struct guest {
 	struct host_config config;
+	u64 limit;
+	struct pci_dev *host;
 	struct device *devices[GUEST_MAX_DEVICES];
 	u16 rids[GUEST_MAX_DEVICES];
 	unsigned int nr_devices;

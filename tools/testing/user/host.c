@@ -89,6 +89,7 @@ static pthread_mutex_t host_lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct host_counters host_counters;
 void (*host_tamper)(struct pv_iommu_req *req);
+u32 (*host_refuse)(const struct pv_iommu_req *req);
 u32 (*host_tamper_reg)(unsigned int reg, u32 value);
 
 void (*host_revoked)(unsigned long chunk);
@@ -687,7 +688,9 @@ static void host_ring(u32 frame)
 		return;
 	}
 	host_counters.requests[min_t(u16, req->opcode, 15)]++;
-	status = host_answer(req);
+	status = host_refuse ? host_refuse(req) : PV_IOMMU_S_OK;
+	if (status == PV_IOMMU_S_OK)
+		status = host_answer(req);
 	if (status != PV_IOMMU_S_OK && status != PV_IOMMU_S_NOSPC &&
 	    status != PV_IOMMU_S_LIMIT) {
 		host_counters.refused++;

@@ -60,6 +60,8 @@ extern struct host_counters host_counters;
  * @doorbell: the request did not even have to be a block.
  */
 extern void (*host_tamper)(struct pv_iommu_req *req);
+/* Called before it is answered: a status with which the host refuses it, or 0 */
+extern u32 (*host_refuse)(const struct pv_iommu_req *req);
 extern u32 (*host_tamper_reg)(unsigned int reg, u32 value);
 
 struct pci_dev *host_create(const struct host_config *config);

@@ -144,6 +144,35 @@ out:
 	full_free(&f);
 }
 
+/* Beside entries of no length there is one that cannot be had in two pieces */
+static void full_empties(struct pvt *t)
+{
+	struct scatterlist sgl[2];
+	struct full f;
+	int i;
+
+	if (!pvt_on_pviommu()) {
+		pvt_skip(t, "other backends do not take entries of no length");
+		return;
+	}
+	if (!full_alloc(t, &f))
+		goto out;
+	f.len = PAGE_SIZE;
+	if (!full_fill(t, &f, DMA_ATTR_NO_WARN))
+		goto out;
+	for (i = 0; i < 2; i++) {
+		sg_init_table(sgl, 2);
+		sg_set_buf(&sgl[i], f.buf, SZ_4K);
+		sg_set_buf(&sgl[!i], f.buf, 0);
+		pvt_expect(t, !dma_map_sg_attrs(t->dev, sgl, 2, DMA_TO_DEVICE,
+						DMA_ATTR_NO_WARN),
+			   "entry %d was mapped in no room", i);
+	}
+out:
+	full_empty(t, &f);
+	full_free(&f);
+}
+
 /* Room in pieces: what fits is served; whole again, the largest is */
 static void full_fragments(struct pvt *t)
 {
@@ -281,6 +310,7 @@ static void full_coherent(struct pvt *t)
 static const struct pvt_case full_cases[] = {
 	{ "single", full_single },
 	{ "sg", full_sg },
+	{ "empties", full_empties },
 	{ "fragments", full_fragments },
 	{ "pieces", full_pieces },
 	{ "coherent", full_coherent },
