@@ -12,6 +12,7 @@ TESTS ?=
 VM ?= main
 JOBS ?= $(shell nproc)
 TIMEOUT_FACTOR ?= 1
+SET ?=
 SANITIZE ?= 0
 QEMU ?=
 BUILD ?= $(CURDIR)/build
@@ -24,7 +25,7 @@ ifeq ($(KERNEL)$(TESTS),kcsan)
 TESTS := $(RACES)
 endif
 
-export BUILD CACHE SANITIZE TIMEOUT_FACTOR
+export BUILD CACHE SANITIZE SET TIMEOUT_FACTOR
 export QEMU_SUITE = $(QEMU)
 export PYTHONDONTWRITEBYTECODE = 1
 
@@ -69,6 +70,7 @@ help:
 	@echo 'VM=$(VM)       which machine make shell starts (tools/testing/qemu/profiles.py)'
 	@echo 'JOBS=$(JOBS)        how many guests run at once'
 	@echo 'TIMEOUT_FACTOR=$(TIMEOUT_FACTOR)  for slow machines'
+	@echo 'SET=CYCLES=100  what tests that ask for it are told (kvm-elastic, elastic)'
 	@echo 'QEMU=trixie   with the QEMU of another Debian release'
 	@echo 'SANITIZE=1    with a QEMU built with the address and UB sanitizers'
 	@echo 'CACHE=DIR     where downloads are kept (build/cache)'

@@ -6,7 +6,7 @@
 # Modes: none
 # Timeout: 240
 #
-# CYCLES of load and idle, of SIZE MiB each; by hand: CYCLES=100 SIZE=24
+# CYCLES of load and idle, of SIZE MiB each; by hand: SET='CYCLES=100 SIZE=24'
 
 . ./kvm-lib.sh
 
