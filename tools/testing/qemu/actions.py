@@ -135,6 +135,12 @@ def action_drive(vm, page, *devices):
     return "driven"
 
 
+def action_drive_on(vm):
+    """host drive_on: until each of the driven devices has begun some more DMAs"""
+    vm.driver.settle()
+    return "driven on"
+
+
 def action_driven(vm):
     """host driven: the end of that; answers how often, or where memory was hit"""
     driver = vm.driver

@@ -18,6 +18,8 @@ from profiles import PROFILES
 
 # How much longer than its own idea anything may take on this machine
 FACTOR = float(os.environ.get("TIMEOUT_FACTOR", "1"))
+# What tests in the guest have in their environment, by hand: CYCLES=100
+SET = os.environ.get("SET", "").split()
 
 # Of a QEMU that is built with it: a report ends it, as ASan's do anyway
 os.environ.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
@@ -238,9 +240,14 @@ class VM:
             else "Nehalem"
 
     def kernel_line(self):
+        factor = math.ceil(FACTOR)
         words = ["console=ttyS0", "panic=-1", "panic_on_warn=1",
                  "oops=panic", "log_buf_len=4M", f"pvtest.run={self.do}",
-                 f"pvtest.factor={math.ceil(FACTOR)}",
+                 f"pvtest.factor={factor}",
+                 # A guest that its host keeps waiting is none that hangs
+                 f"watchdog_thresh={min(60, 10 * factor)}",
+                 f"rcupdate.rcu_cpu_stall_timeout={min(300, 21 * factor)}",
+                 *(["pvtest.set=" + ",".join(SET)] if SET else []),
                  # On a busy machine the timer can miss its test under TCG
                  "no_timer_check",
                  # The kernel patches its own code while it boots. Under TCG
@@ -328,7 +335,7 @@ class VM:
 
     def _connect(self, name):
         connection = socket.socket(socket.AF_UNIX)
-        for _ in range(200):
+        for _ in range(round(200 * FACTOR)):
             try:
                 connection.connect(f"{self.sockets}/{name}")
                 return connection

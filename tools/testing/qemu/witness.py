@@ -134,6 +134,11 @@ class Driver(threading.Thread):
             bus.port_out(CONFIG_DATA, value)
         bus.port_out(CONFIG_ADDRESS, before)
         self.vm.qmp("cont")
+        # By that it is known, also to who looks so late that devices are back already
+        self.reset = True
+        for one in self.devices:
+            one.down = True
+            one.target = None
         return True
 
     def ours(self, one):
@@ -150,8 +155,9 @@ class Driver(threading.Thread):
     def idle(self, one):
         """Whether its last DMA has ended; the device is made to go on."""
         bus = self.bus
-        command = bus.read("w", one.config + PCI_COMMAND)
         running = bus.read("l", one.registers + EDU_COMMAND) & 1
+        # After that: a DMA that has ended may have done so while this was off
+        command = bus.read("w", one.config + PCI_COMMAND)
         # All that counts only if the device is there afterwards
         there = bus.read("l", one.registers + EDU_ID) == EDU_IS
         if not self.ours(one):
@@ -283,7 +289,12 @@ def memory_to(vm, name):
     """The guest's memory as it is now, into a file."""
     path = vm.directory / f"memory-{name}"
     size = vm.profile.memory << 20
-    vm.qmp("pmemsave", val=0, size=size, filename=str(path))
+    # Its clock stands still with it: otherwise it has missed its timers, and says so
+    vm.qmp("stop")
+    try:
+        vm.qmp("pmemsave", val=0, size=size, filename=str(path))
+    finally:
+        vm.qmp("cont")
     return path
 
 

@@ -108,7 +108,8 @@ refused_end() {
 
 withhold() {
 	host_set x-withhold true
-	sleep 1
+	# until the devices have come by some times, however busy the host is
+	host drive_on >/dev/null || return 1
 	host_set x-withhold false
 }
 
@@ -143,7 +144,7 @@ host_removed() {
 
 host_back() {
 	echo 1 >/sys/bus/pci/rescan
-	wait_for 20 test -n "$(host_dir)"
+	wait_for 20 host_there
 }
 
 module_back() {

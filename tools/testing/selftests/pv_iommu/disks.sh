@@ -20,6 +20,12 @@ work() {
 
 # Not vmw_pvscsi: QEMU's pvscsi reads and writes its rings by
 # cpu_physical_memory_read() and _write(), past any IOMMU
+# A USB disk is found by a worker
+usb_disk() {
+	disk_of "$(devices_of xhci_hcd | head -n 1)" >/dev/null
+}
+wait_for 20 usb_disk
+
 done_with=
 for driver in nvme ahci megaraid_sas xhci_hcd virtio-pci; do
 	for dev in $(devices_of $driver); do

@@ -18,7 +18,7 @@ if [ -z "$(pv_mode)" ]; then
 	modprobe pv_iommu || fail "modprobe pv_iommu"
 	modprobe nvme || fail "modprobe nvme"
 	[ "$(pv_mode)" = window ] || fail "mode=auto took $(pv_mode)"
-	wait_for 20 test -n "$(devices_of nvme)" || fail "no NVMe device"
+	wait_for 20 driven_by nvme || fail "no NVMe device"
 fi
 need_disk nvme "NVMe device"
 # The firmware has tried the disk

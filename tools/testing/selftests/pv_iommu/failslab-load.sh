@@ -42,7 +42,7 @@ echo "a probe allocates $((n - 1)) times; $failed of these made it fail"
 echo 0 >"/sys/bus/pci/devices/$host/enable" || fail "disable $host"
 modprobe pv_iommu || fail "modprobe pv_iommu"
 modprobe nvme || fail "modprobe nvme"
-wait_for 20 test -n "$(devices_of nvme)" || fail "no NVMe device"
+wait_for 20 driven_by nvme || fail "no NVMe device"
 need_disk nvme "NVMe disk"
 need_attached "$dev"
 fio_verify "/dev/$disk" --size=4M

@@ -10,8 +10,8 @@ fio_verify "/dev/$disk" --size=2M
 echo "$dev" >/sys/bus/pci/drivers/nvme/unbind || fail "unbind"
 idle=$(host_stat window_used)
 # Time enough for a busy machine; what is given up is given up after this
-echo 5 >/sys/module/nvme_core/parameters/admin_timeout
-echo 5 >/sys/module/nvme_core/parameters/io_timeout
+echo $((5 * FACTOR)) >/sys/module/nvme_core/parameters/admin_timeout
+echo $((5 * FACTOR)) >/sys/module/nvme_core/parameters/io_timeout
 echo "$dev" >/sys/bus/pci/drivers/nvme/bind || fail "bind"
 wait_for 30 disk_of "$dev" >/dev/null || fail "no disk"
 disk=$(disk_of "$dev")

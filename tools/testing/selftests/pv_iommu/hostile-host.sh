@@ -101,9 +101,14 @@ honest() {
 }
 
 modprobe pv_iommu || fail "modprobe"
+modprobe nvme_core || fail "modprobe"
+# What the command line says is for an idle machine
+for one in io admin; do
+	echo $((2 * FACTOR)) >/sys/module/nvme_core/parameters/${one}_timeout
+done
 modprobe -a nvme e1000e || fail "modprobe"
 modprobe pviommu_test || fail "no pviommu_test"
-wait_for 20 test -n "$(devices_of nvme)"
+wait_for 20 driven_by nvme
 need_device nvme "NVMe disk"
 nvme=$dev
 need_device e1000e "network card"

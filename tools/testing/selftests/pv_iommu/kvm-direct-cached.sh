@@ -12,7 +12,7 @@
 # kB that may stay granted, seconds that they do without use, and rounds of the load in
 # which no map may be left that needs a request
 CACHE=32768
-IDLE=20
+IDLE=$((20 * FACTOR))
 ROUNDS=12
 
 direct_setup

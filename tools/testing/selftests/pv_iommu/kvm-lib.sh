@@ -75,7 +75,7 @@ host_setup() {
 	[ -c /dev/kvm ] || skip "no /dev/kvm: no nested KVM"
 	if ! grep -q " /host " /proc/mounts; then
 		mkdir -p /host
-		wait_for 10 test -b "$(disk_of host0)"
+		wait_for 10 disk_there host0
 		mount -t ext4 -o ro "$(disk_of host0)" /host ||
 			fail "no disk with QEMU"
 	fi
@@ -103,6 +103,10 @@ disk_of() {
 	for d in /sys/block/vd*; do
 		[ "$(cat "$d/serial")" != "$1" ] || echo "/dev/${d##*/}"
 	done
+}
+
+disk_there() {
+	[ -b "$(disk_of "$1")" ]
 }
 
 # wait_for SECONDS COMMAND...: until the command succeeds

@@ -42,6 +42,10 @@ host_dir() {
 	done
 }
 
+host_there() {
+	[ -n "$(host_dir)" ]
+}
+
 # host_stat NAME: one of the host device's figures
 host_stat() {
 	cat "$(host_dir)/$1"
@@ -55,6 +59,11 @@ stat_of() {
 # The mode in which pv-iommu serves devices: window, bounce, or nothing
 pv_mode() {
 	[ -z "$(host_dir)" ] || host_stat mode
+}
+
+# driven_by DRIVER: it has a device
+driven_by() {
+	[ -n "$(devices_of "$1")" ]
 }
 
 # devices_of DRIVER: the PCI devices that it drives, one a line

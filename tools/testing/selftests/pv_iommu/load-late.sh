@@ -8,7 +8,7 @@
 
 rmmod nvme 2>/dev/null
 modprobe nvme || fail "modprobe nvme"
-wait_for 20 test -n "$(devices_of nvme)" || fail "no NVMe device"
+wait_for 20 driven_by nvme || fail "no NVMe device"
 dev=$(devices_of nvme | head -n 1)
 wait_for 20 disk_of "$dev" >/dev/null || fail "no disk"
 disk=$(disk_of "$dev")

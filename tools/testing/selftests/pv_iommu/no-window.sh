@@ -18,7 +18,7 @@ rmmod pv_iommu || fail "rmmod"
 
 modprobe pv_iommu || fail "modprobe pv_iommu"
 modprobe nvme
-wait_for 20 test -n "$(devices_of nvme)" || fail "no NVMe device"
+wait_for 20 driven_by nvme || fail "no NVMe device"
 dev=$(devices_of nvme | head -n 1)
 wait_for 20 disk_of "$dev" >/dev/null || fail "no disk"
 [ "$(cat "/sys/bus/pci/devices/$dev/pv_iommu/mode")" = bounce ] ||

@@ -19,7 +19,7 @@ done <<-END
 	64k	8	16M
 	256k	16	32M
 	1M	1	16M
-	1M	64	64M
+	1M	32	64M
 END
 fio_verify "/dev/$disk" --bsrange=512-1M --bs_unaligned=0 --blockalign=512 \
 	--iodepth=32 --size=32M

@@ -11,8 +11,10 @@
 
 need_disk nvme "NVMe disk"
 
+# On one CPU: each move to another, whose cache has gone back meanwhile, would fill that
 run_fio() {
 	fio --name=cache --filename="/dev/$disk" --direct=1 --ioengine=libaio \
+		--cpus_allowed=0 \
 		--iodepth=32 --rw=randrw --bsrange=512-64k --size=256M \
 		--io_size="$1" --output=/tmp/fio.out || fail "fio: $(tail -n 3 /tmp/fio.out)"
 }
