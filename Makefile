@@ -20,7 +20,7 @@ CACHE ?= $(BUILD)/cache
 
 # On the kernel that looks for data races: what several CPUs do at once, and what comes
 # and goes meanwhile. TESTS='*' is all there is.
-RACES = stress stress-tiny rebind hotplug unload attach-rounds pressure edu-context
+RACES = kcsan map-benchmark stress stress-tiny rebind hotplug unload attach-rounds pressure edu-context
 ifeq ($(KERNEL)$(TESTS),kcsan)
 TESTS := $(RACES)
 endif

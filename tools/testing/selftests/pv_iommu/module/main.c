@@ -62,6 +62,7 @@ static const struct pvt_group * const pvt_groups[] = {
 	&pvt_group_cached,
 	&pvt_group_hostile,
 	&pvt_group_stress,
+	&pvt_group_race,
 };
 
 static struct dentry *pvt_dir;

@@ -181,5 +181,6 @@ extern const struct pvt_group pvt_group_direct;
 extern const struct pvt_group pvt_group_cached;
 extern const struct pvt_group pvt_group_hostile;
 extern const struct pvt_group pvt_group_stress;
+extern const struct pvt_group pvt_group_race;
 
 #endif /* _PVT_H */
