@@ -15,7 +15,6 @@
 
 #define RACE_ROUNDS	100000
 
-/* Not the stack's: the last one to use it goes on after the other has ended */
 static struct completion race_done;
 static atomic_t race_left;
 static unsigned long race_word;
@@ -36,13 +35,15 @@ static int race_thread(void *unused)
 	}
 	if (atomic_dec_and_test(&race_left))
 		complete(&race_done);
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
 	return 0;
 }
 
 static void race_word_of_two(struct pvt *t)
 {
 	struct task_struct *task[2];
-	int n = 0, cpu;
+	int n = 0, i, cpu;
 
 	if (num_online_cpus() < 2) {
 		pvt_skip(t, "one CPU");
@@ -60,9 +61,11 @@ static void race_word_of_two(struct pvt *t)
 	if (!n)
 		return;
 	atomic_set(&race_left, n);
-	while (n--)
-		wake_up_process(task[n]);
+	for (i = 0; i < n; i++)
+		wake_up_process(task[i]);
 	wait_for_completion(&race_done);
+	for (i = 0; i < n; i++)
+		kthread_stop(task[i]);
 }
 
 static const struct pvt_case race_cases[] = {
