@@ -218,17 +218,61 @@ static void pviommu_queue_take(struct pviommu_batch *b)
 	req->nr_revokes = cpu_to_le16(i);
 	b->nr_revokes = i;
 	ram->nr_queued = 0;
-	WRITE_ONCE(ram->nr_flying, ram->nr_flying + i);
+	if (!i)
+		return;
+	b->number = ram->begun++;
+	list_add_tail(&b->node, &ram->flying);
 }
 
 static void pviommu_queue_done(struct pviommu_batch *b)
 {
 	struct pviommu_ram *ram = &b->d->ram;
+	struct pviommu_batch *first;
 	unsigned int i;
 
 	for (i = 0; i < b->nr_revokes; i++)
 		pviommu_run_busy(b->d, &b->ch->revokes[i], false);
-	WRITE_ONCE(ram->nr_flying, ram->nr_flying - i);
+	if (!i)
+		return;
+	list_del(&b->node);
+	first = list_first_entry_or_null(&ram->flying, struct pviommu_batch, node);
+	/* Orders what the host did before it, for who waits without the lock */
+	smp_store_release(&ram->ended, first ? first->number : ram->begun);
+}
+
+/**
+ * pviommu_flying - what is to be waited for, for all to be back that is on its way
+ * @d: the domain
+ *
+ * A domain that is in use has nearly always a part of its queue on its way. So nobody
+ * waits for a moment at which nothing is, but for the requests that had begun by now;
+ * those that begin later do not matter, however many there are, nor does who else waits.
+ *
+ * Context: any but NMI; ram.lock is not held.
+ * Return: what pviommu_has_landed() takes.
+ */
+unsigned long pviommu_flying(struct pviommu_domain *d)
+{
+	unsigned long flags, begun;
+
+	raw_spin_lock_irqsave(&d->ram.lock, flags);
+	begun = d->ram.begun;
+	raw_spin_unlock_irqrestore(&d->ram.lock, flags);
+	return begun;
+}
+
+/**
+ * pviommu_has_landed - have revokes that were on their way been done?
+ * @d: the domain
+ * @flying: which, as pviommu_flying() has said
+ *
+ * Context: any. Takes no lock; who waits lets others run in between.
+ * Return: whether all of them have.
+ */
+bool pviommu_has_landed(struct pviommu_domain *d, unsigned long flying)
+{
+	/* Pairs with who ended it; numbers may wrap */
+	return (long)(smp_load_acquire(&d->ram.ended) - flying) >= 0;
 }
 
 static void pviommu_ranges_load(struct pviommu_batch *b)
@@ -649,13 +693,16 @@ void pviommu_ram_put(struct pviommu_dev *pd, struct scatterlist *sgl, unsigned i
  */
 void pviommu_ram_flush(struct pviommu_domain *d)
 {
+	unsigned long flying;
+
 	if (!d->ram.leaves)
 		return;
 	pviommu_cache_drop_all(d);
 	cancel_delayed_work_sync(&d->ram.flush);
 	pviommu_queue_work(&d->ram.flush.work);
 	/* And what others have taken along */
-	while (READ_ONCE(d->ram.nr_flying))
+	flying = pviommu_flying(d);
+	while (!pviommu_has_landed(d, flying))
 		usleep_range(20, 100);
 }
 
@@ -738,6 +785,7 @@ int pviommu_ram_regrant(struct pviommu_domain *d)
 int pviommu_ram_init(struct pviommu_domain *d)
 {
 	raw_spin_lock_init(&d->ram.lock);
+	INIT_LIST_HEAD(&d->ram.flying);
 	INIT_DELAYED_WORK(&d->ram.flush, pviommu_queue_work);
 	pviommu_cache_init(d);
 	if (!d->host->direct_size)

@@ -68,6 +68,8 @@ struct pviommu_leaf {
  * @nr: ranges in the request
  * @pages: pages in them
  * @nr_revokes: runs of the queue that are on their way
+ * @node: in ram.flying, if there are any; ram.lock
+ * @number: which one of those it is
  * @rings: how often the host was asked
  * @refused: the host did not take back all that it should
  * @unbroken: IRQs stay off from one request to the next
@@ -82,6 +84,8 @@ struct pviommu_batch {
 	unsigned int nr;
 	unsigned int pages;
 	unsigned int nr_revokes;
+	struct list_head node;
+	unsigned long number;
 	unsigned int rings;
 	bool refused;
 	bool unbroken;
@@ -173,6 +177,8 @@ void pviommu_batch_end(struct pviommu_batch *b)
 int pviommu_batch_ring(struct pviommu_batch *b)
 	__must_hold(pviommu_ram);
 void pviommu_batch_leaf(struct pviommu_batch *b, const struct pviommu_leaf *leaf);
+unsigned long pviommu_flying(struct pviommu_domain *d);
+bool pviommu_has_landed(struct pviommu_domain *d, unsigned long flying);
 void pviommu_queue_room(struct pviommu_batch *b);
 bool pviommu_queue_add(struct pviommu_batch *b, unsigned long pfn, unsigned int count);
 

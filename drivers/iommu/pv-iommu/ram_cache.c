@@ -341,15 +341,12 @@ void pviommu_cache_forget(struct pviommu_batch *b)
 /* ---- memory that comes and goes ---- */
 
 /* Give a leaf back that is not mapped; false: it is mapped, or on its way */
-static bool pviommu_leaf_leave(struct pviommu_domain *d, unsigned long index, bool *busy)
+static bool pviommu_leaf_leave(struct pviommu_domain *d, struct pviommu_leaf *leaf,
+			       bool *busy)
 {
 	struct pviommu_batch b = { .d = d };
-	struct pviommu_leaf *leaf = pviommu_leaf(d, index);
 	bool left;
 
-	*busy = false;
-	if (!leaf)
-		return true;
 	pviommu_batch_begin(&b, PV_IOMMU_OP_NOP);
 	*busy = leaf->busy;
 	left = !*busy && (!pviommu_leaf_cached(leaf) || pviommu_leaf_drop(&b, leaf));
@@ -360,25 +357,44 @@ static bool pviommu_leaf_leave(struct pviommu_domain *d, unsigned long index, bo
 	return left;
 }
 
+static bool pviommu_domain_leave(struct pviommu_domain *d, unsigned long first,
+				 unsigned long end)
+{
+	bool known = false, left = true, busy;
+	struct pviommu_leaf *leaf;
+	unsigned long i, flying;
+
+	for (i = first; i < min(end, d->ram.nr_leaves); i++) {
+		leaf = pviommu_leaf(d, i);
+		if (!leaf)
+			continue;
+		known = true;
+		while (!pviommu_leaf_leave(d, leaf, &busy) && busy)
+			cpu_relax();
+		left &= !pviommu_leaf_cached(leaf);
+	}
+	if (!known)
+		return true;
+	/*
+	 * What others have taken along, too. The host has it: it is one request of each
+	 * CPU, as what begins after this is not waited for.
+	 */
+	flying = pviommu_flying(d);
+	while (!pviommu_has_landed(d, flying))
+		cpu_relax();
+	return left;
+}
+
 /* All leaves of it that are cached; false: something is mapped */
 static bool pviommu_range_leave(struct pviommu_host *host, unsigned long first,
 				unsigned long end)
 {
 	struct pviommu_domain *d;
-	unsigned long i;
-	bool left = true, busy;
+	bool left = true;
 
 	rcu_read_lock();
-	list_for_each_entry_rcu(d, &host->window.domains, node) {
-		for (i = first; i < min(end, d->ram.nr_leaves); i++) {
-			while (!pviommu_leaf_leave(d, i, &busy) && busy)
-				cpu_relax();
-			left &= !pviommu_leaf_cached(pviommu_leaf(d, i));
-		}
-		/* What others have taken along, too */
-		while (READ_ONCE(d->ram.nr_flying))
-			cpu_relax();
-	}
+	list_for_each_entry_rcu(d, &host->window.domains, node)
+		left &= pviommu_domain_leave(d, first, end);
 	rcu_read_unlock();
 	return left;
 }

@@ -58,6 +58,10 @@ static struct {
 	/* and how often one began */
 	unsigned int begun[DEVICES][POOL];
 	unsigned long maps, full, refused;
+	struct page *mem;
+	/* One has left; grants before, and meanwhile */
+	bool left;
+	u64 grants;
 } all;
 
 static void die(const char *what, u64 a, u64 b)
@@ -205,10 +209,36 @@ static void cpu_main(unsigned int cpu, void *unused)
 	__atomic_fetch_sub(&all.running, 1, __ATOMIC_ACQ_REL);
 }
 
+static void pool_begin(void)
+{
+	unsigned int i;
+
+	all.mem = shim_alloc_pages(GFP_KERNEL, LEAVES * LEAF_PAGES);
+	if (!all.mem)
+		die("no memory", 0, 0);
+	for (i = 0; i < POOL; i++)
+		all.pool[i] = all.mem + (i / SIDE) * LEAF_PAGES + LEAF_PAGES -
+			      (page_to_pfn(all.mem) & (LEAF_PAGES - 1)) + i % SIDE - SIDE / 2;
+}
+
+static void pool_end(void)
+{
+	shim_free_pages(all.mem, LEAVES * LEAF_PAGES);
+}
+
+/* Nobody has complained */
+static void quiet(void)
+{
+	if (shim_log.warns || shim_log.errors)
+		shim_panic("%lu WARN()s, %lu errors: %s", shim_log.warns, shim_log.errors,
+			   shim_log.last);
+	if (host_counters.refused)
+		shim_panic("%llu requests were refused", host_counters.refused);
+}
+
 /* @limit: pages that the host grants; @cache: MiB that are kept */
 static void run(unsigned long limit, unsigned int cache)
 {
-	struct page *mem;
 	unsigned int i;
 
 	*shim_param_direct = "all";
@@ -217,26 +247,17 @@ static void run(unsigned long limit, unsigned int cache)
 	all.kept = cache;
 	guest_begin_direct(&guest, how.cpus, DEVICES, SZ_2M, 0, true, SZ_64M,
 			   limit << PAGE_SHIFT);
-	mem = shim_alloc_pages(GFP_KERNEL, LEAVES * LEAF_PAGES);
-	if (!mem)
-		die("no memory", 0, 0);
-	for (i = 0; i < POOL; i++)
-		all.pool[i] = mem + (i / SIDE) * LEAF_PAGES + LEAF_PAGES -
-			      (page_to_pfn(mem) & (LEAF_PAGES - 1)) + i % SIDE - SIDE / 2;
+	pool_begin();
 	all.running = how.cpus;
 	all.maps = 0;
 	all.full = 0;
 	cpus_run(&how, cpu_main, NULL);
-	if (shim_log.warns || shim_log.errors)
-		shim_panic("%lu WARN()s, %lu errors: %s", shim_log.warns, shim_log.errors,
-			   shim_log.last);
-	if (host_counters.refused)
-		shim_panic("%llu requests were refused", host_counters.refused);
+	quiet();
 	for (i = 0; i < 100 && host_ram_granted(); i++)
 		shim_run_work(1000);
 	if (host_ram_granted())
 		die("granted in the end", host_ram_granted(), 0);
-	shim_free_pages(mem, LEAVES * LEAF_PAGES);
+	pool_end();
 	guest_end(&guest);
 	*shim_param_direct = "";
 	*shim_param_direct_cache = 0;
@@ -248,8 +269,101 @@ static void run(unsigned long limit, unsigned int cache)
 		die("maps, and those that failed", all.maps, all.full);
 }
 
+/* ---- a device that goes while the others of its domain are at work ---- */
+
+#define LEAVINGS	20
+/* Requests of each other CPU meanwhile; and when they end, whoever is left */
+#define MANY		100
+#define PATIENCE	3000
+
+/* Maps and unmaps pages of its own, one after the other: each map takes revokes along */
+static void busy_driver(unsigned int cpu)
+{
+	struct device *dev = guest.devices[0];
+	unsigned int round;
+	struct page *page;
+	dma_addr_t dma;
+
+	for (round = 0; round < PATIENCE; round++) {
+		if (__atomic_load_n(&all.left, __ATOMIC_ACQUIRE))
+			break;
+		page = all.pool[(cpu * SIDE + round % SIDE) % POOL];
+		dma = dev->dma_ops->map_phys(dev, page_to_phys(page), PAGE_SIZE,
+					     DMA_TO_DEVICE, 0);
+		if (dma == DMA_MAPPING_ERROR)
+			die("a page is mapped", cpu, round);
+		dev->dma_ops->unmap_phys(dev, dma, PAGE_SIZE, DMA_TO_DEVICE, 0);
+	}
+	__atomic_fetch_sub(&all.running, 1, __ATOMIC_ACQ_REL);
+}
+
+static u64 grants(void)
+{
+	return __atomic_load_n(&host_counters.requests[PV_IOMMU_OP_GRANT_RAM],
+			       __ATOMIC_RELAXED);
+}
+
+static void leaving_main(unsigned int cpu, void *unused)
+{
+	struct pci_dev *pdev = to_pci_dev(guest.devices[2]);
+	u64 before;
+
+	if (cpu < how.cpus - 1) {
+		busy_driver(cpu);
+		return;
+	}
+	/* They are at it */
+	while (__atomic_load_n(&all.running, __ATOMIC_ACQUIRE) > 1 &&
+	       grants() < all.grants + 4 * how.cpus)
+		cpus_pause();
+	before = grants();
+	shim_unbind(pdev);
+	all.grants = grants() - before;
+	__atomic_store_n(&all.left, true, __ATOMIC_RELEASE);
+	/* Who waits for what has just come is not the last one, which would wait in vain */
+	while (__atomic_load_n(&all.running, __ATOMIC_ACQUIRE) > 1)
+		cpus_pause();
+}
+
+/*
+ * Each request has another's revoke with it, and there is always one in the host. Who
+ * goes waits for those that there are, and not until there is none.
+ */
+static void run_leaving(void)
+{
+	u64 most = 0;
+	unsigned int i;
+
+	*shim_param_direct = "all";
+	/* The last of three is of the first one's group */
+	guest_begin_direct(&guest, how.cpus, 3, SZ_2M, 0, true, SZ_64M, SZ_16M);
+	pool_begin();
+	host_slow = 50;
+	for (i = 0; i < LEAVINGS; i++) {
+		all.running = how.cpus;
+		all.left = false;
+		all.grants = grants();
+		cpus_run(&how, leaving_main, NULL);
+		most = max(most, all.grants);
+		/* How long threads take to have their turn is not the module's to say */
+		if (how.fibers && all.grants > MANY * (how.cpus - 1))
+			die("a device leaves others of its domain that are at work",
+			    all.grants, how.cpus);
+		shim_bind(to_pci_dev(guest.devices[2]));
+	}
+	host_slow = 0;
+	quiet();
+	pool_end();
+	guest_end(&guest);
+	*shim_param_direct = "";
+	printf("%u times a device has left its domain to %u %s: at most %llu grants meanwhile\n",
+	       LEAVINGS, how.cpus - 1, how.fibers ? "fibers" : "threads", most);
+	fflush(stdout);
+}
+
 static void run_all(void)
 {
+	run_leaving();
 	/* With room for all; with too little; and the same with leaves that are kept */
 	run(2 * POOL, 0);
 	run(POOL, 0);

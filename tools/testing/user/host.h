@@ -61,6 +61,8 @@ extern struct host_counters host_counters;
  */
 extern void (*host_tamper)(struct pv_iommu_req *req);
 extern u32 (*host_tamper_reg)(unsigned int reg, u32 value);
+/* For how many turns of other CPUs, about, a request takes longer than it has to */
+extern unsigned int host_slow;
 
 struct pci_dev *host_create(const struct host_config *config);
 void host_destroy(void);
