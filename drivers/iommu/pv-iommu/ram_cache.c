@@ -100,9 +100,14 @@ bool pviommu_cache_put(struct pviommu_domain *d, struct scatterlist *sgl,
 /* Is it of the memory that is about to be offlined? */
 static bool pviommu_leaf_leaves(struct pviommu_host *host, const struct pviommu_leaf *leaf)
 {
-	/* Pairs with who has set it, and looks for leaves afterwards */
-	unsigned long end = smp_load_acquire(&host->leaving_end);
+	unsigned long end;
 
+	/*
+	 * The leaf, perhaps a new one, is there before this looks what leaves. Pairs
+	 * with pviommu_memory_event(): one of the two sees the other.
+	 */
+	smp_mb();
+	end = smp_load_acquire(&host->leaving_end);
 	return leaf->index < end && leaf->index >= READ_ONCE(host->leaving);
 }
 
@@ -410,8 +415,13 @@ static int pviommu_memory_event(struct notifier_block *nb, unsigned long event, 
 	switch (event) {
 	case MEM_GOING_OFFLINE:
 		WRITE_ONCE(host->leaving, first);
-		/* Whoever fills a leaf sees it, or is found by what follows */
 		smp_store_release(&host->leaving_end, end);
+		/*
+		 * Whoever fills a leaf sees it, or has a leaf that is found by what
+		 * follows, which takes no lock where there is none. Pairs with
+		 * pviommu_leaf_leaves().
+		 */
+		smp_mb();
 		if (!pviommu_range_leave(host, first, end))
 			return notifier_from_errno(-EBUSY);
 		break;
