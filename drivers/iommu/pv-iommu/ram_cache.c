@@ -133,8 +133,8 @@ static int pviommu_leaf_fill(struct pviommu_batch *b, struct pviommu_leaf *leaf)
 	leaf->busy = false;
 	if (ret) {
 		atomic_dec(&host->nr_cached);
-		/* A hole, or what is not RAM: there will be the next time, too */
-		leaf->barred = ret != -ENOSPC;
+		/* A hole, or what is not RAM, is so the next time, too; the rest passes */
+		leaf->barred = ret == -EFAULT;
 		return ret;
 	}
 	WRITE_ONCE(ram->nr_cached, ram->nr_cached + 1);

@@ -361,8 +361,57 @@ static void run_leaving(void)
 	fflush(stdout);
 }
 
+/* ---- 2 MiB that the host does not grant as one ---- */
+
+/* Pages that are granted while one is mapped */
+static unsigned long granted_by_map(void)
+{
+	struct device *dev = guest.devices[0];
+	unsigned long granted;
+	dma_addr_t dma;
+
+	dma = dev->dma_ops->map_phys(dev, page_to_phys(all.pool[0]), PAGE_SIZE,
+				     DMA_TO_DEVICE, 0);
+	if (dma == DMA_MAPPING_ERROR)
+		die("a page is mapped", 0, 0);
+	granted = host_ram_granted();
+	dev->dma_ops->unmap_phys(dev, dma, PAGE_SIZE, DMA_TO_DEVICE, 0);
+	return granted;
+}
+
+/* Refused for once, and by themselves the pages can be had; then? */
+static void run_refused(u32 status, unsigned long then)
+{
+	unsigned long granted;
+
+	*shim_param_direct = "all";
+	*shim_param_direct_cache = 4;
+	guest_begin_direct(&guest, how.cpus, 1, SZ_2M, 0, true, SZ_64M, SZ_16M);
+	pool_begin();
+	host_fails = status;
+	granted = granted_by_map();
+	if (host_fails || granted != 1)
+		die("2 MiB are refused, and a page is granted", host_fails, granted);
+	if (host_counters.refused != 1)
+		die("requests that were refused", host_counters.refused, 1);
+	host_counters.refused = 0;
+	granted = granted_by_map();
+	if (granted != then)
+		die("pages of the next map after 2 MiB were refused", granted, then);
+	quiet();
+	pool_end();
+	guest_end(&guest);
+	*shim_param_direct = "";
+	*shim_param_direct_cache = 0;
+	printf("2 MiB refused with status %u: the next map has %lu pages\n", status, granted);
+	fflush(stdout);
+}
+
 static void run_all(void)
 {
+	/* What the host could not do it may be able to do; what is not RAM stays so */
+	run_refused(PV_IOMMU_S_IO, LEAF_PAGES);
+	run_refused(PV_IOMMU_S_RANGE, 1);
 	run_leaving();
 	/* With room for all; with too little; and the same with leaves that are kept */
 	run(2 * POOL, 0);

@@ -91,6 +91,7 @@ struct host_counters host_counters;
 void (*host_tamper)(struct pv_iommu_req *req);
 u32 (*host_tamper_reg)(unsigned int reg, u32 value);
 unsigned int host_slow;
+u32 host_fails;
 
 void (*host_revoked)(unsigned long chunk);
 
@@ -503,6 +504,11 @@ static u32 host_ram(struct pv_iommu_req *req, bool grant)
 		return PV_IOMMU_S_DOMAIN;
 	if (!d->ram)
 		d->ram = calloc(PHYS_PFN(shim_ram_size), 1);
+	if (host_fails && grant && req->ranges[0].flags & PV_IOMMU_RANGE_LARGE) {
+		status = host_fails;
+		host_fails = 0;
+		return status;
+	}
 	for (i = 0; i < req->nr_segs && !status; i++)
 		status = grant ? host_ram_grant(d, &req->ranges[i]) :
 				 host_ram_revoke(req->domain, &req->ranges[i]);

@@ -63,6 +63,8 @@ extern void (*host_tamper)(struct pv_iommu_req *req);
 extern u32 (*host_tamper_reg)(unsigned int reg, u32 value);
 /* For how many turns of other CPUs, about, a request takes longer than it has to */
 extern unsigned int host_slow;
+/* Not 0: the status of the next grant of 2 MiB at once, which is refused */
+extern u32 host_fails;
 
 struct pci_dev *host_create(const struct host_config *config);
 void host_destroy(void);
