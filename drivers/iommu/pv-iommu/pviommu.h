@@ -519,6 +519,7 @@ struct pviommu_host {
  * @mode: how its streaming DMA is served, where it is not direct
  * @direct: whole pages are to be direct, whatever the direction
  * @cached: what is around direct mappings is granted, too, and kept
+ * @told: it was said that the device's mask does not reach guest RAM
  * @node: in pviommu_host.devices, later in pviommu_gone
  * @stats: per-CPU counters
  * @link: makes the host device resume first
@@ -532,6 +533,7 @@ struct pviommu_dev {
 	enum pviommu_mode mode;
 	bool direct;
 	bool cached;
+	bool told;
 	struct list_head node;
 	struct pviommu_stats __percpu *stats;
 	struct device_link *link;

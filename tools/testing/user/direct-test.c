@@ -407,8 +407,67 @@ static void run_refused(u32 status, unsigned long then)
 	fflush(stdout);
 }
 
+/* ---- a device that does not reach what is granted ---- */
+
+/* Maps a page, or a list, for a device that never syncs, and unmaps it; lines of the log */
+static unsigned long lines_of_map(bool single, unsigned long size, unsigned long attrs)
+{
+	struct device *dev = guest.devices[0];
+	unsigned long before = shim_log.warnings;
+	struct scatterlist sg;
+	dma_addr_t dma;
+
+	if (single) {
+		dma = dev->dma_ops->map_phys(dev, page_to_phys(all.pool[0]), size,
+					     DMA_TO_DEVICE, attrs);
+		if (dma == DMA_MAPPING_ERROR)
+			die("a page is mapped", size, attrs);
+		dev->dma_ops->unmap_phys(dev, dma, size, DMA_TO_DEVICE, 0);
+	} else {
+		sg_init_table(&sg, 1);
+		sg_set_page(&sg, all.pool[0], size, 0);
+		if (dev->dma_ops->map_sg(dev, &sg, 1, DMA_TO_DEVICE, attrs) != 1)
+			die("a list is mapped", size, attrs);
+		dev->dma_ops->unmap_sg(dev, &sg, 1, DMA_TO_DEVICE, 0);
+	}
+	return shim_log.warnings - before;
+}
+
+/* Whose mask does not reach them is told so: once, and only of whole pages */
+static void run_beyond(u64 mask, bool single, unsigned long lines)
+{
+	unsigned long told;
+
+	*shim_param_direct = "all";
+	guest_begin_direct(&guest, how.cpus, 1, SZ_2M, 0, true, SZ_64M, SZ_16M);
+	pool_begin();
+	to_pci_dev(guest.devices[0])->dma_mask = mask;
+	told = lines_of_map(single, 100, 0);
+	told += lines_of_map(single, PAGE_SIZE, DMA_ATTR_NO_WARN);
+	if (told)
+		die("lines for a part of a page, and for who wants none", told, 0);
+	told = lines_of_map(single, PAGE_SIZE, 0);
+	if (told != lines)
+		die("lines for what the mask does not reach", told, lines);
+	told = lines_of_map(single, PAGE_SIZE, 0) + lines_of_map(!single, PAGE_SIZE, 0);
+	if (told)
+		die("lines for the same once more", told, 0);
+	quiet();
+	pool_end();
+	guest_end(&guest);
+	*shim_param_direct = "";
+	printf("mask %#llx, %s: %lu lines that it does not reach what is granted\n", mask,
+	       single ? "page" : "list", lines);
+	fflush(stdout);
+}
+
 static void run_all(void)
 {
+	/* RAM is granted from 64 GiB on */
+	run_beyond(DMA_BIT_MASK(64), true, 0);
+	run_beyond(DMA_BIT_MASK(64), false, 0);
+	run_beyond(DMA_BIT_MASK(32), true, 1);
+	run_beyond(DMA_BIT_MASK(32), false, 1);
 	/* What the host could not do it may be able to do; what is not RAM stays so */
 	run_refused(PV_IOMMU_S_IO, LEAF_PAGES);
 	run_refused(PV_IOMMU_S_RANGE, 1);
