@@ -442,42 +442,26 @@ static void pviommu_queue_work(struct work_struct *work)
 
 /* ---- a mapping's leaves, each granted as one or page by page ---- */
 
-/* Of the first so many, one user less */
-static void pviommu_unhold(struct pviommu_domain *d, struct scatterlist *sgl,
-			   unsigned int nsegs, unsigned int most)
-{
-	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
-
-	while (most-- && pviommu_walk_next(&w, d)) {
-		struct pviommu_leaf *leaf = pviommu_leaf(d, w.index);
-
-		if (pviommu_leaf_cached(leaf))
-			atomic_dec(&leaf->live);
-		else if (leaf && leaf->exact)
-			leaf->exact--;
-	}
-}
-
 /*
  * One user more of each of them, which stay as they are as long as it does. False, and
  * nothing was done: one of them is just about to change.
  */
-static bool pviommu_hold(struct pviommu_domain *d, struct scatterlist *sgl,
-			 unsigned int nsegs)
+static bool pviommu_leaves_get(struct pviommu_domain *d, struct scatterlist *sgl,
+			       unsigned int nsegs)
 {
 	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
-	unsigned int held = 0;
+	unsigned int got = 0;
 
 	while (pviommu_walk_next(&w, d)) {
 		struct pviommu_leaf *leaf = pviommu_leaf(d, w.index);
 
 		if (leaf->busy) {
-			pviommu_unhold(d, sgl, nsegs, held);
+			pviommu_leaves_put(d, sgl, nsegs, got);
 			return false;
 		}
 		if (!pviommu_leaf_get(leaf))
 			leaf->exact++;
-		held++;
+		got++;
 	}
 	return true;
 }
@@ -613,7 +597,7 @@ static int pviommu_take(struct pviommu_batch *b, struct scatterlist *sgl,
 	unsigned long seen = 0;
 	int ret;
 
-	while (unlikely(!pviommu_hold(b->d, sgl, nsegs)))
+	while (unlikely(!pviommu_leaves_get(b->d, sgl, nsegs)))
 		pviommu_batch_wait(b);
 	b->perm = PV_IOMMU_RANGE_READ | (write ? PV_IOMMU_RANGE_WRITE : 0);
 	ret = pviommu_take_pages(b, sgl, nsegs, write, &seen);
@@ -631,7 +615,7 @@ static int pviommu_take(struct pviommu_batch *b, struct scatterlist *sgl,
 	b->opcode = PV_IOMMU_OP_REVOKE_RAM;
 	b->perm = 0;
 	pviommu_untake(b, sgl, nsegs, seen);
-	pviommu_unhold(b->d, sgl, nsegs, UINT_MAX);
+	pviommu_leaves_put(b->d, sgl, nsegs, UINT_MAX);
 	return ret;
 }
 
@@ -679,7 +663,7 @@ void pviommu_ram_put(struct pviommu_dev *pd, struct scatterlist *sgl, unsigned i
 	pviommu_batch_begin(&b, PV_IOMMU_OP_REVOKE_RAM);
 	pviommu_untake(&b, sgl, nsegs, ULONG_MAX);
 	/* And not before: its leaves are what they were until it has gone */
-	pviommu_unhold(pd->domain, sgl, nsegs, UINT_MAX);
+	pviommu_leaves_put(pd->domain, sgl, nsegs, UINT_MAX);
 	pviommu_batch_end(&b);
 }
 

@@ -163,6 +163,25 @@ static __always_inline bool pviommu_leaf_get(struct pviommu_leaf *leaf)
 	return true;
 }
 
+/*
+ * Of the first so many leaves of a mapping, one user less. With ram.lock; or without,
+ * by who has them mapped and knows that each of them is granted as one.
+ */
+static inline void pviommu_leaves_put(struct pviommu_domain *d, struct scatterlist *sgl,
+				      unsigned int nsegs, unsigned int most)
+{
+	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
+
+	while (most-- && pviommu_walk_next(&w, d)) {
+		struct pviommu_leaf *leaf = pviommu_leaf(d, w.index);
+
+		if (likely(pviommu_leaf_cached(leaf)))
+			atomic_dec(&leaf->live);
+		else if (leaf && leaf->exact)
+			leaf->exact--;
+	}
+}
+
 /* ram.c */
 bool pviommu_ram_prepare(struct pviommu_domain *d, unsigned long pfn, unsigned long last);
 int pviommu_ram_take(struct pviommu_dev *pd, struct scatterlist *sgl, unsigned int nsegs,

@@ -37,16 +37,6 @@ static unsigned long pviommu_cache_idle(void)
 	return (unsigned long)min(READ_ONCE(direct_cache_idle), 86400U) * HZ;
 }
 
-/* Of the first so many leaves of a mapping */
-static void pviommu_leaves_put(struct pviommu_domain *d, struct scatterlist *sgl,
-			       unsigned int nsegs, unsigned int most)
-{
-	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
-
-	while (most-- && pviommu_walk_next(&w, d))
-		atomic_dec(&pviommu_leaf(d, w.index)->live);
-}
-
 /**
  * pviommu_cache_get - map what is granted by 2 MiB
  * @d: the domain
