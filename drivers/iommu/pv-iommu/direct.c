@@ -211,7 +211,9 @@ static noinline int pviommu_direct_take(struct pviommu_dev *pd, struct scatterli
  * @need: whether it may be bounced for want of grants
  * @dma: where the DMA address goes
  *
- * Context: any but NMI. One exit, if any of the pages is not granted.
+ * Context: any but NMI. Pages that are not granted cost an exit for each
+ * PV_IOMMU_MAX_RANGES pieces or PV_IOMMU_MAX_PAGES pages; with direct_cache= for each
+ * 2 MiB; and more where the host grants no more, and room is made.
  * Return: whether that was all: @dma is the mapping, or DMA_MAPPING_ERROR; false: it
  * is to be bounced.
  */
@@ -254,7 +256,7 @@ bool pviommu_direct_map_phys(struct device *dev, phys_addr_t phys, size_t size,
  * @dir: the direction
  *
  * Context: any but NMI. When it returns, the device does not write to pages that are
- * in no other mapping.
+ * in no other mapping, unless they are in 2 MiB that stay granted (direct_cache=).
  */
 void pviommu_direct_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 			       enum dma_data_direction dir)
@@ -279,7 +281,7 @@ void pviommu_direct_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
  * @attrs: DMA_ATTR_*
  * @need: whether it may be bounced for want of grants
  *
- * Context: any but NMI. One exit for up to PV_IOMMU_MAX_RANGES pieces.
+ * Context: any but NMI. Exits as for pviommu_direct_map_phys().
  * Return: the number of DMA segments, or an errno that dma_map_sgtable() knows; 0: it
  * is to be bounced.
  */
