@@ -377,6 +377,8 @@ static __always_inline enum pviommu_need pviommu_direct_need(enum dma_data_direc
  */
 void pviommu_direct_setup(struct pviommu_host *host)
 {
+	/* Not what a host before this one has left */
+	pviommu_direct_size = SIZE_MAX;
 	if (!direct_min)
 		return;
 	if (host->max_cached)
