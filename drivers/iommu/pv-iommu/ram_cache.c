@@ -97,6 +97,7 @@ static bool pviommu_leaf_leaves(struct pviommu_host *host, const struct pviommu_
 	 * with pviommu_memory_event(): one of the two sees the other.
 	 */
 	smp_mb();
+	/* Pairs with its release: where it ends is not older than where it begins */
 	end = smp_load_acquire(&host->leaving_end);
 	return leaf->index < end && leaf->index >= READ_ONCE(host->leaving);
 }
@@ -405,6 +406,7 @@ static int pviommu_memory_event(struct notifier_block *nb, unsigned long event, 
 	switch (event) {
 	case MEM_GOING_OFFLINE:
 		WRITE_ONCE(host->leaving, first);
+		/* Pairs with pviommu_leaf_leaves(): where it begins is there first */
 		smp_store_release(&host->leaving_end, end);
 		/*
 		 * Whoever fills a leaf sees it, or has a leaf that is found by what
