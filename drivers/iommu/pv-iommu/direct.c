@@ -47,6 +47,28 @@ static __always_inline bool pviommu_direct_fits(struct pviommu_host *host, phys_
 	       !pviommu_crosses(host->direct_dma + phys, len, lim->boundary_mask);
 }
 
+/*
+ * What must not be copied is, for it does not fit: say so once, if it is whole pages and
+ * only the device's mask is in the way.
+ */
+static noinline void pviommu_direct_missed(struct pviommu_dev *pd, phys_addr_t phys,
+					   size_t len, unsigned long attrs,
+					   enum pviommu_need need)
+{
+	struct pviommu_limits lim = pviommu_get_limits(pd->dev);
+	u64 mask = lim.dma_limit;
+
+	if (need != PVIOMMU_NEED_MUST || attrs & DMA_ATTR_NO_WARN || READ_ONCE(pd->told))
+		return;
+	lim.dma_limit = U64_MAX;
+	if (!pviommu_direct_fits(pd->host, phys, len, &lim) ||
+	    pd->host->direct_dma + phys + len - 1 <= mask)
+		return;
+	WRITE_ONCE(pd->told, true);
+	dev_warn(pd->dev, "pv_iommu: direct mappings are bounced instead, and may have old data: its mask, %#llx, does not reach guest RAM at %#llx; have its driver set a larger one, or give the host device a lower direct-base=\n",
+		 mask, pd->host->direct_dma);
+}
+
 /* Not of a device, nor the window's, which is granted otherwise; and leaves for them */
 static int pviommu_direct_check(struct pviommu_domain *d, phys_addr_t phys, size_t len)
 {
@@ -76,7 +98,8 @@ static int pviommu_direct_check_sg(struct pviommu_domain *d, struct scatterlist 
  * Returns how many, or -EOPNOTSUPP if one of the entries may not be direct.
  */
 static int pviommu_direct_layout(struct pviommu_dev *pd, struct scatterlist *sgl,
-				 unsigned int nents)
+				 unsigned int nents, unsigned long attrs,
+				 enum pviommu_need need)
 {
 	const struct pviommu_limits lim = pviommu_get_limits(pd->dev);
 	struct scatterlist *sg, *seg = NULL;
@@ -87,8 +110,10 @@ static int pviommu_direct_layout(struct pviommu_dev *pd, struct scatterlist *sgl
 
 		if (!sg->length)
 			continue;
-		if (!pviommu_direct_fits(pd->host, sg_phys(sg), sg->length, &lim))
+		if (!pviommu_direct_fits(pd->host, sg_phys(sg), sg->length, &lim)) {
+			pviommu_direct_missed(pd, sg_phys(sg), sg->length, attrs, need);
 			return -EOPNOTSUPP;
+		}
 		if (seg && sg_dma_address(seg) + sg_dma_len(seg) == dma &&
 		    (u64)sg_dma_len(seg) + sg->length <= lim.max_seg &&
 		    !pviommu_crosses(sg_dma_address(seg),
@@ -186,7 +211,9 @@ static noinline int pviommu_direct_take(struct pviommu_dev *pd, struct scatterli
  * @need: whether it may be bounced for want of grants
  * @dma: where the DMA address goes
  *
- * Context: any but NMI. One exit, if any of the pages is not granted.
+ * Context: any but NMI. Pages that are not granted cost an exit for each
+ * PV_IOMMU_MAX_RANGES pieces or PV_IOMMU_MAX_PAGES pages; with direct_cache= for each
+ * 2 MiB; and more where the host grants no more, and room is made.
  * Return: whether that was all: @dma is the mapping, or DMA_MAPPING_ERROR; false: it
  * is to be bounced.
  */
@@ -199,9 +226,12 @@ bool pviommu_direct_map_phys(struct device *dev, phys_addr_t phys, size_t size,
 	struct scatterlist one;
 	int ret;
 
-	if (!pd || attrs & DMA_ATTR_MMIO ||
-	    !pviommu_direct_fits(pd->host, phys, size, &lim))
+	if (!pd || attrs & DMA_ATTR_MMIO)
 		return false;
+	if (!pviommu_direct_fits(pd->host, phys, size, &lim)) {
+		pviommu_direct_missed(pd, phys, size, attrs, need);
+		return false;
+	}
 	*dma = pd->host->direct_dma + phys;
 	pviommu_one(&one, *dma, size);
 	if (!pviommu_direct_cached(pd, &one, 1)) {
@@ -226,7 +256,7 @@ bool pviommu_direct_map_phys(struct device *dev, phys_addr_t phys, size_t size,
  * @dir: the direction
  *
  * Context: any but NMI. When it returns, the device does not write to pages that are
- * in no other mapping.
+ * in no other mapping, unless they are in 2 MiB that stay granted (direct_cache=).
  */
 void pviommu_direct_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 			       enum dma_data_direction dir)
@@ -251,7 +281,7 @@ void pviommu_direct_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
  * @attrs: DMA_ATTR_*
  * @need: whether it may be bounced for want of grants
  *
- * Context: any but NMI. One exit for up to PV_IOMMU_MAX_RANGES pieces.
+ * Context: any but NMI. Exits as for pviommu_direct_map_phys().
  * Return: the number of DMA segments, or an errno that dma_map_sgtable() knows; 0: it
  * is to be bounced.
  */
@@ -264,7 +294,7 @@ int pviommu_direct_map_sg(struct device *dev, struct scatterlist *sgl, int nents
 
 	if (!pd || nents <= 0 || attrs & DMA_ATTR_MMIO)
 		return 0;
-	nsegs = pviommu_direct_layout(pd, sgl, nents);
+	nsegs = pviommu_direct_layout(pd, sgl, nents, attrs, need);
 	if (nsegs < 0)
 		return 0;
 	if (!pviommu_direct_cached(pd, sgl, nsegs)) {
@@ -347,6 +377,8 @@ static __always_inline enum pviommu_need pviommu_direct_need(enum dma_data_direc
  */
 void pviommu_direct_setup(struct pviommu_host *host)
 {
+	/* Not what a host before this one has left */
+	pviommu_direct_size = SIZE_MAX;
 	if (!direct_min)
 		return;
 	if (host->max_cached)

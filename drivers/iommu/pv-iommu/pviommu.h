@@ -196,7 +196,9 @@ struct pviommu_leaf;
  *	asked
  * @queue: revokes that wait for a request to ride with
  * @nr_queued: how many
- * @nr_flying: how many have been taken along by requests that are on their way
+ * @flying: the requests that have taken some along, and are on their way, as they began
+ * @begun: how many of those there ever were
+ * @ended: all before this one have come back; read without the lock, too
  * @flush: bounds their age
  * @cached: leaves that are granted as one
  * @nr_cached: how many
@@ -210,7 +212,9 @@ struct pviommu_ram {
 	raw_spinlock_t lock;
 	struct pviommu_run queue[PV_IOMMU_MAX_REVOKES];
 	unsigned int nr_queued;
-	unsigned int nr_flying;
+	struct list_head flying;
+	unsigned long begun;
+	unsigned long ended;
 	struct delayed_work flush;
 	struct list_head cached;
 	unsigned int nr_cached;
@@ -515,6 +519,7 @@ struct pviommu_host {
  * @mode: how its streaming DMA is served, where it is not direct
  * @direct: whole pages are to be direct, whatever the direction
  * @cached: what is around direct mappings is granted, too, and kept
+ * @told: it was said that the device's mask does not reach guest RAM
  * @node: in pviommu_host.devices, later in pviommu_gone
  * @stats: per-CPU counters
  * @link: makes the host device resume first
@@ -528,6 +533,7 @@ struct pviommu_dev {
 	enum pviommu_mode mode;
 	bool direct;
 	bool cached;
+	bool told;
 	struct list_head node;
 	struct pviommu_stats __percpu *stats;
 	struct device_link *link;

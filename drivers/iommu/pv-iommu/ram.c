@@ -218,17 +218,61 @@ static void pviommu_queue_take(struct pviommu_batch *b)
 	req->nr_revokes = cpu_to_le16(i);
 	b->nr_revokes = i;
 	ram->nr_queued = 0;
-	WRITE_ONCE(ram->nr_flying, ram->nr_flying + i);
+	if (!i)
+		return;
+	b->number = ram->begun++;
+	list_add_tail(&b->node, &ram->flying);
 }
 
 static void pviommu_queue_done(struct pviommu_batch *b)
 {
 	struct pviommu_ram *ram = &b->d->ram;
+	struct pviommu_batch *first;
 	unsigned int i;
 
 	for (i = 0; i < b->nr_revokes; i++)
 		pviommu_run_busy(b->d, &b->ch->revokes[i], false);
-	WRITE_ONCE(ram->nr_flying, ram->nr_flying - i);
+	if (!i)
+		return;
+	list_del(&b->node);
+	first = list_first_entry_or_null(&ram->flying, struct pviommu_batch, node);
+	/* Orders what the host did before it, for who waits without the lock */
+	smp_store_release(&ram->ended, first ? first->number : ram->begun);
+}
+
+/**
+ * pviommu_flying - what is to be waited for, for all to be back that is on its way
+ * @d: the domain
+ *
+ * A domain that is in use has nearly always a part of its queue on its way. So nobody
+ * waits for a moment at which nothing is, but for the requests that had begun by now;
+ * those that begin later do not matter, however many there are, nor does who else waits.
+ *
+ * Context: any but NMI; ram.lock is not held.
+ * Return: what pviommu_has_landed() takes.
+ */
+unsigned long pviommu_flying(struct pviommu_domain *d)
+{
+	unsigned long flags, begun;
+
+	raw_spin_lock_irqsave(&d->ram.lock, flags);
+	begun = d->ram.begun;
+	raw_spin_unlock_irqrestore(&d->ram.lock, flags);
+	return begun;
+}
+
+/**
+ * pviommu_has_landed - have revokes that were on their way been done?
+ * @d: the domain
+ * @flying: which, as pviommu_flying() has said
+ *
+ * Context: any. Takes no lock; who waits lets others run in between.
+ * Return: whether all of them have.
+ */
+bool pviommu_has_landed(struct pviommu_domain *d, unsigned long flying)
+{
+	/* Pairs with who ended it; numbers may wrap */
+	return (long)(smp_load_acquire(&d->ram.ended) - flying) >= 0;
 }
 
 static void pviommu_ranges_load(struct pviommu_batch *b)
@@ -398,42 +442,26 @@ static void pviommu_queue_work(struct work_struct *work)
 
 /* ---- a mapping's leaves, each granted as one or page by page ---- */
 
-/* Of the first so many, one user less */
-static void pviommu_unhold(struct pviommu_domain *d, struct scatterlist *sgl,
-			   unsigned int nsegs, unsigned int most)
-{
-	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
-
-	while (most-- && pviommu_walk_next(&w, d)) {
-		struct pviommu_leaf *leaf = pviommu_leaf(d, w.index);
-
-		if (pviommu_leaf_cached(leaf))
-			atomic_dec(&leaf->live);
-		else if (leaf && leaf->exact)
-			leaf->exact--;
-	}
-}
-
 /*
  * One user more of each of them, which stay as they are as long as it does. False, and
  * nothing was done: one of them is just about to change.
  */
-static bool pviommu_hold(struct pviommu_domain *d, struct scatterlist *sgl,
-			 unsigned int nsegs)
+static bool pviommu_leaves_get(struct pviommu_domain *d, struct scatterlist *sgl,
+			       unsigned int nsegs)
 {
 	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
-	unsigned int held = 0;
+	unsigned int got = 0;
 
 	while (pviommu_walk_next(&w, d)) {
 		struct pviommu_leaf *leaf = pviommu_leaf(d, w.index);
 
 		if (leaf->busy) {
-			pviommu_unhold(d, sgl, nsegs, held);
+			pviommu_leaves_put(d, sgl, nsegs, got);
 			return false;
 		}
 		if (!pviommu_leaf_get(leaf))
 			leaf->exact++;
-		held++;
+		got++;
 	}
 	return true;
 }
@@ -569,7 +597,7 @@ static int pviommu_take(struct pviommu_batch *b, struct scatterlist *sgl,
 	unsigned long seen = 0;
 	int ret;
 
-	while (unlikely(!pviommu_hold(b->d, sgl, nsegs)))
+	while (unlikely(!pviommu_leaves_get(b->d, sgl, nsegs)))
 		pviommu_batch_wait(b);
 	b->perm = PV_IOMMU_RANGE_READ | (write ? PV_IOMMU_RANGE_WRITE : 0);
 	ret = pviommu_take_pages(b, sgl, nsegs, write, &seen);
@@ -587,7 +615,7 @@ static int pviommu_take(struct pviommu_batch *b, struct scatterlist *sgl,
 	b->opcode = PV_IOMMU_OP_REVOKE_RAM;
 	b->perm = 0;
 	pviommu_untake(b, sgl, nsegs, seen);
-	pviommu_unhold(b->d, sgl, nsegs, UINT_MAX);
+	pviommu_leaves_put(b->d, sgl, nsegs, UINT_MAX);
 	return ret;
 }
 
@@ -635,7 +663,7 @@ void pviommu_ram_put(struct pviommu_dev *pd, struct scatterlist *sgl, unsigned i
 	pviommu_batch_begin(&b, PV_IOMMU_OP_REVOKE_RAM);
 	pviommu_untake(&b, sgl, nsegs, ULONG_MAX);
 	/* And not before: its leaves are what they were until it has gone */
-	pviommu_unhold(pd->domain, sgl, nsegs, UINT_MAX);
+	pviommu_leaves_put(pd->domain, sgl, nsegs, UINT_MAX);
 	pviommu_batch_end(&b);
 }
 
@@ -649,13 +677,16 @@ void pviommu_ram_put(struct pviommu_dev *pd, struct scatterlist *sgl, unsigned i
  */
 void pviommu_ram_flush(struct pviommu_domain *d)
 {
+	unsigned long flying;
+
 	if (!d->ram.leaves)
 		return;
 	pviommu_cache_drop_all(d);
 	cancel_delayed_work_sync(&d->ram.flush);
 	pviommu_queue_work(&d->ram.flush.work);
 	/* And what others have taken along */
-	while (READ_ONCE(d->ram.nr_flying))
+	flying = pviommu_flying(d);
+	while (!pviommu_has_landed(d, flying))
 		usleep_range(20, 100);
 }
 
@@ -738,6 +769,7 @@ int pviommu_ram_regrant(struct pviommu_domain *d)
 int pviommu_ram_init(struct pviommu_domain *d)
 {
 	raw_spin_lock_init(&d->ram.lock);
+	INIT_LIST_HEAD(&d->ram.flying);
 	INIT_DELAYED_WORK(&d->ram.flush, pviommu_queue_work);
 	pviommu_cache_init(d);
 	if (!d->host->direct_size)

@@ -68,6 +68,8 @@ struct pviommu_leaf {
  * @nr: ranges in the request
  * @pages: pages in them
  * @nr_revokes: runs of the queue that are on their way
+ * @node: in ram.flying, if there are any; ram.lock
+ * @number: which one of those it is
  * @rings: how often the host was asked
  * @refused: the host did not take back all that it should
  * @unbroken: IRQs stay off from one request to the next
@@ -82,6 +84,8 @@ struct pviommu_batch {
 	unsigned int nr;
 	unsigned int pages;
 	unsigned int nr_revokes;
+	struct list_head node;
+	unsigned long number;
 	unsigned int rings;
 	bool refused;
 	bool unbroken;
@@ -159,6 +163,25 @@ static __always_inline bool pviommu_leaf_get(struct pviommu_leaf *leaf)
 	return true;
 }
 
+/*
+ * Of the first so many leaves of a mapping, one user less. With ram.lock; or without,
+ * by who has them mapped and knows that each of them is granted as one.
+ */
+static inline void pviommu_leaves_put(struct pviommu_domain *d, struct scatterlist *sgl,
+				      unsigned int nsegs, unsigned int most)
+{
+	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
+
+	while (most-- && pviommu_walk_next(&w, d)) {
+		struct pviommu_leaf *leaf = pviommu_leaf(d, w.index);
+
+		if (likely(pviommu_leaf_cached(leaf)))
+			atomic_dec(&leaf->live);
+		else if (leaf && leaf->exact)
+			leaf->exact--;
+	}
+}
+
 /* ram.c */
 bool pviommu_ram_prepare(struct pviommu_domain *d, unsigned long pfn, unsigned long last);
 int pviommu_ram_take(struct pviommu_dev *pd, struct scatterlist *sgl, unsigned int nsegs,
@@ -173,6 +196,8 @@ void pviommu_batch_end(struct pviommu_batch *b)
 int pviommu_batch_ring(struct pviommu_batch *b)
 	__must_hold(pviommu_ram);
 void pviommu_batch_leaf(struct pviommu_batch *b, const struct pviommu_leaf *leaf);
+unsigned long pviommu_flying(struct pviommu_domain *d);
+bool pviommu_has_landed(struct pviommu_domain *d, unsigned long flying);
 void pviommu_queue_room(struct pviommu_batch *b);
 bool pviommu_queue_add(struct pviommu_batch *b, unsigned long pfn, unsigned int count);
 

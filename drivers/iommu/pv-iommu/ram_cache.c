@@ -37,16 +37,6 @@ static unsigned long pviommu_cache_idle(void)
 	return (unsigned long)min(READ_ONCE(direct_cache_idle), 86400U) * HZ;
 }
 
-/* Of the first so many leaves of a mapping */
-static void pviommu_leaves_put(struct pviommu_domain *d, struct scatterlist *sgl,
-			       unsigned int nsegs, unsigned int most)
-{
-	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
-
-	while (most-- && pviommu_walk_next(&w, d))
-		atomic_dec(&pviommu_leaf(d, w.index)->live);
-}
-
 /**
  * pviommu_cache_get - map what is granted by 2 MiB
  * @d: the domain
@@ -100,9 +90,15 @@ bool pviommu_cache_put(struct pviommu_domain *d, struct scatterlist *sgl,
 /* Is it of the memory that is about to be offlined? */
 static bool pviommu_leaf_leaves(struct pviommu_host *host, const struct pviommu_leaf *leaf)
 {
-	/* Pairs with who has set it, and looks for leaves afterwards */
-	unsigned long end = smp_load_acquire(&host->leaving_end);
+	unsigned long end;
 
+	/*
+	 * The leaf, perhaps a new one, is there before this looks what leaves. Pairs
+	 * with pviommu_memory_event(): one of the two sees the other.
+	 */
+	smp_mb();
+	/* Pairs with its release: where it ends is not older than where it begins */
+	end = smp_load_acquire(&host->leaving_end);
 	return leaf->index < end && leaf->index >= READ_ONCE(host->leaving);
 }
 
@@ -128,8 +124,8 @@ static int pviommu_leaf_fill(struct pviommu_batch *b, struct pviommu_leaf *leaf)
 	leaf->busy = false;
 	if (ret) {
 		atomic_dec(&host->nr_cached);
-		/* A hole, or what is not RAM: there will be the next time, too */
-		leaf->barred = ret != -ENOSPC;
+		/* A hole, or what is not RAM, is so the next time, too; the rest passes */
+		leaf->barred = ret == -EFAULT;
 		return ret;
 	}
 	WRITE_ONCE(ram->nr_cached, ram->nr_cached + 1);
@@ -341,15 +337,12 @@ void pviommu_cache_forget(struct pviommu_batch *b)
 /* ---- memory that comes and goes ---- */
 
 /* Give a leaf back that is not mapped; false: it is mapped, or on its way */
-static bool pviommu_leaf_leave(struct pviommu_domain *d, unsigned long index, bool *busy)
+static bool pviommu_leaf_leave(struct pviommu_domain *d, struct pviommu_leaf *leaf,
+			       bool *busy)
 {
 	struct pviommu_batch b = { .d = d };
-	struct pviommu_leaf *leaf = pviommu_leaf(d, index);
 	bool left;
 
-	*busy = false;
-	if (!leaf)
-		return true;
 	pviommu_batch_begin(&b, PV_IOMMU_OP_NOP);
 	*busy = leaf->busy;
 	left = !*busy && (!pviommu_leaf_cached(leaf) || pviommu_leaf_drop(&b, leaf));
@@ -360,25 +353,44 @@ static bool pviommu_leaf_leave(struct pviommu_domain *d, unsigned long index, bo
 	return left;
 }
 
+static bool pviommu_domain_leave(struct pviommu_domain *d, unsigned long first,
+				 unsigned long end)
+{
+	bool known = false, left = true, busy;
+	struct pviommu_leaf *leaf;
+	unsigned long i, flying;
+
+	for (i = first; i < min(end, d->ram.nr_leaves); i++) {
+		leaf = pviommu_leaf(d, i);
+		if (!leaf)
+			continue;
+		known = true;
+		while (!pviommu_leaf_leave(d, leaf, &busy) && busy)
+			cpu_relax();
+		left &= !pviommu_leaf_cached(leaf);
+	}
+	if (!known)
+		return true;
+	/*
+	 * What others have taken along, too. The host has it: it is one request of each
+	 * CPU, as what begins after this is not waited for.
+	 */
+	flying = pviommu_flying(d);
+	while (!pviommu_has_landed(d, flying))
+		cpu_relax();
+	return left;
+}
+
 /* All leaves of it that are cached; false: something is mapped */
 static bool pviommu_range_leave(struct pviommu_host *host, unsigned long first,
 				unsigned long end)
 {
 	struct pviommu_domain *d;
-	unsigned long i;
-	bool left = true, busy;
+	bool left = true;
 
 	rcu_read_lock();
-	list_for_each_entry_rcu(d, &host->window.domains, node) {
-		for (i = first; i < min(end, d->ram.nr_leaves); i++) {
-			while (!pviommu_leaf_leave(d, i, &busy) && busy)
-				cpu_relax();
-			left &= !pviommu_leaf_cached(pviommu_leaf(d, i));
-		}
-		/* What others have taken along, too */
-		while (READ_ONCE(d->ram.nr_flying))
-			cpu_relax();
-	}
+	list_for_each_entry_rcu(d, &host->window.domains, node)
+		left &= pviommu_domain_leave(d, first, end);
 	rcu_read_unlock();
 	return left;
 }
@@ -394,8 +406,14 @@ static int pviommu_memory_event(struct notifier_block *nb, unsigned long event, 
 	switch (event) {
 	case MEM_GOING_OFFLINE:
 		WRITE_ONCE(host->leaving, first);
-		/* Whoever fills a leaf sees it, or is found by what follows */
+		/* Pairs with pviommu_leaf_leaves(): where it begins is there first */
 		smp_store_release(&host->leaving_end, end);
+		/*
+		 * Whoever fills a leaf sees it, or has a leaf that is found by what
+		 * follows, which takes no lock where there is none. Pairs with
+		 * pviommu_leaf_leaves().
+		 */
+		smp_mb();
 		if (!pviommu_range_leave(host, first, end))
 			return notifier_from_errno(-EBUSY);
 		break;

@@ -263,7 +263,8 @@ struct pv_iommu_revoke {
  * struct pv_iommu_req - a request block: one page of guest RAM
  * @opcode: PV_IOMMU_OP_*
  * @rid: PCI requester ID (bus << 8 | devfn) of the device
- * @flags: PV_IOMMU_ATTACH_* or PV_IOMMU_DIR_*
+ * @flags: ATTACH: PV_IOMMU_ATTACH_*. MAP, UNMAP, SYNC: PV_IOMMU_DIR_*. GRANT:
+ *	PV_IOMMU_GRANT_KEEP or zero
  * @status: PV_IOMMU_S_*, written by the host
  * @nr_segs: how many of @segs are used; GRANT_RAM, REVOKE_RAM: of @ranges; 0 for
  *	others

@@ -58,6 +58,10 @@ static struct {
 	/* and how often one began */
 	unsigned int begun[DEVICES][POOL];
 	unsigned long maps, full, refused;
+	struct page *mem;
+	/* One has left; grants before, and meanwhile */
+	bool left;
+	u64 grants;
 } all;
 
 static void die(const char *what, u64 a, u64 b)
@@ -205,10 +209,36 @@ static void cpu_main(unsigned int cpu, void *unused)
 	__atomic_fetch_sub(&all.running, 1, __ATOMIC_ACQ_REL);
 }
 
+static void pool_begin(void)
+{
+	unsigned int i;
+
+	all.mem = shim_alloc_pages(GFP_KERNEL, LEAVES * LEAF_PAGES);
+	if (!all.mem)
+		die("no memory", 0, 0);
+	for (i = 0; i < POOL; i++)
+		all.pool[i] = all.mem + (i / SIDE) * LEAF_PAGES + LEAF_PAGES -
+			      (page_to_pfn(all.mem) & (LEAF_PAGES - 1)) + i % SIDE - SIDE / 2;
+}
+
+static void pool_end(void)
+{
+	shim_free_pages(all.mem, LEAVES * LEAF_PAGES);
+}
+
+/* Nobody has complained */
+static void quiet(void)
+{
+	if (shim_log.warns || shim_log.errors)
+		shim_panic("%lu WARN()s, %lu errors: %s", shim_log.warns, shim_log.errors,
+			   shim_log.last);
+	if (host_counters.refused)
+		shim_panic("%llu requests were refused", host_counters.refused);
+}
+
 /* @limit: pages that the host grants; @cache: MiB that are kept */
 static void run(unsigned long limit, unsigned int cache)
 {
-	struct page *mem;
 	unsigned int i;
 
 	*shim_param_direct = "all";
@@ -217,26 +247,17 @@ static void run(unsigned long limit, unsigned int cache)
 	all.kept = cache;
 	guest_begin_direct(&guest, how.cpus, DEVICES, SZ_2M, 0, true, SZ_64M,
 			   limit << PAGE_SHIFT);
-	mem = shim_alloc_pages(GFP_KERNEL, LEAVES * LEAF_PAGES);
-	if (!mem)
-		die("no memory", 0, 0);
-	for (i = 0; i < POOL; i++)
-		all.pool[i] = mem + (i / SIDE) * LEAF_PAGES + LEAF_PAGES -
-			      (page_to_pfn(mem) & (LEAF_PAGES - 1)) + i % SIDE - SIDE / 2;
+	pool_begin();
 	all.running = how.cpus;
 	all.maps = 0;
 	all.full = 0;
 	cpus_run(&how, cpu_main, NULL);
-	if (shim_log.warns || shim_log.errors)
-		shim_panic("%lu WARN()s, %lu errors: %s", shim_log.warns, shim_log.errors,
-			   shim_log.last);
-	if (host_counters.refused)
-		shim_panic("%llu requests were refused", host_counters.refused);
+	quiet();
 	for (i = 0; i < 100 && host_ram_granted(); i++)
 		shim_run_work(1000);
 	if (host_ram_granted())
 		die("granted in the end", host_ram_granted(), 0);
-	shim_free_pages(mem, LEAVES * LEAF_PAGES);
+	pool_end();
 	guest_end(&guest);
 	*shim_param_direct = "";
 	*shim_param_direct_cache = 0;
@@ -248,8 +269,224 @@ static void run(unsigned long limit, unsigned int cache)
 		die("maps, and those that failed", all.maps, all.full);
 }
 
+/* ---- a device that goes while the others of its domain are at work ---- */
+
+#define LEAVINGS	20
+/* Requests of each other CPU meanwhile; and when they end, whoever is left */
+#define MANY		100
+#define PATIENCE	3000
+
+/* Maps and unmaps pages of its own, one after the other: each map takes revokes along */
+static void busy_driver(unsigned int cpu)
+{
+	struct device *dev = guest.devices[0];
+	unsigned int round;
+	struct page *page;
+	dma_addr_t dma;
+
+	for (round = 0; round < PATIENCE; round++) {
+		if (__atomic_load_n(&all.left, __ATOMIC_ACQUIRE))
+			break;
+		page = all.pool[(cpu * SIDE + round % SIDE) % POOL];
+		dma = dev->dma_ops->map_phys(dev, page_to_phys(page), PAGE_SIZE,
+					     DMA_TO_DEVICE, 0);
+		if (dma == DMA_MAPPING_ERROR)
+			die("a page is mapped", cpu, round);
+		dev->dma_ops->unmap_phys(dev, dma, PAGE_SIZE, DMA_TO_DEVICE, 0);
+	}
+	__atomic_fetch_sub(&all.running, 1, __ATOMIC_ACQ_REL);
+}
+
+static u64 grants(void)
+{
+	return __atomic_load_n(&host_counters.requests[PV_IOMMU_OP_GRANT_RAM],
+			       __ATOMIC_RELAXED);
+}
+
+static void leaving_main(unsigned int cpu, void *unused)
+{
+	struct pci_dev *pdev = to_pci_dev(guest.devices[2]);
+	u64 before;
+
+	if (cpu < how.cpus - 1) {
+		busy_driver(cpu);
+		return;
+	}
+	/* They are at it */
+	while (__atomic_load_n(&all.running, __ATOMIC_ACQUIRE) > 1 &&
+	       grants() < all.grants + 4 * how.cpus)
+		cpus_pause();
+	before = grants();
+	shim_unbind(pdev);
+	all.grants = grants() - before;
+	__atomic_store_n(&all.left, true, __ATOMIC_RELEASE);
+	/* Who waits for what has just come is not the last one, which would wait in vain */
+	while (__atomic_load_n(&all.running, __ATOMIC_ACQUIRE) > 1)
+		cpus_pause();
+}
+
+/*
+ * Each request has another's revoke with it, and there is always one in the host. Who
+ * goes waits for those that there are, and not until there is none.
+ */
+static void run_leaving(void)
+{
+	u64 most = 0;
+	unsigned int i;
+
+	*shim_param_direct = "all";
+	/* The last of three is of the first one's group */
+	guest_begin_direct(&guest, how.cpus, 3, SZ_2M, 0, true, SZ_64M, SZ_16M);
+	pool_begin();
+	host_slow = 50;
+	for (i = 0; i < LEAVINGS; i++) {
+		all.running = how.cpus;
+		all.left = false;
+		all.grants = grants();
+		cpus_run(&how, leaving_main, NULL);
+		most = max(most, all.grants);
+		/* How long threads take to have their turn is not the module's to say */
+		if (how.fibers && all.grants > MANY * (how.cpus - 1))
+			die("a device leaves others of its domain that are at work",
+			    all.grants, how.cpus);
+		shim_bind(to_pci_dev(guest.devices[2]));
+	}
+	host_slow = 0;
+	quiet();
+	pool_end();
+	guest_end(&guest);
+	*shim_param_direct = "";
+	printf("%u times a device has left its domain to %u %s: at most %llu grants meanwhile\n",
+	       LEAVINGS, how.cpus - 1, how.fibers ? "fibers" : "threads", most);
+	fflush(stdout);
+}
+
+/* ---- 2 MiB that the host does not grant as one ---- */
+
+/* Pages that are granted while one is mapped */
+static unsigned long granted_by_map(void)
+{
+	struct device *dev = guest.devices[0];
+	unsigned long granted;
+	dma_addr_t dma;
+
+	dma = dev->dma_ops->map_phys(dev, page_to_phys(all.pool[0]), PAGE_SIZE,
+				     DMA_TO_DEVICE, 0);
+	if (dma == DMA_MAPPING_ERROR)
+		die("a page is mapped", 0, 0);
+	granted = host_ram_granted();
+	dev->dma_ops->unmap_phys(dev, dma, PAGE_SIZE, DMA_TO_DEVICE, 0);
+	return granted;
+}
+
+static u32 refusal;
+
+static u32 refuse(const struct pv_iommu_req *req)
+{
+	u32 status = refusal;
+
+	if (req->opcode != PV_IOMMU_OP_GRANT_RAM ||
+	    !(req->ranges[0].flags & PV_IOMMU_RANGE_LARGE))
+		return PV_IOMMU_S_OK;
+	refusal = PV_IOMMU_S_OK;
+	return status;
+}
+
+/* Refused for once, and by themselves the pages can be had; then? */
+static void run_refused(u32 status, unsigned long then)
+{
+	unsigned long granted;
+
+	*shim_param_direct = "all";
+	*shim_param_direct_cache = 4;
+	guest_begin_direct(&guest, how.cpus, 1, SZ_2M, 0, true, SZ_64M, SZ_16M);
+	pool_begin();
+	refusal = status;
+	host_refuse = refuse;
+	granted = granted_by_map();
+	host_refuse = NULL;
+	if (refusal || granted != 1)
+		die("2 MiB are refused, and a page is granted", refusal, granted);
+	if (host_counters.refused != 1)
+		die("requests that were refused", host_counters.refused, 1);
+	host_counters.refused = 0;
+	granted = granted_by_map();
+	if (granted != then)
+		die("pages of the next map after 2 MiB were refused", granted, then);
+	quiet();
+	pool_end();
+	guest_end(&guest);
+	*shim_param_direct = "";
+	*shim_param_direct_cache = 0;
+	printf("2 MiB refused with status %u: the next map has %lu pages\n", status, granted);
+	fflush(stdout);
+}
+
+/* ---- a device that does not reach what is granted ---- */
+
+/* Maps a page, or a list, for a device that never syncs, and unmaps it; lines of the log */
+static unsigned long lines_of_map(bool single, unsigned long size, unsigned long attrs)
+{
+	struct device *dev = guest.devices[0];
+	unsigned long before = shim_log.warnings;
+	struct scatterlist sg;
+	dma_addr_t dma;
+
+	if (single) {
+		dma = dev->dma_ops->map_phys(dev, page_to_phys(all.pool[0]), size,
+					     DMA_TO_DEVICE, attrs);
+		if (dma == DMA_MAPPING_ERROR)
+			die("a page is mapped", size, attrs);
+		dev->dma_ops->unmap_phys(dev, dma, size, DMA_TO_DEVICE, 0);
+	} else {
+		sg_init_table(&sg, 1);
+		sg_set_page(&sg, all.pool[0], size, 0);
+		if (dev->dma_ops->map_sg(dev, &sg, 1, DMA_TO_DEVICE, attrs) != 1)
+			die("a list is mapped", size, attrs);
+		dev->dma_ops->unmap_sg(dev, &sg, 1, DMA_TO_DEVICE, 0);
+	}
+	return shim_log.warnings - before;
+}
+
+/* Whose mask does not reach them is told so: once, and only of whole pages */
+static void run_beyond(u64 mask, bool single, unsigned long lines)
+{
+	unsigned long told;
+
+	*shim_param_direct = "all";
+	guest_begin_direct(&guest, how.cpus, 1, SZ_2M, 0, true, SZ_64M, SZ_16M);
+	pool_begin();
+	to_pci_dev(guest.devices[0])->dma_mask = mask;
+	told = lines_of_map(single, 100, 0);
+	told += lines_of_map(single, PAGE_SIZE, DMA_ATTR_NO_WARN);
+	if (told)
+		die("lines for a part of a page, and for who wants none", told, 0);
+	told = lines_of_map(single, PAGE_SIZE, 0);
+	if (told != lines)
+		die("lines for what the mask does not reach", told, lines);
+	told = lines_of_map(single, PAGE_SIZE, 0) + lines_of_map(!single, PAGE_SIZE, 0);
+	if (told)
+		die("lines for the same once more", told, 0);
+	quiet();
+	pool_end();
+	guest_end(&guest);
+	*shim_param_direct = "";
+	printf("mask %#llx, %s: %lu lines that it does not reach what is granted\n", mask,
+	       single ? "page" : "list", lines);
+	fflush(stdout);
+}
+
 static void run_all(void)
 {
+	/* RAM is granted from 64 GiB on */
+	run_beyond(DMA_BIT_MASK(64), true, 0);
+	run_beyond(DMA_BIT_MASK(64), false, 0);
+	run_beyond(DMA_BIT_MASK(32), true, 1);
+	run_beyond(DMA_BIT_MASK(32), false, 1);
+	/* What the host could not do it may be able to do; what is not RAM stays so */
+	run_refused(PV_IOMMU_S_IO, LEAF_PAGES);
+	run_refused(PV_IOMMU_S_RANGE, 1);
+	run_leaving();
 	/* With room for all; with too little; and the same with leaves that are kept */
 	run(2 * POOL, 0);
 	run(POOL, 0);

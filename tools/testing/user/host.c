@@ -91,6 +91,7 @@ struct host_counters host_counters;
 void (*host_tamper)(struct pv_iommu_req *req);
 u32 (*host_refuse)(const struct pv_iommu_req *req);
 u32 (*host_tamper_reg)(unsigned int reg, u32 value);
+unsigned int host_slow;
 
 void (*host_revoked)(unsigned long chunk);
 
@@ -673,6 +674,12 @@ static u32 host_answer(struct pv_iommu_req *req)
 	}
 }
 
+static void host_takes(unsigned int points)
+{
+	while (points--)
+		shim_point();
+}
+
 static void host_ring(u32 frame)
 {
 	u64 addr = (u64)frame << PV_IOMMU_REQ_SHIFT;
@@ -680,14 +687,15 @@ static void host_ring(u32 frame)
 	u32 status;
 
 	/* It may take long, before and after it does what it is asked for */
-	shim_point();
+	host_takes(1 + host_slow);
 	pthread_mutex_lock(&host_lock);
 	if (!host_is_ram(addr, PV_IOMMU_REQ_SIZE)) {
 		host.errors++;
 		pthread_mutex_unlock(&host_lock);
 		return;
 	}
-	host_counters.requests[min_t(u16, req->opcode, 15)]++;
+	__atomic_fetch_add(&host_counters.requests[min_t(u16, req->opcode, 15)], 1,
+			   __ATOMIC_RELAXED);
 	status = host_refuse ? host_refuse(req) : PV_IOMMU_S_OK;
 	if (status == PV_IOMMU_S_OK)
 		status = host_answer(req);
@@ -700,7 +708,7 @@ static void host_ring(u32 frame)
 	if (host_tamper)
 		host_tamper(req);
 	pthread_mutex_unlock(&host_lock);
-	shim_point();
+	host_takes(1 + host_slow);
 }
 
 static void host_reset(void)
