@@ -694,30 +694,80 @@ uint32_t pv_iommu_direct_runs(PvIommuState *s, PvIommuDomain *d,
  * Life
  */
 
-/* RAM goes, be it that its device was unplugged: what is granted of it ends */
+/*
+ * RAM goes, be it that its device was unplugged. Or what is about it changes,
+ * as firmware's memory is opened or closed below it: then all of the old range
+ * goes, and most of it comes again at once. Which of both is known when all has
+ * its place.
+ */
 static void ram_gone(MemoryListener *listener, MemoryRegionSection *sec)
 {
     PvIommuState *s = container_of(listener, PvIommuState, direct_listener);
+
+    if (s->nr_direct && memory_region_is_ram(sec->mr)) {
+        g_ptr_array_add(s->direct_gone, memory_region_section_new_copy(sec));
+    }
+}
+
+/* Is what was at these pages there still, to be written as before? */
+static bool is_back(const MemoryRegionSection *was, uint64_t page,
+                    uint64_t count)
+{
+    MemoryRegionSection sec = memory_region_find(get_system_memory(),
+                                                 page * GRANULE,
+                                                 count * GRANULE);
+    bool back = sec.mr == was->mr && !sec.readonly &&
+                int128_get64(sec.size) == count * GRANULE &&
+                sec.offset_within_region - was->offset_within_region ==
+                page * GRANULE - was->offset_within_address_space;
+
+    if (sec.mr) {
+        memory_region_unref(sec.mr);
+    }
+    return back;
+}
+
+/* What is granted of the section ends, unless it is back */
+static void section_gone(PvIommuState *s, PvIommuDomain *d,
+                         const MemoryRegionSection *sec)
+{
     const uint64_t start = sec->offset_within_address_space / GRANULE;
     const uint64_t end = MIN(start + int128_get64(sec->size) / GRANULE,
                              s->direct_pages);
-    GHashTableIter iter;
-    PvIommuDomain *d;
+    uint64_t page;
 
-    if (!memory_region_is_ram(sec->mr) || start >= end) {
+    if (!d->ram || start >= end) {
         return;
     }
-    g_hash_table_iter_init(&iter, s->domains);
-    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&d)) {
-        uint64_t page;
+    for (page = next_granted(d->ram, end, start); page < end;
+         page = next_granted(d->ram, end, page)) {
+        const uint64_t count = piece_of(d->ram, page);
 
-        for (page = d->ram ? next_granted(d->ram, end, start) : end;
-             page < end; page = next_granted(d->ram, end, page)) {
-            pin_section(s, sec->mr->ram_block, sec->offset_within_region +
-                        (page - start) * GRANULE, take_piece(s, d, page), -1);
-            trace_pv_iommu_direct_gone(d->id, page);
+        if (is_back(sec, page, count)) {
+            page += count;
+            continue;
+        }
+        pin_section(s, sec->mr->ram_block, sec->offset_within_region +
+                    (page - start) * GRANULE, take_piece(s, d, page), -1);
+        trace_pv_iommu_direct_gone(d->id, page);
+    }
+}
+
+/* All that changes at once has changed */
+static void ram_settled(MemoryListener *listener)
+{
+    PvIommuState *s = container_of(listener, PvIommuState, direct_listener);
+
+    for (unsigned i = 0; i < s->direct_gone->len; i++) {
+        GHashTableIter iter;
+        PvIommuDomain *d;
+
+        g_hash_table_iter_init(&iter, s->domains);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&d)) {
+            section_gone(s, d, g_ptr_array_index(s->direct_gone, i));
         }
     }
+    g_ptr_array_set_size(s->direct_gone, 0);
 }
 
 static bool find_base(PvIommuState *s, Error **errp)
@@ -795,7 +845,10 @@ void pv_iommu_direct_init(PvIommuState *s)
         return;
     }
     s->direct_pins = g_hash_table_new_full(NULL, NULL, NULL, pins_free);
+    s->direct_gone = g_ptr_array_new_with_free_func(
+        (GDestroyNotify)memory_region_section_free_copy);
     s->direct_listener.region_del = ram_gone;
+    s->direct_listener.commit = ram_settled;
     s->direct_listener.name = "pv-iommu-direct";
     memory_listener_register(&s->direct_listener, &address_space_memory);
 }
@@ -811,6 +864,7 @@ void pv_iommu_direct_cleanup(PvIommuState *s)
         return;
     }
     memory_listener_unregister(&s->direct_listener);
+    g_clear_pointer(&s->direct_gone, g_ptr_array_unref);
     g_hash_table_iter_init(&iter, s->direct_pins);
     while (g_hash_table_iter_next(&iter, (gpointer *)&rb, (gpointer *)&pins)) {
         if (rb->discard_filter_opaque == pins) {

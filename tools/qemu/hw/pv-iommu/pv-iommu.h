@@ -249,6 +249,7 @@ struct PvIommuState {
     uint64_t nr_direct;             /* granted, all domains together */
     GHashTable *direct_pins;        /* of PvIommuPins by RAMBlock */
     MemoryListener direct_listener;
+    GPtrArray *direct_gone;         /* of MemoryRegionSection, until commit */
 
     /* the arena; index of all three is the granule */
     MemoryRegion arena;

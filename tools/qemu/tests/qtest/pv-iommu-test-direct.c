@@ -612,6 +612,47 @@ static void test_unplug(void)
     vm_stop(vm);
 }
 
+/*
+ * What is below 1 MiB becomes RAM, then only for reading, and is ROM again: all
+ * of RAM goes each time, and comes back at once, but for what is no RAM to be
+ * written any more
+ */
+static void test_moved(void)
+{
+    const uint64_t low = 0xf0000 / GRANULE;
+    Vm *vm = vm_direct(",direct-limit=8M", "");
+
+    enable_large(vm);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x301, 2, RW), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_B, 0x302, 1, RW), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_B, 0x400, 512, RWL), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, low, 1, RW), ==,
+                     PV_IOMMU_S_RANGE);
+
+    set_pam0(vm, PAM0_RAM);
+    g_assert_cmpuint(granted(vm), ==, 515);
+    g_assert_cmpuint(reached(vm, 0, 0x300), ==, 0x06);
+    g_assert_cmpuint(reached(vm, 1, 0x300), ==, 0x04);
+    g_assert_cmpuint(reached(vm, 1, 0x5fc), ==, 0x0f);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, low + 1, 2, RW), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(reached(vm, 0, low), ==, 0x06);
+
+    set_pam0(vm, PAM0_READ);
+    g_assert_cmpuint(granted(vm), ==, 515);
+    g_assert_cmpuint(reached(vm, 0, 0x300), ==, 0x06);
+    set_pam0(vm, 0);
+    g_assert_cmpuint(granted(vm), ==, 515);
+    g_assert_cmpuint(revoke_pages(vm, DOM_A, low + 1, 1), ==,
+                     PV_IOMMU_S_PAGE);
+    g_assert_cmpuint(revoke_pages(vm, DOM_A, 0x301, 2), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(revoke_pages(vm, DOM_B, 0x302, 1), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(revoke_pages(vm, DOM_B, 0x400, 512), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(granted(vm), ==, 0);
+    vm_stop(vm);
+}
+
 /* A balloon takes what is not granted, and leaves what is to any domain */
 static void test_balloon(void)
 {
@@ -681,5 +722,6 @@ void add_direct_tests(void)
     qtest_add_func("/pv-iommu/direct/large-unplug", test_large_unplug);
     qtest_add_func("/pv-iommu/direct/life", test_life);
     qtest_add_func("/pv-iommu/direct/unplug", test_unplug);
+    qtest_add_func("/pv-iommu/direct/moved", test_moved);
     qtest_add_func("/pv-iommu/direct/balloon", test_balloon);
 }

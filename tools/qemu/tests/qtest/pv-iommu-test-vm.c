@@ -93,6 +93,13 @@ void system_reset(Vm *vm)
     vm->chunks = false;
 }
 
+/* The host bridge of q35 has it in its configuration space */
+void set_pam0(Vm *vm, uint8_t val)
+{
+    qtest_outl(vm->qts, 0xcf8, 0x80000090);
+    qtest_outb(vm->qts, 0xcfc, val);
+}
+
 /* Put buses up to last behind this bridge, and a range of memory */
 void bridge_number(Vm *vm, uint16_t rid, uint8_t bus, uint8_t last,
                    uint32_t mem)
