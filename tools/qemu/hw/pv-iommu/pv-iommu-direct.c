@@ -417,6 +417,32 @@ static bool is_in_pieces(const PvIommuRange *r)
     return true;
 }
 
+/*
+ * Has the guest all of the range, which is RAM? virtio-mem has all that there
+ * may be in the address space, and knows what the guest has been given of it.
+ */
+static bool is_populated(const PvIommuRange *r)
+{
+    const hwaddr end = (r->first + r->count) * GRANULE;
+    hwaddr addr = r->first * GRANULE;
+    bool populated = true;
+
+    while (populated && addr < end) {
+        MemoryRegionSection sec = memory_region_find(get_system_memory(),
+                                                     addr, end - addr);
+        RamDiscardManager *rdm;
+
+        if (!sec.mr) {
+            return false;
+        }
+        rdm = memory_region_get_ram_discard_manager(sec.mr);
+        populated = !rdm || ram_discard_manager_is_populated(rdm, &sec);
+        addr += int128_get64(sec.size);
+        memory_region_unref(sec.mr);
+    }
+    return populated;
+}
+
 /* Pages that are RAM, and not the window's: its chunks are granted otherwise */
 static bool is_grantable(PvIommuState *s, const PvIommuRange *r)
 {
@@ -425,6 +451,7 @@ static bool is_grantable(PvIommuState *s, const PvIommuRange *r)
            !ranges_overlap(r->first * GRANULE, r->count * GRANULE, s->memaddr,
                            s->window_size) &&
            pv_iommu_is_ram(r->first * GRANULE, r->count * GRANULE) &&
+           is_populated(r) &&
            (!(r->flags & PV_IOMMU_RANGE_LARGE) || is_in_pieces(r));
 }
 

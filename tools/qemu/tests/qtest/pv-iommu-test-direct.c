@@ -9,6 +9,7 @@
 #include "libqos/virtio.h"
 #include "libqos/virtio-pci.h"
 #include "standard-headers/linux/virtio_config.h"
+#include "standard-headers/linux/virtio_mem.h"
 #include "pv-iommu-test.h"
 
 #define PROPS           ",boot-bypass=off,hw-iommu=on,arena-size=1M"
@@ -653,26 +654,63 @@ static void test_moved(void)
     vm_stop(vm);
 }
 
+/* A driver with one queue, which has requests in a page of their own */
+typedef struct Virtio {
+    Vm *vm;
+    QVirtioPCIDevice *d;
+    QGuestAllocator alloc;
+    QVirtQueue *vq;
+    uint64_t buf;
+} Virtio;
+
+/* The device is at 06.0 */
+static void virtio_start(Virtio *v, Vm *vm)
+{
+    QPCIAddress where = { .devfn = 0x30 };
+
+    v->vm = vm;
+    alloc_init(&v->alloc, 0, 0x1000000, 0x2000000, GRANULE);
+    v->d = virtio_pci_new(vm->bus, &where);
+    qvirtio_pci_device_enable(v->d);
+    qvirtio_start_device(&v->d->vdev);
+    qvirtio_set_features(&v->d->vdev, 1ULL << VIRTIO_F_VERSION_1);
+    v->vq = qvirtqueue_setup(&v->d->vdev, &v->alloc, 0);
+    qvirtio_set_driver_ok(&v->d->vdev);
+    v->buf = guest_alloc(&v->alloc, GRANULE);
+}
+
+/* Have it do a request, with room for an answer behind it if it has one */
+static void virtio_do(Virtio *v, const void *req, size_t size, size_t answer)
+{
+    QTestState *qts = v->vm->qts;
+    uint32_t head;
+
+    qtest_memwrite(qts, v->buf, req, size);
+    head = qvirtqueue_add(qts, v->vq, v->buf, size, false, answer > 0);
+    if (answer) {
+        qvirtqueue_add(qts, v->vq, v->buf + size, answer, true, false);
+    }
+    qvirtqueue_kick(qts, &v->d->vdev, v->vq, head);
+    qvirtio_wait_used_elem(qts, &v->d->vdev, v->vq, head, NULL,
+                           30 * G_USEC_PER_SEC);
+}
+
+static void virtio_stop(Virtio *v)
+{
+    qvirtqueue_cleanup(v->d->vdev.bus, v->vq, &v->alloc);
+    qos_object_destroy((QOSGraphObject *)v->d);
+    alloc_destroy(&v->alloc);
+}
+
 /* A balloon takes what is not granted, and leaves what is to any domain */
 static void test_balloon(void)
 {
     static const uint32_t pfns[] = { 0x300, 0x301, 0x302, 0x303 };
     Vm *vm = vm_direct("", "-device virtio-balloon-pci,addr=6,"
                        "disable-legacy=on");
-    QPCIAddress where = { .devfn = 0x30 };
-    QVirtioPCIDevice *d;
-    QGuestAllocator alloc;
-    QVirtQueue *vq;
-    uint64_t buf;
+    Virtio v;
 
-    alloc_init(&alloc, 0, 0x1000000, 0x2000000, GRANULE);
-    d = virtio_pci_new(vm->bus, &where);
-    qvirtio_pci_device_enable(d);
-    qvirtio_start_device(&d->vdev);
-    qvirtio_set_features(&d->vdev, 1ULL << VIRTIO_F_VERSION_1);
-    vq = qvirtqueue_setup(&d->vdev, &alloc, 0);
-    qvirtio_set_driver_ok(&d->vdev);
-    buf = guest_alloc(&alloc, GRANULE);
+    virtio_start(&v, vm);
 
     /* 301 by both, of which one takes it back; 302 by one */
     g_assert_cmpuint(grant_pages(vm, DOM_A, 0x301, 3, RW), ==, PV_IOMMU_S_OK);
@@ -681,17 +719,12 @@ static void test_balloon(void)
     g_assert_cmpuint(revoke_pages(vm, DOM_A, 0x303, 1), ==, PV_IOMMU_S_OK);
     for (int round = 0; round < 2; round++) {
         uint32_t wire[ARRAY_SIZE(pfns)];
-        uint32_t head;
 
         fill(vm, 0x300000, 4 * GRANULE, 7);
         for (int i = 0; i < ARRAY_SIZE(pfns); i++) {
             wire[i] = cpu_to_le32(pfns[i]);
         }
-        qtest_memwrite(vm->qts, buf, wire, sizeof(wire));
-        head = qvirtqueue_add(vm->qts, vq, buf, sizeof(wire), false, false);
-        qvirtqueue_kick(vm->qts, &d->vdev, vq, head);
-        qvirtio_wait_used_elem(vm->qts, &d->vdev, vq, head, NULL,
-                               30 * G_USEC_PER_SEC);
+        virtio_do(&v, wire, sizeof(wire), 0);
         check_zero(vm, 0x300000, GRANULE);
         check_zero(vm, 0x303000, GRANULE);
         g_assert_cmpuint(prop(vm, "discards-refused"), ==, 2 * GRANULE);
@@ -703,10 +736,57 @@ static void test_balloon(void)
             check_zero(vm, 0x301000, 2 * GRANULE);
         }
     }
+    virtio_stop(&v);
+    vm_stop(vm);
+}
 
-    qvirtqueue_cleanup(d->vdev.bus, vq, &alloc);
-    qos_object_destroy((QOSGraphObject *)d);
-    alloc_destroy(&alloc);
+/* virtio-mem's memory can be granted as far as it is plugged */
+static void test_virtio_mem(void)
+{
+    const uint64_t start = 0x100800000;
+    const uint64_t page = start / GRANULE;
+    const uint64_t block = 2 * MiB / GRANULE;
+    struct virtio_mem_req req = {
+        .type = cpu_to_le16(VIRTIO_MEM_REQ_PLUG),
+        .u.plug.addr = cpu_to_le64(start + 2 * MiB),
+        .u.plug.nb_blocks = cpu_to_le16(2),
+    };
+    Vm *vm = vm_direct(",direct-limit=16M",
+                       "-object memory-backend-ram,id=m1,size=16M "
+                       "-device virtio-mem-pci,id=vmem0,memdev=m1,addr=6,"
+                       "memaddr=0x100800000,block-size=2M,requested-size=4M");
+    Virtio v;
+
+    enable_large(vm);
+    for (int i = 0; i < 8; i++) {
+        g_assert_cmpuint(grant_pages(vm, DOM_A, page + i * block, 1, RW), ==,
+                         PV_IOMMU_S_RANGE);
+    }
+
+    virtio_start(&v, vm);
+    virtio_do(&v, &req, sizeof(req), sizeof(struct virtio_mem_resp));
+    g_assert_cmpuint(qtest_readw(vm->qts, v.buf + sizeof(req)), ==,
+                     VIRTIO_MEM_RESP_ACK);
+    for (int i = 0; i < 8; i++) {
+        g_assert_cmpuint(grant_pages(vm, DOM_A, page + i * block, 1, RW), ==,
+                         i == 1 || i == 2 ? PV_IOMMU_S_OK : PV_IOMMU_S_RANGE);
+    }
+    /* both, from the one into the other, and all of it; and what is beside */
+    g_assert_cmpuint(revoke_pages(vm, DOM_A, page + block, 1), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(revoke_pages(vm, DOM_A, page + 2 * block, 1), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, page + block - 1, 2, RW), ==,
+                     PV_IOMMU_S_RANGE);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, page + 3 * block - 1, 2, RW), ==,
+                     PV_IOMMU_S_RANGE);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, page + 2 * block, 1024, RWL), ==,
+                     PV_IOMMU_S_RANGE);
+    g_assert_cmpuint(granted(vm), ==, 0);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, page + block, 1024, RW), ==,
+                     PV_IOMMU_S_OK);
+    g_assert(reaches(vm, 0, page + 3 * block - 1));
+    virtio_stop(&v);
     vm_stop(vm);
 }
 
@@ -724,4 +804,5 @@ void add_direct_tests(void)
     qtest_add_func("/pv-iommu/direct/unplug", test_unplug);
     qtest_add_func("/pv-iommu/direct/moved", test_moved);
     qtest_add_func("/pv-iommu/direct/balloon", test_balloon);
+    qtest_add_func("/pv-iommu/direct/virtio-mem", test_virtio_mem);
 }
