@@ -89,58 +89,75 @@ static void pins_free(gpointer opaque)
     g_free(pins);
 }
 
-/* A block's pages; a table that is not used costs no memory */
+/* A block's pages, or NULL; a table that is not used costs no memory */
 static PvIommuPins *pins_of(PvIommuState *s, RAMBlock *rb)
 {
     PvIommuPins *pins = g_hash_table_lookup(s->direct_pins, rb);
+    const uint64_t nr_pages = DIV_ROUND_UP(rb->max_length, GRANULE);
+    uint32_t *domains;
 
     /* or it is of a block that went, and asks nothing any more */
     if (pins && rb->discard_filter_opaque == pins) {
         return pins;
     }
+    /* a thousandth of the block at once: there may be no room for it */
+    domains = g_try_new0(uint32_t, nr_pages);
+    if (!domains) {
+        return NULL;
+    }
     pins = g_new0(PvIommuPins, 1);
     pins->s = s;
     pins->rb = rb;
-    pins->nr_pages = DIV_ROUND_UP(rb->max_length, GRANULE);
-    pins->domains = g_new0(uint32_t, pins->nr_pages);
+    pins->nr_pages = nr_pages;
+    pins->domains = domains;
     g_hash_table_insert(s->direct_pins, rb, pins);
     ram_block_set_discard_filter(rb, keep_pinned, pins);
     return pins;
 }
 
 /* A part of a range, which is all RAM, that lies in one block */
-static void pin_section(PvIommuState *s, RAMBlock *rb, uint64_t offset,
+static bool pin_section(PvIommuState *s, RAMBlock *rb, uint64_t offset,
                         uint64_t count, int delta)
 {
     PvIommuPins *pins = pins_of(s, rb);
     uint64_t i = offset / GRANULE;
 
+    if (!pins) {
+        return false;
+    }
     while (count-- && i < pins->nr_pages) {
         qatomic_set(&pins->domains[i], pins->domains[i] + delta);
         i++;
     }
+    return true;
 }
 
-static void pin(PvIommuState *s, uint64_t first, uint64_t count, int delta)
+/* All of the range, or as much of it as is returned if there is no memory */
+static uint64_t pin(PvIommuState *s, uint64_t first, uint64_t count, int delta)
 {
-    while (count) {
+    uint64_t done = 0;
+
+    while (done < count) {
         MemoryRegionSection sec = memory_region_find(get_system_memory(),
-                                                     first * GRANULE,
-                                                     count * GRANULE);
+                                                     (first + done) * GRANULE,
+                                                     (count - done) * GRANULE);
         uint64_t n;
+        bool ok;
 
         if (!sec.mr) {
-            return;
+            break;
         }
-        n = MIN(DIV_ROUND_UP(int128_get64(sec.size), GRANULE), count);
-        if (sec.mr->ram_block) {
-            pin_section(s, sec.mr->ram_block, sec.offset_within_region, n,
-                        delta);
-        }
+        n = MIN(DIV_ROUND_UP(int128_get64(sec.size), GRANULE), count - done);
+        ok = !sec.mr->ram_block ||
+             pin_section(s, sec.mr->ram_block, sec.offset_within_region, n,
+                         delta);
         memory_region_unref(sec.mr);
-        first += n;
-        count -= n;
+        if (!ok) {
+            break;
+        }
+        done += n;
     }
+    return done;
 }
 
 /*
@@ -524,6 +541,7 @@ static uint64_t take_piece(PvIommuState *s, PvIommuDomain *d, uint64_t page)
 static uint32_t take_ranges(PvIommuState *s, PvIommuDomain *d, uint32_t nr,
                             const PvIommuRange *ranges)
 {
+    uint64_t pinned;
     uint32_t i;
 
     if (!d->ram) {
@@ -545,7 +563,12 @@ static uint32_t take_ranges(PvIommuState *s, PvIommuDomain *d, uint32_t nr,
             return PV_IOMMU_S_PAGE;
         }
         /* before anybody can use it */
-        pin(s, r->first, r->count, 1);
+        pinned = pin(s, r->first, r->count, 1);
+        if (pinned < r->count) {
+            pin(s, r->first, pinned, -1);
+            undo(s, d, i, ranges);
+            return PV_IOMMU_S_IO;
+        }
         set_range(s, d->ram, r);
     }
     for (i = 0; i < nr; i++) {

@@ -689,22 +689,6 @@ static void test_withhold(void)
     vm_stop(vm);
 }
 
-/* Memory of the process, in KiB */
-static uint64_t resident(const char *pidfile)
-{
-    g_autofree char *path = NULL;
-    g_autofree char *pid = NULL;
-    g_autofree char *text = NULL;
-    char *at;
-
-    g_assert(g_file_get_contents(pidfile, &pid, NULL, NULL));
-    path = g_strdup_printf("/proc/%s/status", g_strstrip(pid));
-    g_assert(g_file_get_contents(path, &text, NULL, NULL));
-    at = strstr(text, "RssAnon:");
-    g_assert_nonnull(at);
-    return g_ascii_strtoull(at + strlen("RssAnon:"), NULL, 10);
-}
-
 /* What is revoked goes back to the host, unless it was asked to keep it */
 static void test_resident(void)
 {
@@ -727,9 +711,9 @@ static void test_resident(void)
         g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
         g_assert_cmpuint(grant_to(vm, DOM_A, 0, nr, 0), ==, PV_IOMMU_S_OK);
         qtest_memset(vm->qts, WINDOW_ADDR, 0x5a, nr * MiB);
-        before = resident(pidfile);
+        before = memory_of(pidfile, "RssAnon:");
         g_assert_cmpuint(revoke_from(vm, DOM_A, 0, nr), ==, PV_IOMMU_S_OK);
-        after = resident(pidfile);
+        after = memory_of(pidfile, "RssAnon:");
         g_test_message("resident: %" PRIu64 " KiB, then %" PRIu64, before,
                        after);
         if (keep) {

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/resource.h>
 #include "libqos/libqos-malloc.h"
 #include "libqos/virtio.h"
 #include "libqos/virtio-pci.h"
@@ -654,6 +655,50 @@ static void test_moved(void)
     vm_stop(vm);
 }
 
+/* The account of a large piece of RAM, of which the host has no room for */
+static void test_no_memory(void)
+{
+    const uint64_t page = 0x140000000 / GRANULE;
+    g_autofree char *pidfile = NULL;
+    g_autofree char *more = NULL;
+    int fd = g_file_open_tmp("pv-iommu-pid-XXXXXX", &pidfile, NULL);
+    struct rlimit limit, old;
+    struct pv_iommu_req req;
+    int pid;
+    Vm *vm;
+
+    g_assert(fd >= 0);
+    close(fd);
+    more = g_strdup_printf("-m 64M,maxmem=72G,slots=1 -pidfile %s -object "
+                           "memory-backend-ram,id=m1,size=64G,reserve=off "
+                           "-device pc-dimm,memdev=m1,addr=0x140000000",
+                           pidfile);
+    vm = vm_direct("", more);
+    pid = pid_of(pidfile);
+
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x300, 1, RW), ==, PV_IOMMU_S_OK);
+    g_assert_cmpint(prlimit(pid, RLIMIT_AS, NULL, &old), ==, 0);
+    limit = old;
+    limit.rlim_cur = memory_of(pidfile, "VmSize:") * KiB +
+                     8 * MiB;       /* it takes 64 */
+    g_assert_cmpint(prlimit(pid, RLIMIT_AS, &limit, NULL), ==, 0);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, page, 1, RW), ==, PV_IOMMU_S_IO);
+    /* all or none */
+    ram_init(&req, PV_IOMMU_OP_GRANT_RAM, DOM_A, 0x302, 1, RW);
+    ram_add(&req, page, 1, RW);
+    g_assert_cmpuint(submit(vm, &req), ==, PV_IOMMU_S_IO);
+    g_assert_cmpuint(granted(vm), ==, 1);
+    g_assert_cmpuint(reached(vm, 0, 0x300), ==, 1);
+    g_assert_cmpuint(reached(vm, 0, page), ==, 0);
+
+    g_assert_cmpint(prlimit(pid, RLIMIT_AS, &old, NULL), ==, 0);
+    g_assert_cmpuint(submit(vm, &req), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(granted(vm), ==, 3);
+    g_assert_cmpuint(reached(vm, 0, page), ==, 1);
+    vm_stop(vm);
+    unlink(pidfile);
+}
+
 /* A driver with one queue, which has requests in a page of their own */
 typedef struct Virtio {
     Vm *vm;
@@ -803,6 +848,7 @@ void add_direct_tests(void)
     qtest_add_func("/pv-iommu/direct/life", test_life);
     qtest_add_func("/pv-iommu/direct/unplug", test_unplug);
     qtest_add_func("/pv-iommu/direct/moved", test_moved);
+    qtest_add_func("/pv-iommu/direct/no-memory", test_no_memory);
     qtest_add_func("/pv-iommu/direct/balloon", test_balloon);
     qtest_add_func("/pv-iommu/direct/virtio-mem", test_virtio_mem);
 }

@@ -153,6 +153,28 @@ char *qemu_stderr(const char *args, bool quit, int *status)
     return out;
 }
 
+int pid_of(const char *pidfile)
+{
+    g_autofree char *pid = NULL;
+
+    g_assert(g_file_get_contents(pidfile, &pid, NULL, NULL));
+    return g_ascii_strtoull(pid, NULL, 10);
+}
+
+/* Memory of the process, in KiB */
+uint64_t memory_of(const char *pidfile, const char *kind)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/status",
+                                            pid_of(pidfile));
+    g_autofree char *text = NULL;
+    char *at;
+
+    g_assert(g_file_get_contents(path, &text, NULL, NULL));
+    at = strstr(text, kind);
+    g_assert_nonnull(at);
+    return g_ascii_strtoull(at + strlen(kind), NULL, 10);
+}
+
 uint32_t reg(Vm *vm, uint64_t offset)
 {
     return qpci_io_readl(vm->dev, vm->regs, offset);
