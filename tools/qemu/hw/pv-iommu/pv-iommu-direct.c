@@ -187,16 +187,22 @@ static PvIommuRam *ram_new(PvIommuState *s)
     return ram;
 }
 
+/* translate() looks at them while others are set */
+static bool is_set(const unsigned long *map, uint64_t i)
+{
+    return qatomic_read(&map[BIT_WORD(i)]) & BIT_MASK(i);
+}
+
 static IOMMUAccessFlags perm_of(PvIommuRam *ram, uint64_t page)
 {
-    return (test_bit(page, ram->read) ? IOMMU_RO : 0) |
-           (test_bit(page, ram->write) ? IOMMU_WO : 0);
+    return (is_set(ram->read, page) ? IOMMU_RO : 0) |
+           (is_set(ram->write, page) ? IOMMU_WO : 0);
 }
 
 /* How many pages come and go with this one, which is at their start */
 static uint64_t piece_of(PvIommuRam *ram, uint64_t page)
 {
-    return test_bit(page / LARGE, ram->large) ? LARGE : 1;
+    return is_set(ram->large, page / LARGE) ? LARGE : 1;
 }
 
 /*
@@ -232,13 +238,13 @@ static void set_range(PvIommuState *s, PvIommuRam *ram,
                       const PvIommuRange *r)
 {
     if (r->flags & PV_IOMMU_RANGE_LARGE) {
-        bitmap_set(ram->large, r->first / LARGE, r->count / LARGE);
+        bitmap_set_atomic(ram->large, r->first / LARGE, r->count / LARGE);
     }
     if (r->flags & PV_IOMMU_RANGE_READ) {
-        bitmap_set(ram->read, r->first, r->count);
+        bitmap_set_atomic(ram->read, r->first, r->count);
     }
     if (r->flags & PV_IOMMU_RANGE_WRITE) {
-        bitmap_set(ram->write, r->first, r->count);
+        bitmap_set_atomic(ram->write, r->first, r->count);
     }
     ram->nr += r->count;
     s->nr_direct += r->count;
@@ -247,8 +253,8 @@ static void set_range(PvIommuState *s, PvIommuRam *ram,
 static void clear_range(PvIommuState *s, PvIommuRam *ram, uint64_t first,
                         uint64_t count)
 {
-    bitmap_clear(ram->read, first, count);
-    bitmap_clear(ram->write, first, count);
+    bitmap_test_and_clear_atomic(ram->read, first, count);
+    bitmap_test_and_clear_atomic(ram->write, first, count);
     ram->nr -= count;
     s->nr_direct -= count;
 }
@@ -506,9 +512,7 @@ static uint32_t judge(uint32_t nr, const PvIommuRange *ranges, uint32_t flags,
 /* Nobody is told any more of the pieces in there, which are not granted */
 static void forget_pieces(PvIommuRam *ram, uint64_t first, uint64_t count)
 {
-    for (uint64_t i = first; i < first + count; i += LARGE) {
-        clear_bit(i / LARGE, ram->large);
-    }
+    bitmap_test_and_clear_atomic(ram->large, first / LARGE, count / LARGE);
 }
 
 /* Take back the first so many of the ranges, which nobody is shown */
