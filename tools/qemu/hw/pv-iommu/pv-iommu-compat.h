@@ -125,6 +125,16 @@ static inline void pv_iommu_del_blocker(Error **reason)
 #endif
 }
 
+/* Has all of memory to stay resident? system/vl.c: mlock on fault (10.0) */
+static inline bool pv_iommu_memory_is_locked(void)
+{
+#if QEMU_VERSION_MAJOR >= 10
+    return should_mlock(mlock_state);
+#else
+    return enable_mlock;
+#endif
+}
+
 /* QAPI's optional strings had a has_ flag until 8.0 */
 static inline void pv_iommu_fill_id(VirtioPMEMDeviceInfo *vi, const char *id)
 {

@@ -89,58 +89,75 @@ static void pins_free(gpointer opaque)
     g_free(pins);
 }
 
-/* A block's pages; a table that is not used costs no memory */
+/* A block's pages, or NULL; a table that is not used costs no memory */
 static PvIommuPins *pins_of(PvIommuState *s, RAMBlock *rb)
 {
     PvIommuPins *pins = g_hash_table_lookup(s->direct_pins, rb);
+    const uint64_t nr_pages = DIV_ROUND_UP(rb->max_length, GRANULE);
+    uint32_t *domains;
 
     /* or it is of a block that went, and asks nothing any more */
     if (pins && rb->discard_filter_opaque == pins) {
         return pins;
     }
+    /* a thousandth of the block at once: there may be no room for it */
+    domains = g_try_new0(uint32_t, nr_pages);
+    if (!domains) {
+        return NULL;
+    }
     pins = g_new0(PvIommuPins, 1);
     pins->s = s;
     pins->rb = rb;
-    pins->nr_pages = DIV_ROUND_UP(rb->max_length, GRANULE);
-    pins->domains = g_new0(uint32_t, pins->nr_pages);
+    pins->nr_pages = nr_pages;
+    pins->domains = domains;
     g_hash_table_insert(s->direct_pins, rb, pins);
     ram_block_set_discard_filter(rb, keep_pinned, pins);
     return pins;
 }
 
 /* A part of a range, which is all RAM, that lies in one block */
-static void pin_section(PvIommuState *s, RAMBlock *rb, uint64_t offset,
+static bool pin_section(PvIommuState *s, RAMBlock *rb, uint64_t offset,
                         uint64_t count, int delta)
 {
     PvIommuPins *pins = pins_of(s, rb);
     uint64_t i = offset / GRANULE;
 
+    if (!pins) {
+        return false;
+    }
     while (count-- && i < pins->nr_pages) {
         qatomic_set(&pins->domains[i], pins->domains[i] + delta);
         i++;
     }
+    return true;
 }
 
-static void pin(PvIommuState *s, uint64_t first, uint64_t count, int delta)
+/* All of the range, or as much of it as is returned if there is no memory */
+static uint64_t pin(PvIommuState *s, uint64_t first, uint64_t count, int delta)
 {
-    while (count) {
+    uint64_t done = 0;
+
+    while (done < count) {
         MemoryRegionSection sec = memory_region_find(get_system_memory(),
-                                                     first * GRANULE,
-                                                     count * GRANULE);
+                                                     (first + done) * GRANULE,
+                                                     (count - done) * GRANULE);
         uint64_t n;
+        bool ok;
 
         if (!sec.mr) {
-            return;
+            break;
         }
-        n = MIN(DIV_ROUND_UP(int128_get64(sec.size), GRANULE), count);
-        if (sec.mr->ram_block) {
-            pin_section(s, sec.mr->ram_block, sec.offset_within_region, n,
-                        delta);
-        }
+        n = MIN(DIV_ROUND_UP(int128_get64(sec.size), GRANULE), count - done);
+        ok = !sec.mr->ram_block ||
+             pin_section(s, sec.mr->ram_block, sec.offset_within_region, n,
+                         delta);
         memory_region_unref(sec.mr);
-        first += n;
-        count -= n;
+        if (!ok) {
+            break;
+        }
+        done += n;
     }
+    return done;
 }
 
 /*
@@ -170,16 +187,22 @@ static PvIommuRam *ram_new(PvIommuState *s)
     return ram;
 }
 
+/* translate() looks at them while others are set */
+static bool is_set(const unsigned long *map, uint64_t i)
+{
+    return qatomic_read(&map[BIT_WORD(i)]) & BIT_MASK(i);
+}
+
 static IOMMUAccessFlags perm_of(PvIommuRam *ram, uint64_t page)
 {
-    return (test_bit(page, ram->read) ? IOMMU_RO : 0) |
-           (test_bit(page, ram->write) ? IOMMU_WO : 0);
+    return (is_set(ram->read, page) ? IOMMU_RO : 0) |
+           (is_set(ram->write, page) ? IOMMU_WO : 0);
 }
 
 /* How many pages come and go with this one, which is at their start */
 static uint64_t piece_of(PvIommuRam *ram, uint64_t page)
 {
-    return test_bit(page / LARGE, ram->large) ? LARGE : 1;
+    return is_set(ram->large, page / LARGE) ? LARGE : 1;
 }
 
 /*
@@ -215,13 +238,13 @@ static void set_range(PvIommuState *s, PvIommuRam *ram,
                       const PvIommuRange *r)
 {
     if (r->flags & PV_IOMMU_RANGE_LARGE) {
-        bitmap_set(ram->large, r->first / LARGE, r->count / LARGE);
+        bitmap_set_atomic(ram->large, r->first / LARGE, r->count / LARGE);
     }
     if (r->flags & PV_IOMMU_RANGE_READ) {
-        bitmap_set(ram->read, r->first, r->count);
+        bitmap_set_atomic(ram->read, r->first, r->count);
     }
     if (r->flags & PV_IOMMU_RANGE_WRITE) {
-        bitmap_set(ram->write, r->first, r->count);
+        bitmap_set_atomic(ram->write, r->first, r->count);
     }
     ram->nr += r->count;
     s->nr_direct += r->count;
@@ -230,8 +253,8 @@ static void set_range(PvIommuState *s, PvIommuRam *ram,
 static void clear_range(PvIommuState *s, PvIommuRam *ram, uint64_t first,
                         uint64_t count)
 {
-    bitmap_clear(ram->read, first, count);
-    bitmap_clear(ram->write, first, count);
+    bitmap_test_and_clear_atomic(ram->read, first, count);
+    bitmap_test_and_clear_atomic(ram->write, first, count);
     ram->nr -= count;
     s->nr_direct -= count;
 }
@@ -417,6 +440,32 @@ static bool is_in_pieces(const PvIommuRange *r)
     return true;
 }
 
+/*
+ * Has the guest all of the range, which is RAM? virtio-mem has all that there
+ * may be in the address space, and knows what the guest has been given of it.
+ */
+static bool is_populated(const PvIommuRange *r)
+{
+    const hwaddr end = (r->first + r->count) * GRANULE;
+    hwaddr addr = r->first * GRANULE;
+    bool populated = true;
+
+    while (populated && addr < end) {
+        MemoryRegionSection sec = memory_region_find(get_system_memory(),
+                                                     addr, end - addr);
+        RamDiscardManager *rdm;
+
+        if (!sec.mr) {
+            return false;
+        }
+        rdm = memory_region_get_ram_discard_manager(sec.mr);
+        populated = !rdm || ram_discard_manager_is_populated(rdm, &sec);
+        addr += int128_get64(sec.size);
+        memory_region_unref(sec.mr);
+    }
+    return populated;
+}
+
 /* Pages that are RAM, and not the window's: its chunks are granted otherwise */
 static bool is_grantable(PvIommuState *s, const PvIommuRange *r)
 {
@@ -425,6 +474,7 @@ static bool is_grantable(PvIommuState *s, const PvIommuRange *r)
            !ranges_overlap(r->first * GRANULE, r->count * GRANULE, s->memaddr,
                            s->window_size) &&
            pv_iommu_is_ram(r->first * GRANULE, r->count * GRANULE) &&
+           is_populated(r) &&
            (!(r->flags & PV_IOMMU_RANGE_LARGE) || is_in_pieces(r));
 }
 
@@ -462,9 +512,7 @@ static uint32_t judge(uint32_t nr, const PvIommuRange *ranges, uint32_t flags,
 /* Nobody is told any more of the pieces in there, which are not granted */
 static void forget_pieces(PvIommuRam *ram, uint64_t first, uint64_t count)
 {
-    for (uint64_t i = first; i < first + count; i += LARGE) {
-        clear_bit(i / LARGE, ram->large);
-    }
+    bitmap_test_and_clear_atomic(ram->large, first / LARGE, count / LARGE);
 }
 
 /* Take back the first so many of the ranges, which nobody is shown */
@@ -497,6 +545,7 @@ static uint64_t take_piece(PvIommuState *s, PvIommuDomain *d, uint64_t page)
 static uint32_t take_ranges(PvIommuState *s, PvIommuDomain *d, uint32_t nr,
                             const PvIommuRange *ranges)
 {
+    uint64_t pinned;
     uint32_t i;
 
     if (!d->ram) {
@@ -518,7 +567,12 @@ static uint32_t take_ranges(PvIommuState *s, PvIommuDomain *d, uint32_t nr,
             return PV_IOMMU_S_PAGE;
         }
         /* before anybody can use it */
-        pin(s, r->first, r->count, 1);
+        pinned = pin(s, r->first, r->count, 1);
+        if (pinned < r->count) {
+            pin(s, r->first, pinned, -1);
+            undo(s, d, i, ranges);
+            return PV_IOMMU_S_IO;
+        }
         set_range(s, d->ram, r);
     }
     for (i = 0; i < nr; i++) {
@@ -694,30 +748,80 @@ uint32_t pv_iommu_direct_runs(PvIommuState *s, PvIommuDomain *d,
  * Life
  */
 
-/* RAM goes, be it that its device was unplugged: what is granted of it ends */
+/*
+ * RAM goes, be it that its device was unplugged. Or what is about it changes,
+ * as firmware's memory is opened or closed below it: then all of the old range
+ * goes, and most of it comes again at once. Which of both is known when all has
+ * its place.
+ */
 static void ram_gone(MemoryListener *listener, MemoryRegionSection *sec)
 {
     PvIommuState *s = container_of(listener, PvIommuState, direct_listener);
+
+    if (s->nr_direct && memory_region_is_ram(sec->mr)) {
+        g_ptr_array_add(s->direct_gone, memory_region_section_new_copy(sec));
+    }
+}
+
+/* Is what was at these pages there still, to be written as before? */
+static bool is_back(const MemoryRegionSection *was, uint64_t page,
+                    uint64_t count)
+{
+    MemoryRegionSection sec = memory_region_find(get_system_memory(),
+                                                 page * GRANULE,
+                                                 count * GRANULE);
+    bool back = sec.mr == was->mr && !sec.readonly &&
+                int128_get64(sec.size) == count * GRANULE &&
+                sec.offset_within_region - was->offset_within_region ==
+                page * GRANULE - was->offset_within_address_space;
+
+    if (sec.mr) {
+        memory_region_unref(sec.mr);
+    }
+    return back;
+}
+
+/* What is granted of the section ends, unless it is back */
+static void section_gone(PvIommuState *s, PvIommuDomain *d,
+                         const MemoryRegionSection *sec)
+{
     const uint64_t start = sec->offset_within_address_space / GRANULE;
     const uint64_t end = MIN(start + int128_get64(sec->size) / GRANULE,
                              s->direct_pages);
-    GHashTableIter iter;
-    PvIommuDomain *d;
+    uint64_t page;
 
-    if (!memory_region_is_ram(sec->mr) || start >= end) {
+    if (!d->ram || start >= end) {
         return;
     }
-    g_hash_table_iter_init(&iter, s->domains);
-    while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&d)) {
-        uint64_t page;
+    for (page = next_granted(d->ram, end, start); page < end;
+         page = next_granted(d->ram, end, page)) {
+        const uint64_t count = piece_of(d->ram, page);
 
-        for (page = d->ram ? next_granted(d->ram, end, start) : end;
-             page < end; page = next_granted(d->ram, end, page)) {
-            pin_section(s, sec->mr->ram_block, sec->offset_within_region +
-                        (page - start) * GRANULE, take_piece(s, d, page), -1);
-            trace_pv_iommu_direct_gone(d->id, page);
+        if (is_back(sec, page, count)) {
+            page += count;
+            continue;
+        }
+        pin_section(s, sec->mr->ram_block, sec->offset_within_region +
+                    (page - start) * GRANULE, take_piece(s, d, page), -1);
+        trace_pv_iommu_direct_gone(d->id, page);
+    }
+}
+
+/* All that changes at once has changed */
+static void ram_settled(MemoryListener *listener)
+{
+    PvIommuState *s = container_of(listener, PvIommuState, direct_listener);
+
+    for (unsigned i = 0; i < s->direct_gone->len; i++) {
+        GHashTableIter iter;
+        PvIommuDomain *d;
+
+        g_hash_table_iter_init(&iter, s->domains);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *)&d)) {
+            section_gone(s, d, g_ptr_array_index(s->direct_gone, i));
         }
     }
+    g_ptr_array_set_size(s->direct_gone, 0);
 }
 
 static bool find_base(PvIommuState *s, Error **errp)
@@ -795,7 +899,10 @@ void pv_iommu_direct_init(PvIommuState *s)
         return;
     }
     s->direct_pins = g_hash_table_new_full(NULL, NULL, NULL, pins_free);
+    s->direct_gone = g_ptr_array_new_with_free_func(
+        (GDestroyNotify)memory_region_section_free_copy);
     s->direct_listener.region_del = ram_gone;
+    s->direct_listener.commit = ram_settled;
     s->direct_listener.name = "pv-iommu-direct";
     memory_listener_register(&s->direct_listener, &address_space_memory);
 }
@@ -811,6 +918,7 @@ void pv_iommu_direct_cleanup(PvIommuState *s)
         return;
     }
     memory_listener_unregister(&s->direct_listener);
+    g_clear_pointer(&s->direct_gone, g_ptr_array_unref);
     g_hash_table_iter_init(&iter, s->direct_pins);
     while (g_hash_table_iter_next(&iter, (gpointer *)&rb, (gpointer *)&pins)) {
         if (rb->discard_filter_opaque == pins) {

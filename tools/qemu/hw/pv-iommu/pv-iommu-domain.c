@@ -40,16 +40,18 @@ static RAMBlock *window_block(PvIommuState *s)
 
 /*
  * May memory be given back to the host, and does it read as zero then? Not if
- * it shall stay allocated, nor if a device has all of memory pinned, nor if
- * there is a file behind a private mapping; nor with host-phys=on, as what came
- * in its place would be elsewhere; nor while a page that is not there is one
- * that has still to come from the source, or to be saved as it was.
+ * it shall stay allocated, or is locked, which the kernel refuses; nor if a
+ * device has all of memory pinned, nor if there is a file behind a private
+ * mapping; nor with host-phys=on, as what came in its place would be elsewhere;
+ * nor while a page that is not there is one that has still to come from the
+ * source, or to be saved as it was.
  */
 static bool may_discard(PvIommuState *s)
 {
     RAMBlock *rb = window_block(s);
 
     return !s->host_phys && !s->memdev->prealloc &&
+           !pv_iommu_memory_is_locked() &&
            !ram_block_discard_is_disabled() &&
            !migration_in_incoming_postcopy() && !migration_in_bg_snapshot() &&
            (qemu_ram_get_fd(rb) < 0 || qemu_ram_is_shared(rb)) &&

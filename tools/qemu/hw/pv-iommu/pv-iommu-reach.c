@@ -113,11 +113,6 @@ static void refused_init(PvIommuSpace *sp, MemoryRegion *mr, MemoryRegion *root,
 {
     memory_region_init_io(mr, OBJECT(sp), &refused_ops, sp,
                           "pv-iommu-refused", size);
-    /*
-     * The handlers only count. The device that is refused may well be in the
-     * middle of an access by another one that is refused.
-     */
-    mr->disable_reentrancy_guard = true;
     memory_region_add_subregion_overlap(root, at, mr, -1);
 }
 

@@ -37,14 +37,18 @@ static bool limit_allows(PvIommuState *s)
     return false;
 }
 
+/* Are they what a guest may have together, and all of them offered? */
+bool pv_iommu_features_are_good(PvIommuState *s, uint64_t features)
+{
+    return features & (PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE) &&
+           !(features & ~s->host_features) &&
+           (!(features & PV_IOMMU_F_DIRECT) || features & PV_IOMMU_F_CHUNKS) &&
+           (!(features & PV_IOMMU_F_LARGE) || features & PV_IOMMU_F_DIRECT);
+}
+
 static void enable(PvIommuState *s)
 {
-    bool ok = s->guest_features & (PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE) &&
-              !(s->guest_features & ~s->host_features) &&
-              (!(s->guest_features & PV_IOMMU_F_DIRECT) ||
-               s->guest_features & PV_IOMMU_F_CHUNKS) &&
-              (!(s->guest_features & PV_IOMMU_F_LARGE) ||
-               s->guest_features & PV_IOMMU_F_DIRECT);
+    bool ok = pv_iommu_features_are_good(s, s->guest_features);
 
     trace_pv_iommu_enable(s->guest_features, s->host_features, ok);
     if (!ok) {

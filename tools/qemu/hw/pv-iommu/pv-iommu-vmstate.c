@@ -252,6 +252,8 @@ static int pv_iommu_pre_save(void *opaque)
 
     drop_records(s);
     s->mig_boot_bypass = s->boot_bypass;
+    s->mig_features = s->guest_features;
+    s->mig_enabled = s->enabled;
     s->mig_nr_devices = g_hash_table_size(s->devices);
     s->mig_places = g_new0(PvIommuPlaceRecord, s->mig_nr_devices +
                            g_hash_table_size(s->spaces));
@@ -343,14 +345,21 @@ static bool load_mapping(PvIommuState *s, PvIommuDevice *dev,
 
 static bool load_features(PvIommuState *s)
 {
-    if (s->guest_features & ~s->host_features ||
-        (s->enabled && !s->guest_features) ||
-        (!s->enabled && (s->mig_nr_devices || s->mig_nr_mappings))) {
+    if (s->guest_features & ~s->host_features) {
         error_report("pv-iommu: the guest has accepted features 0x%" PRIx64
                      ", this host offers 0x%" PRIx64 ": give hw-iommu=, "
                      "arena-size= and direct-limit= the same values on both "
                      "hosts",
                      s->guest_features, s->host_features);
+        return false;
+    }
+    /* what was not enabled yet is judged when it is */
+    if (s->enabled ? !pv_iommu_features_are_good(s, s->guest_features)
+                   : s->mig_nr_devices || s->mig_nr_mappings) {
+        error_report("pv-iommu: the stream has features 0x%" PRIx64 "%s, which "
+                     "no source has", s->guest_features, s->enabled ?
+                     " enabled that lack one that goes with another" :
+                     " not enabled, and devices attached");
         return false;
     }
     if (!(s->guest_features & PV_IOMMU_F_CHUNKS) != !s->mig_chunks) {
@@ -530,6 +539,9 @@ static int pv_iommu_pre_load(void *opaque)
     s->mig_boot_bypass = s->boot_bypass;
     pv_iommu_forget_all(s);
     pv_iommu_unconfine(s);
+    /* and so it stays if the stream is no good, wherever that is seen */
+    s->guest_features = 0;
+    s->enabled = false;
     return 0;
 }
 
@@ -543,6 +555,8 @@ static int pv_iommu_post_load(void *opaque, int version_id)
     } else if (s->mig_places && !places_are_good(s)) {
         error_report("pv-iommu: the stream does not say where each device is");
     } else {
+        s->guest_features = s->mig_features;
+        s->enabled = s->mig_enabled;
         load_marks(s);
         ret = load_records(s);
     }
@@ -550,6 +564,8 @@ static int pv_iommu_post_load(void *opaque, int version_id)
     trace_pv_iommu_post_load(s->mig_nr_devices, s->mig_nr_mappings);
     if (ret) {
         pv_iommu_detach_all(s);
+        s->guest_features = 0;
+        s->enabled = false;
     }
     drop_records(s);
     return ret;
@@ -843,8 +859,8 @@ const VMStateDescription vmstate_pv_iommu = {
                              "pv-iommu: arena-base= differs: set it"),
         VMSTATE_UINT64_EQUAL(arena_size, PvIommuState,
                              "pv-iommu: arena-size= differs"),
-        VMSTATE_UINT64(guest_features, PvIommuState),
-        VMSTATE_BOOL(enabled, PvIommuState),
+        VMSTATE_UINT64(mig_features, PvIommuState),
+        VMSTATE_BOOL(mig_enabled, PvIommuState),
         VMSTATE_UINT32(errors, PvIommuState),
         VMSTATE_UINT64(fault_count, PvIommuState),
         VMSTATE_UINT64(fault_addr, PvIommuState),

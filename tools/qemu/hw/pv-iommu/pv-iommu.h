@@ -249,6 +249,7 @@ struct PvIommuState {
     uint64_t nr_direct;             /* granted, all domains together */
     GHashTable *direct_pins;        /* of PvIommuPins by RAMBlock */
     MemoryListener direct_listener;
+    GPtrArray *direct_gone;         /* of MemoryRegionSection, until commit */
 
     /* the arena; index of all three is the granule */
     MemoryRegion arena;
@@ -268,6 +269,8 @@ struct PvIommuState {
 
     /* filled for the duration of a save or a load */
     bool mig_boot_bypass;
+    bool mig_enabled;
+    uint64_t mig_features;
     int32_t mig_nr_marks;
     PvIommuMarkRecord *mig_marks;
     int32_t mig_nr_places;      /* of the devices, then of the marks */
@@ -289,6 +292,7 @@ struct PvIommuState {
 
 /* pv-iommu-regs.c */
 void pv_iommu_regs_init(PvIommuState *s);
+bool pv_iommu_features_are_good(PvIommuState *s, uint64_t features);
 void pv_iommu_clear(PvIommuState *s, bool system);
 void pv_iommu_fault(PvIommuState *s, uint16_t rid, hwaddr addr, unsigned size,
                     bool write);

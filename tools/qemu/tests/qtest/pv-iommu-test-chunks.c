@@ -689,22 +689,6 @@ static void test_withhold(void)
     vm_stop(vm);
 }
 
-/* Memory of the process, in KiB */
-static uint64_t resident(const char *pidfile)
-{
-    g_autofree char *path = NULL;
-    g_autofree char *pid = NULL;
-    g_autofree char *text = NULL;
-    char *at;
-
-    g_assert(g_file_get_contents(pidfile, &pid, NULL, NULL));
-    path = g_strdup_printf("/proc/%s/status", g_strstrip(pid));
-    g_assert(g_file_get_contents(path, &text, NULL, NULL));
-    at = strstr(text, "RssAnon:");
-    g_assert_nonnull(at);
-    return g_ascii_strtoull(at + strlen("RssAnon:"), NULL, 10);
-}
-
 /* What is revoked goes back to the host, unless it was asked to keep it */
 static void test_resident(void)
 {
@@ -727,9 +711,9 @@ static void test_resident(void)
         g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
         g_assert_cmpuint(grant_to(vm, DOM_A, 0, nr, 0), ==, PV_IOMMU_S_OK);
         qtest_memset(vm->qts, WINDOW_ADDR, 0x5a, nr * MiB);
-        before = resident(pidfile);
+        before = memory_of(pidfile, "RssAnon:");
         g_assert_cmpuint(revoke_from(vm, DOM_A, 0, nr), ==, PV_IOMMU_S_OK);
-        after = resident(pidfile);
+        after = memory_of(pidfile, "RssAnon:");
         g_test_message("resident: %" PRIu64 " KiB, then %" PRIu64, before,
                        after);
         if (keep) {
@@ -824,6 +808,41 @@ static void test_hotplug(void)
     vm_stop(vm);
 }
 
+/* Memory that is locked is cleared with no word: it cannot be discarded */
+static void test_locked(void)
+{
+    g_autofree char *file = NULL;
+    g_autofree char *out = NULL;
+    g_autofree char *more = NULL;
+    int fd, status;
+    Vm *vm;
+
+    out = qemu_stderr("-machine q35 -m 64M -overcommit mem-lock=on", true,
+                      &status);
+    if (status) {
+        g_test_skip("memory cannot be locked here");
+        return;
+    }
+    fd = g_file_open_tmp("pv-iommu-stderr-XXXXXX", &file, NULL);
+    g_assert(fd >= 0);
+    close(fd);
+    more = g_strdup_printf("-overcommit mem-lock=on 2>%s", file);
+    vm = vm_start_on("q35", PROPS, more);
+    enable_chunks(vm);
+    g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
+    for (int i = 0; i < 100; i++) {
+        g_assert_cmpuint(grant_to(vm, DOM_A, 2, 2, 0), ==, PV_IOMMU_S_OK);
+        fill(vm, WINDOW_ADDR + 2 * CHUNK_SIZE, 2 * CHUNK_SIZE, i);
+        g_assert_cmpuint(revoke_from(vm, DOM_A, 2, 2), ==, PV_IOMMU_S_OK);
+        check_zero(vm, WINDOW_ADDR + 2 * CHUNK_SIZE, 2 * CHUNK_SIZE);
+    }
+    vm_stop(vm);
+    g_clear_pointer(&out, g_free);
+    g_assert(g_file_get_contents(file, &out, NULL, NULL));
+    g_assert_null(strstr(out, "discard"));
+    unlink(file);
+}
+
 void add_chunks_tests(void)
 {
     qtest_add_func("/pv-iommu/chunks/probe", test_probe);
@@ -843,4 +862,5 @@ void add_chunks_tests(void)
     qtest_add_func("/pv-iommu/chunks/resident", test_resident);
     qtest_add_func("/pv-iommu/chunks/balloon", test_balloon);
     qtest_add_func("/pv-iommu/chunks/hotplug", test_hotplug);
+    qtest_add_func("/pv-iommu/chunks/locked", test_locked);
 }

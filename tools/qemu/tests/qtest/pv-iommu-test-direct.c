@@ -5,10 +5,12 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/resource.h>
 #include "libqos/libqos-malloc.h"
 #include "libqos/virtio.h"
 #include "libqos/virtio-pci.h"
 #include "standard-headers/linux/virtio_config.h"
+#include "standard-headers/linux/virtio_mem.h"
 #include "pv-iommu-test.h"
 
 #define PROPS           ",boot-bypass=off,hw-iommu=on,arena-size=1M"
@@ -612,26 +614,148 @@ static void test_unplug(void)
     vm_stop(vm);
 }
 
+/*
+ * What is below 1 MiB becomes RAM, then only for reading, and is ROM again: all
+ * of RAM goes each time, and comes back at once, but for what is no RAM to be
+ * written any more
+ */
+static void test_moved(void)
+{
+    const uint64_t low = 0xf0000 / GRANULE;
+    Vm *vm = vm_direct(",direct-limit=8M", "");
+
+    enable_large(vm);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x301, 2, RW), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_B, 0x302, 1, RW), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_B, 0x400, 512, RWL), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, low, 1, RW), ==,
+                     PV_IOMMU_S_RANGE);
+
+    set_pam0(vm, PAM0_RAM);
+    g_assert_cmpuint(granted(vm), ==, 515);
+    g_assert_cmpuint(reached(vm, 0, 0x300), ==, 0x06);
+    g_assert_cmpuint(reached(vm, 1, 0x300), ==, 0x04);
+    g_assert_cmpuint(reached(vm, 1, 0x5fc), ==, 0x0f);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, low + 1, 2, RW), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(reached(vm, 0, low), ==, 0x06);
+
+    set_pam0(vm, PAM0_READ);
+    g_assert_cmpuint(granted(vm), ==, 515);
+    g_assert_cmpuint(reached(vm, 0, 0x300), ==, 0x06);
+    set_pam0(vm, 0);
+    g_assert_cmpuint(granted(vm), ==, 515);
+    g_assert_cmpuint(revoke_pages(vm, DOM_A, low + 1, 1), ==,
+                     PV_IOMMU_S_PAGE);
+    g_assert_cmpuint(revoke_pages(vm, DOM_A, 0x301, 2), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(revoke_pages(vm, DOM_B, 0x302, 1), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(revoke_pages(vm, DOM_B, 0x400, 512), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(granted(vm), ==, 0);
+    vm_stop(vm);
+}
+
+/* The account of a large piece of RAM, of which the host has no room for */
+static void test_no_memory(void)
+{
+    const uint64_t page = 0x140000000 / GRANULE;
+    g_autofree char *pidfile = NULL;
+    g_autofree char *more = NULL;
+    int fd = g_file_open_tmp("pv-iommu-pid-XXXXXX", &pidfile, NULL);
+    struct rlimit limit, old;
+    struct pv_iommu_req req;
+    int pid;
+    Vm *vm;
+
+    g_assert(fd >= 0);
+    close(fd);
+    more = g_strdup_printf("-m 64M,maxmem=72G,slots=1 -pidfile %s -object "
+                           "memory-backend-ram,id=m1,size=64G,reserve=off "
+                           "-device pc-dimm,memdev=m1,addr=0x140000000",
+                           pidfile);
+    vm = vm_direct("", more);
+    pid = pid_of(pidfile);
+
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x300, 1, RW), ==, PV_IOMMU_S_OK);
+    g_assert_cmpint(prlimit(pid, RLIMIT_AS, NULL, &old), ==, 0);
+    limit = old;
+    limit.rlim_cur = memory_of(pidfile, "VmSize:") * KiB +
+                     8 * MiB;       /* it takes 64 */
+    g_assert_cmpint(prlimit(pid, RLIMIT_AS, &limit, NULL), ==, 0);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, page, 1, RW), ==, PV_IOMMU_S_IO);
+    /* all or none */
+    ram_init(&req, PV_IOMMU_OP_GRANT_RAM, DOM_A, 0x302, 1, RW);
+    ram_add(&req, page, 1, RW);
+    g_assert_cmpuint(submit(vm, &req), ==, PV_IOMMU_S_IO);
+    g_assert_cmpuint(granted(vm), ==, 1);
+    g_assert_cmpuint(reached(vm, 0, 0x300), ==, 1);
+    g_assert_cmpuint(reached(vm, 0, page), ==, 0);
+
+    g_assert_cmpint(prlimit(pid, RLIMIT_AS, &old, NULL), ==, 0);
+    g_assert_cmpuint(submit(vm, &req), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(granted(vm), ==, 3);
+    g_assert_cmpuint(reached(vm, 0, page), ==, 1);
+    vm_stop(vm);
+    unlink(pidfile);
+}
+
+/* A driver with one queue, which has requests in a page of their own */
+typedef struct Virtio {
+    Vm *vm;
+    QVirtioPCIDevice *d;
+    QGuestAllocator alloc;
+    QVirtQueue *vq;
+    uint64_t buf;
+} Virtio;
+
+/* The device is at 06.0 */
+static void virtio_start(Virtio *v, Vm *vm)
+{
+    QPCIAddress where = { .devfn = 0x30 };
+
+    v->vm = vm;
+    alloc_init(&v->alloc, 0, 0x1000000, 0x2000000, GRANULE);
+    v->d = virtio_pci_new(vm->bus, &where);
+    qvirtio_pci_device_enable(v->d);
+    qvirtio_start_device(&v->d->vdev);
+    qvirtio_set_features(&v->d->vdev, 1ULL << VIRTIO_F_VERSION_1);
+    v->vq = qvirtqueue_setup(&v->d->vdev, &v->alloc, 0);
+    qvirtio_set_driver_ok(&v->d->vdev);
+    v->buf = guest_alloc(&v->alloc, GRANULE);
+}
+
+/* Have it do a request, with room for an answer behind it if it has one */
+static void virtio_do(Virtio *v, const void *req, size_t size, size_t answer)
+{
+    QTestState *qts = v->vm->qts;
+    uint32_t head;
+
+    qtest_memwrite(qts, v->buf, req, size);
+    head = qvirtqueue_add(qts, v->vq, v->buf, size, false, answer > 0);
+    if (answer) {
+        qvirtqueue_add(qts, v->vq, v->buf + size, answer, true, false);
+    }
+    qvirtqueue_kick(qts, &v->d->vdev, v->vq, head);
+    qvirtio_wait_used_elem(qts, &v->d->vdev, v->vq, head, NULL,
+                           30 * G_USEC_PER_SEC);
+}
+
+static void virtio_stop(Virtio *v)
+{
+    qvirtqueue_cleanup(v->d->vdev.bus, v->vq, &v->alloc);
+    qos_object_destroy((QOSGraphObject *)v->d);
+    alloc_destroy(&v->alloc);
+}
+
 /* A balloon takes what is not granted, and leaves what is to any domain */
 static void test_balloon(void)
 {
     static const uint32_t pfns[] = { 0x300, 0x301, 0x302, 0x303 };
     Vm *vm = vm_direct("", "-device virtio-balloon-pci,addr=6,"
                        "disable-legacy=on");
-    QPCIAddress where = { .devfn = 0x30 };
-    QVirtioPCIDevice *d;
-    QGuestAllocator alloc;
-    QVirtQueue *vq;
-    uint64_t buf;
+    Virtio v;
 
-    alloc_init(&alloc, 0, 0x1000000, 0x2000000, GRANULE);
-    d = virtio_pci_new(vm->bus, &where);
-    qvirtio_pci_device_enable(d);
-    qvirtio_start_device(&d->vdev);
-    qvirtio_set_features(&d->vdev, 1ULL << VIRTIO_F_VERSION_1);
-    vq = qvirtqueue_setup(&d->vdev, &alloc, 0);
-    qvirtio_set_driver_ok(&d->vdev);
-    buf = guest_alloc(&alloc, GRANULE);
+    virtio_start(&v, vm);
 
     /* 301 by both, of which one takes it back; 302 by one */
     g_assert_cmpuint(grant_pages(vm, DOM_A, 0x301, 3, RW), ==, PV_IOMMU_S_OK);
@@ -640,17 +764,12 @@ static void test_balloon(void)
     g_assert_cmpuint(revoke_pages(vm, DOM_A, 0x303, 1), ==, PV_IOMMU_S_OK);
     for (int round = 0; round < 2; round++) {
         uint32_t wire[ARRAY_SIZE(pfns)];
-        uint32_t head;
 
         fill(vm, 0x300000, 4 * GRANULE, 7);
         for (int i = 0; i < ARRAY_SIZE(pfns); i++) {
             wire[i] = cpu_to_le32(pfns[i]);
         }
-        qtest_memwrite(vm->qts, buf, wire, sizeof(wire));
-        head = qvirtqueue_add(vm->qts, vq, buf, sizeof(wire), false, false);
-        qvirtqueue_kick(vm->qts, &d->vdev, vq, head);
-        qvirtio_wait_used_elem(vm->qts, &d->vdev, vq, head, NULL,
-                               30 * G_USEC_PER_SEC);
+        virtio_do(&v, wire, sizeof(wire), 0);
         check_zero(vm, 0x300000, GRANULE);
         check_zero(vm, 0x303000, GRANULE);
         g_assert_cmpuint(prop(vm, "discards-refused"), ==, 2 * GRANULE);
@@ -662,10 +781,57 @@ static void test_balloon(void)
             check_zero(vm, 0x301000, 2 * GRANULE);
         }
     }
+    virtio_stop(&v);
+    vm_stop(vm);
+}
 
-    qvirtqueue_cleanup(d->vdev.bus, vq, &alloc);
-    qos_object_destroy((QOSGraphObject *)d);
-    alloc_destroy(&alloc);
+/* virtio-mem's memory can be granted as far as it is plugged */
+static void test_virtio_mem(void)
+{
+    const uint64_t start = 0x100800000;
+    const uint64_t page = start / GRANULE;
+    const uint64_t block = 2 * MiB / GRANULE;
+    struct virtio_mem_req req = {
+        .type = cpu_to_le16(VIRTIO_MEM_REQ_PLUG),
+        .u.plug.addr = cpu_to_le64(start + 2 * MiB),
+        .u.plug.nb_blocks = cpu_to_le16(2),
+    };
+    Vm *vm = vm_direct(",direct-limit=16M",
+                       "-object memory-backend-ram,id=m1,size=16M "
+                       "-device virtio-mem-pci,id=vmem0,memdev=m1,addr=6,"
+                       "memaddr=0x100800000,block-size=2M,requested-size=4M");
+    Virtio v;
+
+    enable_large(vm);
+    for (int i = 0; i < 8; i++) {
+        g_assert_cmpuint(grant_pages(vm, DOM_A, page + i * block, 1, RW), ==,
+                         PV_IOMMU_S_RANGE);
+    }
+
+    virtio_start(&v, vm);
+    virtio_do(&v, &req, sizeof(req), sizeof(struct virtio_mem_resp));
+    g_assert_cmpuint(qtest_readw(vm->qts, v.buf + sizeof(req)), ==,
+                     VIRTIO_MEM_RESP_ACK);
+    for (int i = 0; i < 8; i++) {
+        g_assert_cmpuint(grant_pages(vm, DOM_A, page + i * block, 1, RW), ==,
+                         i == 1 || i == 2 ? PV_IOMMU_S_OK : PV_IOMMU_S_RANGE);
+    }
+    /* both, from the one into the other, and all of it; and what is beside */
+    g_assert_cmpuint(revoke_pages(vm, DOM_A, page + block, 1), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(revoke_pages(vm, DOM_A, page + 2 * block, 1), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, page + block - 1, 2, RW), ==,
+                     PV_IOMMU_S_RANGE);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, page + 3 * block - 1, 2, RW), ==,
+                     PV_IOMMU_S_RANGE);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, page + 2 * block, 1024, RWL), ==,
+                     PV_IOMMU_S_RANGE);
+    g_assert_cmpuint(granted(vm), ==, 0);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, page + block, 1024, RW), ==,
+                     PV_IOMMU_S_OK);
+    g_assert(reaches(vm, 0, page + 3 * block - 1));
+    virtio_stop(&v);
     vm_stop(vm);
 }
 
@@ -681,5 +847,8 @@ void add_direct_tests(void)
     qtest_add_func("/pv-iommu/direct/large-unplug", test_large_unplug);
     qtest_add_func("/pv-iommu/direct/life", test_life);
     qtest_add_func("/pv-iommu/direct/unplug", test_unplug);
+    qtest_add_func("/pv-iommu/direct/moved", test_moved);
+    qtest_add_func("/pv-iommu/direct/no-memory", test_no_memory);
     qtest_add_func("/pv-iommu/direct/balloon", test_balloon);
+    qtest_add_func("/pv-iommu/direct/virtio-mem", test_virtio_mem);
 }

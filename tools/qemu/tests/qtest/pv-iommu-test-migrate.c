@@ -471,6 +471,8 @@ static Vm *start_direct(void)
 {
     Vm *vm = vm_start(PROPS ",direct-limit=1M");
 
+    /* what the destination learns later than what was granted */
+    set_pam0(vm, PAM0_RAM);
     enable_direct(vm);
     g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
     g_assert_cmpuint(attach_to(vm, RID2, DOM_B), ==, PV_IOMMU_S_OK);
@@ -712,6 +714,14 @@ static void test_migrate_unplugged(void)
     unlink(file);
 }
 
+/* The state of devices alone, with no memory */
+static void save_devices(Vm *vm, const char *file)
+{
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'xen-save-devices-state', "
+                             "'arguments': {'filename': %s, 'live': true}}",
+                             file);
+}
+
 /*
  * With COLO, the state of devices is loaded into a machine that has some, after
  * memory: what that has brought into the arena stays. Here Xen's command does
@@ -734,9 +744,7 @@ static void test_migrate_again(void)
                      PV_IOMMU_S_OK);
     fill(vm, SRC, 8192, 1);
     dma = map(vm, RID, SRC, 8192);
-    qtest_qmp_assert_success(vm->qts, "{'execute': 'xen-save-devices-state', "
-                             "'arguments': {'filename': %s, 'live': true}}",
-                             file);
+    save_devices(vm, file);
     errors = vm->errors;
     qtest_qmp_assert_success(vm->qts, "{'execute': 'xen-load-devices-state', "
                              "'arguments': {'filename': %s}}", file);
@@ -812,15 +820,14 @@ static void mutate(GRand *rand, char *buf, gsize start, gsize end)
     }
 }
 
-/* Returns whether it was loaded */
-static bool load_changed(const char *file, const char *first, const char *props)
+/* A machine that the state of devices was put into, and whether it was good */
+static Vm *load_devices(const char *file, const char *first, const char *props,
+                        bool *ok)
 {
     g_autofree char *listen = state_file();
     g_autofree char *more = g_strdup_printf(
         "-incoming unix:%s -global migration.send-configuration=off", listen);
-    uint64_t dma;
     QDict *rsp;
-    bool ok;
     Vm *vm;
 
     unlink(listen);
@@ -828,10 +835,19 @@ static bool load_changed(const char *file, const char *first, const char *props)
     vm_probe(vm);
     rsp = qtest_qmp(vm->qts, "{'execute': 'xen-load-devices-state', "
                     "'arguments': {'filename': %s}}", file);
-    ok = !qdict_haskey(rsp, "error");
+    *ok = !qdict_haskey(rsp, "error");
     qobject_unref(rsp);
-
     devices_enable(vm);
+    return vm;
+}
+
+/* Returns whether it was loaded */
+static bool load_changed(const char *file, const char *first, const char *props)
+{
+    bool ok;
+    Vm *vm = load_devices(file, first, props, &ok);
+    uint64_t dma;
+
     set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
     g_assert_cmpuint(prop(vm, "x-live-mappings"), ==, 0);
     vm->errors = reg(vm, PV_IOMMU_REG_ERRORS);
@@ -870,9 +886,7 @@ static void test_migrate_fuzz(void)
         gsize len, start, end;
         Vm *vm = kinds[i].start();
 
-        qtest_qmp_assert_success(vm->qts, "{'execute': "
-                                 "'xen-save-devices-state', 'arguments': "
-                                 "{'filename': %s, 'live': true}}", file);
+        save_devices(vm, file);
         vm_stop(vm);
         g_assert(g_file_get_contents(file, &buf, &len, NULL));
         find_section(buf, len, &start, &end);
@@ -891,6 +905,77 @@ static void test_migrate_fuzz(void)
     g_test_message("%d of %d were loaded", loaded,
                    (int)ARRAY_SIZE(kinds) * FUZZ_STREAMS);
     g_rand_free(rand);
+    unlink(file);
+}
+
+/*
+ * Features that no guest can enable, or any after a stream that is no good for
+ * another reason: none of them is left
+ */
+static void test_migrate_features(void)
+{
+    const char *props = PROPS ",direct-limit=1M";
+    static const struct {
+        uint8_t features, enabled;
+        const char *message;
+    } lies[] = {
+        { PV_IOMMU_F_CHUNKS, 1,
+          "features 0x4 enabled that lack one that goes with another" },
+        { PV_IOMMU_F_WINDOW | PV_IOMMU_F_DIRECT, 1,
+          "features 0x9 enabled that lack one" },
+        { PV_IOMMU_F_WINDOW | PV_IOMMU_F_CHUNKS | PV_IOMMU_F_LARGE, 1,
+          "features 0x25 enabled that lack one" },
+        { 0, 1, "features 0x0 enabled that lack one" },
+        { PV_IOMMU_F_WINDOW, 0,
+          "features 0x1 not enabled, and devices attached" },
+        { 0x81, 1, "the guest has accepted features 0x81" },
+    };
+    g_autofree char *file = state_file();
+    g_autofree char *bad = state_file();
+    /* accepted features, and that it is enabled; the number of chunks */
+    uint8_t features[] = { 0, 0, 0, 0, 0, 0, 0, 0, 1 }, to[9] = { 0 };
+    static const uint8_t number[] = { 0, 0, 0, 32, 0x5e, 0xed };
+    static const uint8_t other[] = { 0, 0, 0, 33, 0x5e, 0xed };
+    Vm *vm = start_direct();
+    bool ok;
+
+    features[7] = reg(vm, PV_IOMMU_REG_GUEST_FEATURES);
+    save_devices(vm, file);
+    vm_stop(vm);
+    vm = load_devices(file, "", props, &ok);
+    g_assert(ok);
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, PV_IOMMU_CTL_ENABLE);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_GUEST_FEATURES), ==, features[7]);
+    vm_stop(vm);
+
+    for (int i = 0; i <= ARRAY_SIZE(lies); i++) {
+        g_test_message("lie %d", i);
+        if (i < ARRAY_SIZE(lies)) {
+            to[7] = lies[i].features;
+            to[8] = lies[i].enabled;
+            spoil_bytes(file, bad, features, to, sizeof(to));
+        } else {
+            /* one that is refused before all of it was read */
+            spoil_bytes(file, bad, number, other, sizeof(other));
+        }
+        vm = load_devices(bad, "", props, &ok);
+        g_assert(!ok);
+        g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, 0);
+        g_assert_cmphex(reg64(vm, PV_IOMMU_REG_GUEST_FEATURES), ==, 0);
+        g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
+                         PV_IOMMU_S_STATE);
+        vm_stop(vm);
+    }
+
+    /* and it says why */
+    save(start_direct(), file);
+    for (int i = 0; i < ARRAY_SIZE(lies); i++) {
+        to[7] = lies[i].features;
+        to[8] = lies[i].enabled;
+        spoil_bytes(file, bad, features, to, sizeof(to));
+        check_not_loaded(bad, props, lies[i].message);
+    }
+    unlink(bad);
     unlink(file);
 }
 
@@ -1095,6 +1180,7 @@ void add_migrate_tests(void)
     qtest_add_func("/pv-iommu/migrate-unplugged", test_migrate_unplugged);
     qtest_add_func("/pv-iommu/migrate-again", test_migrate_again);
     qtest_add_func("/pv-iommu/migrate-fuzz", test_migrate_fuzz);
+    qtest_add_func("/pv-iommu/migrate-features", test_migrate_features);
     qtest_add_func("/pv-iommu/migrate-chunks", test_migrate_chunks);
     qtest_add_func("/pv-iommu/migrate-coherent", test_migrate_coherent);
     qtest_add_func("/pv-iommu/snapshot", test_snapshot);

@@ -93,6 +93,13 @@ void system_reset(Vm *vm)
     vm->chunks = false;
 }
 
+/* The host bridge of q35 has it in its configuration space */
+void set_pam0(Vm *vm, uint8_t val)
+{
+    qtest_outl(vm->qts, 0xcf8, 0x80000090);
+    qtest_outb(vm->qts, 0xcfc, val);
+}
+
 /* Put buses up to last behind this bridge, and a range of memory */
 void bridge_number(Vm *vm, uint16_t rid, uint8_t bus, uint8_t last,
                    uint32_t mem)
@@ -144,6 +151,28 @@ char *qemu_stderr(const char *args, bool quit, int *status)
     g_spawn_sync(NULL, argv, NULL, 0, NULL, NULL, NULL, &out, status, &err);
     g_assert_no_error(err);
     return out;
+}
+
+int pid_of(const char *pidfile)
+{
+    g_autofree char *pid = NULL;
+
+    g_assert(g_file_get_contents(pidfile, &pid, NULL, NULL));
+    return g_ascii_strtoull(pid, NULL, 10);
+}
+
+/* Memory of the process, in KiB */
+uint64_t memory_of(const char *pidfile, const char *kind)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/status",
+                                            pid_of(pidfile));
+    g_autofree char *text = NULL;
+    char *at;
+
+    g_assert(g_file_get_contents(path, &text, NULL, NULL));
+    at = strstr(text, kind);
+    g_assert_nonnull(at);
+    return g_ascii_strtoull(at + strlen(kind), NULL, 10);
 }
 
 uint32_t reg(Vm *vm, uint64_t offset)

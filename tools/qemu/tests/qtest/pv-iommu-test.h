@@ -65,6 +65,10 @@
     "-device edu,id=edu0,addr=4,dma_mask=0xffffffffffffffff " \
     "-device edu,id=edu1,addr=5,dma_mask=0xffffffffffffffff "
 
+/* What q35's register PAM0 puts from 0xf0000 on; 0: ROM */
+#define PAM0_READ       0x10    /* RAM for reading only */
+#define PAM0_RAM        0x30
+
 /* Where the device's properties are */
 #define QOM_PATH        "/machine/peripheral/pv0"
 
@@ -96,6 +100,8 @@ Vm *vm_start_on(const char *machine, const char *props, const char *more);
 Vm *vm_start(const char *props);
 void vm_stop(Vm *vm);
 char *qemu_stderr(const char *args, bool quit, int *status);
+int pid_of(const char *pidfile);
+uint64_t memory_of(const char *pidfile, const char *kind);
 uint32_t reg(Vm *vm, uint64_t offset);
 uint64_t reg64(Vm *vm, uint64_t offset);
 void set_reg(Vm *vm, uint64_t offset, uint32_t val);
@@ -105,6 +111,7 @@ void set_prop(Vm *vm, const char *name, uint32_t val);
 void set_flag(Vm *vm, const char *name, bool val);
 void devices_enable(Vm *vm);
 void system_reset(Vm *vm);
+void set_pam0(Vm *vm, uint8_t val);
 
 /* A bus behind the bridge in a slot, with a range of memory; edu on it */
 void bridge_init(Vm *vm, int slot, uint8_t bus, uint32_t mem);
