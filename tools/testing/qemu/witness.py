@@ -101,6 +101,8 @@ class Driver(threading.Thread):
         self.window = iommu["memaddr"] - iommu["dma-base"]
         self.stopping = threading.Event()
         self.woken = threading.Event()
+        # It has been, and configuration is where it was
+        self.back = False
         self.error = None
         self.reset = False
         # How often all devices have been looked at
@@ -120,10 +122,12 @@ class Driver(threading.Thread):
                 raise Failed(f"no PCI configuration at {one.config:#x}")
 
     def map_config(self):
-        """Configuration where it was before the guest slept. Its firmware does not
-        do that, and Linux, which goes by ports, does not miss it. The ports are
-        Linux's own, so that it stands still meanwhile. False: the guest is about to
-        wake, and has not been reset yet."""
+        """Configuration where it was before the guest slept. Linux, which goes by
+        ports, does not miss it. SeaBIOS means to do that as it wakes up, but by
+        configuration as it is mapped: what it writes is lost, or, if it is mapped
+        already, the first that it writes takes it away. So it may take more than
+        once. The ports are the guest's own, so that it stands still meanwhile.
+        False: it is there, or there still, as the guest has not been reset yet."""
         bus = self.bus
         if bus.read("l", self.bridge) == self.bridge_is:
             return False
@@ -200,10 +204,12 @@ class Driver(threading.Thread):
     def run(self):
         try:
             while not self.stopping.is_set():
-                woken = self.woken.is_set() and self.map_config()
+                woken = self.woken.is_set()
+                if (woken or self.back) and self.map_config():
+                    self.back = True
                 for one in self.devices:
                     self.step(one)
-                if woken:
+                if woken and self.back:
                     # and it is known who is back
                     self.woken.clear()
                 self.rounds += 1
