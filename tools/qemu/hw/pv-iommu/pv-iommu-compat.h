@@ -86,6 +86,16 @@ static inline void pv_iommu_bus_release(PCIBus *bus)
 
 #endif
 
+/* Has all of memory to stay resident? system/vl.c: mlock on fault (10.0) */
+static inline bool pv_iommu_memory_is_locked(void)
+{
+#if QEMU_VERSION_MAJOR >= 10
+    return should_mlock(mlock_state);
+#else
+    return enable_mlock;
+#endif
+}
+
 /* memory-device: drop legacy_align (9.1) */
 static inline void pv_iommu_pre_plug(MemoryDeviceState *md, MachineState *ms,
                                      Error **errp)
@@ -122,16 +132,6 @@ static inline void pv_iommu_del_blocker(Error **reason)
         error_free(*reason);
         *reason = NULL;
     }
-#endif
-}
-
-/* Has all of memory to stay resident? system/vl.c: mlock on fault (10.0) */
-static inline bool pv_iommu_memory_is_locked(void)
-{
-#if QEMU_VERSION_MAJOR >= 10
-    return should_mlock(mlock_state);
-#else
-    return enable_mlock;
 #endif
 }
 
