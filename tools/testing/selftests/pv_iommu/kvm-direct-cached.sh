@@ -14,6 +14,7 @@
 CACHE=32768
 IDLE=$((20 * FACTOR))
 ROUNDS=12
+WIDE=2048
 
 direct_setup
 direct_start "pv_iommu.direct_cache=$((CACHE / 1024)) pv_iommu.direct_cache_idle=$IDLE"
