@@ -799,7 +799,8 @@ static void test_virtio_mem(void)
     Vm *vm = vm_direct(",direct-limit=16M",
                        "-object memory-backend-ram,id=m1,size=16M "
                        "-device virtio-mem-pci,id=vmem0,memdev=m1,addr=6,"
-                       "memaddr=0x100800000,block-size=2M,requested-size=4M");
+                       "memaddr=0x100800000,block-size=2M,requested-size=4M,"
+                       "unplugged-inaccessible=off");
     Virtio v;
 
     enable_large(vm);

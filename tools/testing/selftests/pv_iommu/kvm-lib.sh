@@ -181,7 +181,7 @@ l2_start() {
 		-accel kvm -cpu "$L2_CPU" -smp 2 \
 		-no-reboot -m "${L2_MEM}M,maxmem=${max}M" \
 		-kernel /host/vmlinuz -initrd /host/initrd \
-		-append "console=ttyS0 maxcpus=1 no_timer_check panic=-1 panic_on_warn=1 oops=panic quiet loglevel=5 pvtest.run=remote $L2_APPEND" \
+		-append "console=ttyS0 maxcpus=1 no_timer_check panic=-1 panic_on_warn=1 oops=panic quiet loglevel=5 pvtest.run=remote initramfs_options=size=75% $L2_APPEND" \
 		-chardev "file,id=console,path=$L2/console" \
 		-serial chardev:console \
 		-chardev "pipe,id=ctl,path=$L2/ctl" -serial chardev:ctl \
