@@ -61,8 +61,7 @@ static noinline void pviommu_direct_missed(struct pviommu_dev *pd, phys_addr_t p
 	if (need != PVIOMMU_NEED_MUST || attrs & DMA_ATTR_NO_WARN || READ_ONCE(pd->told))
 		return;
 	lim.dma_limit = U64_MAX;
-	if (!pviommu_direct_fits(pd->host, phys, len, &lim) ||
-	    pd->host->direct_dma + phys + len - 1 <= mask)
+	if (!pviommu_direct_fits(pd->host, phys, len, &lim))
 		return;
 	WRITE_ONCE(pd->told, true);
 	dev_warn(pd->dev, "pv_iommu: direct mappings are bounced instead, and may have old data: its mask, %#llx, does not reach guest RAM at %#llx; have its driver set a larger one, or give the host device a lower direct-base=\n",
