@@ -692,11 +692,8 @@ static void test_withhold(void)
 /* What is revoked goes back to the host, unless it was asked to keep it */
 static void test_resident(void)
 {
-    g_autofree char *pidfile = NULL;
-    int fd = g_file_open_tmp("pv-iommu-pid-XXXXXX", &pidfile, NULL);
+    g_autofree char *pidfile = temp_file("pid");
 
-    g_assert(fd >= 0);
-    close(fd);
     for (int keep = 0; keep < 2; keep++) {
         g_autofree char *args = g_strdup_printf(
             "-object memory-backend-ram,id=win1,size=32M,prealloc=%s "
@@ -814,7 +811,7 @@ static void test_locked(void)
     g_autofree char *file = NULL;
     g_autofree char *out = NULL;
     g_autofree char *more = NULL;
-    int fd, status;
+    int status;
     Vm *vm;
 
     out = qemu_stderr("-machine q35 -m 64M -overcommit mem-lock=on", true,
@@ -823,9 +820,7 @@ static void test_locked(void)
         g_test_skip("memory cannot be locked here");
         return;
     }
-    fd = g_file_open_tmp("pv-iommu-stderr-XXXXXX", &file, NULL);
-    g_assert(fd >= 0);
-    close(fd);
+    file = temp_file("stderr");
     more = g_strdup_printf("-overcommit mem-lock=on 2>%s", file);
     vm = vm_start_on("q35", PROPS, more);
     enable_chunks(vm);

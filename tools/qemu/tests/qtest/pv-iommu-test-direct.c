@@ -659,16 +659,13 @@ static void test_moved(void)
 static void test_no_memory(void)
 {
     const uint64_t page = 0x140000000 / GRANULE;
-    g_autofree char *pidfile = NULL;
+    g_autofree char *pidfile = temp_file("pid");
     g_autofree char *more = NULL;
-    int fd = g_file_open_tmp("pv-iommu-pid-XXXXXX", &pidfile, NULL);
     struct rlimit limit, old;
     struct pv_iommu_req req;
     int pid;
     Vm *vm;
 
-    g_assert(fd >= 0);
-    close(fd);
     more = g_strdup_printf("-m 64M,maxmem=72G,slots=1 -pidfile %s -object "
                            "memory-backend-ram,id=m1,size=64G,reserve=off "
                            "-device pc-dimm,memdev=m1,addr=0x140000000",

@@ -34,17 +34,6 @@ static void wait_migration(QTestState *qts)
     }
 }
 
-/* A file for the migration stream */
-static char *state_file(void)
-{
-    char *file = NULL;
-    int fd = g_file_open_tmp("pv-iommu-state-XXXXXX", &file, NULL);
-
-    g_assert(fd >= 0);
-    close(fd);
-    return file;
-}
-
 static void save(Vm *vm, const char *file)
 {
     g_autofree char *uri = g_strdup_printf("exec:cat > %s", file);
@@ -99,7 +88,7 @@ static Vm *start_busy(uint64_t dma[3])
 static void test_migrate_confined(void)
 {
     const char *props = ",boot-bypass=on,hw-iommu=on,arena-size=1M";
-    g_autofree char *file = state_file();
+    g_autofree char *file = temp_file("state");
     Vm *vm = vm_start(props);
 
     g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BYPASS), ==,
@@ -122,7 +111,7 @@ static void test_migrate_confined(void)
 
 static void test_migrate(void)
 {
-    g_autofree char *file = state_file();
+    g_autofree char *file = temp_file("state");
     uint64_t dma[3];
     uint32_t errors;
     Vm *vm;
@@ -191,7 +180,7 @@ static void test_migrate_refused(void)
         { ",boot-bypass=off,hw-iommu=on,arena-size=1M", "",
           "device 00:05.0 cannot be attached here" },
     };
-    g_autofree char *file = state_file();
+    g_autofree char *file = temp_file("state");
     uint64_t dma[3];
 
     save(start_busy(dma), file);
@@ -244,8 +233,8 @@ static void spoil(const char *file, const char *bad, const uint64_t *from,
 /* A stream that says what the source would not have granted */
 static void test_migrate_bad_stream(void)
 {
-    g_autofree char *file = state_file();
-    g_autofree char *bad = state_file();
+    g_autofree char *file = temp_file("state");
+    g_autofree char *bad = temp_file("state");
     g_autofree char *args = g_strdup_printf(
         "-machine q35 -m 64M,slots=1,maxmem=192M "
         "-object memory-backend-ram,id=win0,size=4M "
@@ -344,7 +333,7 @@ static Vm *start_chunks(void)
 
 static void test_migrate_chunks(void)
 {
-    g_autofree char *file = state_file();
+    g_autofree char *file = temp_file("state");
     uint32_t errors;
     Vm *vm = start_chunks();
 
@@ -384,7 +373,7 @@ static void test_migrate_chunks(void)
 /* After an old guest's stream it is not known what is where: all is left */
 static void test_migrate_old_guest(void)
 {
-    g_autofree char *file = state_file();
+    g_autofree char *file = temp_file("state");
     Vm *vm = vm_start(PROPS);
 
     set_features(vm, PV_IOMMU_F_WINDOW);
@@ -448,8 +437,8 @@ static void test_migrate_chunks_refused(void)
     /* accepted features, and that it is enabled */
     static const uint8_t features[] = { 0, 0, 0, 0, 0, 0, 0, 7, 1 };
     static const uint8_t old[] = { 0, 0, 0, 0, 0, 0, 0, 3, 1 };
-    g_autofree char *file = state_file();
-    g_autofree char *bad = state_file();
+    g_autofree char *file = temp_file("state");
+    g_autofree char *bad = temp_file("state");
 
     save(start_chunks(), file);
     check_not_loaded(file, PROPS ",limit=128K",
@@ -486,7 +475,7 @@ static Vm *start_direct(void)
 /* A large piece is one still */
 static void test_migrate_large(void)
 {
-    g_autofree char *file = state_file();
+    g_autofree char *file = temp_file("state");
     Vm *vm = vm_start(PROPS ",direct-limit=4M");
     uint32_t errors;
 
@@ -544,8 +533,8 @@ static void test_migrate_direct(void)
                 0x5e, 0xed, 0, 9 },
           "0x2 pages of guest RAM from 0x5ee on cannot be" },
     };
-    g_autofree char *file = state_file();
-    g_autofree char *bad = state_file();
+    g_autofree char *file = temp_file("state");
+    g_autofree char *bad = temp_file("state");
     uint32_t errors;
     Vm *vm = start_direct();
 
@@ -639,7 +628,7 @@ static Vm *start_renumbered(uint64_t dma[2])
 
 static void test_migrate_renumbered(void)
 {
-    g_autofree char *file = state_file();
+    g_autofree char *file = temp_file("state");
     uint64_t dma[2];
     Vm *vm = start_renumbered(dma);
     uint32_t errors = vm->errors;
@@ -677,7 +666,7 @@ static void test_migrate_unplugged(void)
 {
     const char *props = ",boot-bypass=off,hw-iommu=off,arena-size=1M";
     const uint64_t dimm = WINDOW_ADDR + WINDOW_SIZE;
-    g_autofree char *file = state_file();
+    g_autofree char *file = temp_file("state");
     Vm *vm = vm_start_on("q35", props,
                          "-object memory-backend-ram,id=m1,size=64M "
                          "-device pc-dimm,id=dimm1,memdev=m1,addr=0x100400000");
@@ -729,8 +718,8 @@ static void save_devices(Vm *vm, const char *file)
  */
 static void test_migrate_again(void)
 {
-    g_autofree char *file = state_file();
-    g_autofree char *listen = state_file();
+    g_autofree char *file = temp_file("state");
+    g_autofree char *listen = temp_file("state");
     g_autofree char *more = g_strdup_printf(
         "-incoming unix:%s -global migration.send-configuration=off", listen);
     uint32_t errors;
@@ -824,7 +813,7 @@ static void mutate(GRand *rand, char *buf, gsize start, gsize end)
 static Vm *load_devices(const char *file, const char *first, const char *props,
                         bool *ok)
 {
-    g_autofree char *listen = state_file();
+    g_autofree char *listen = temp_file("state");
     g_autofree char *more = g_strdup_printf(
         "-incoming unix:%s -global migration.send-configuration=off", listen);
     QDict *rsp;
@@ -877,7 +866,7 @@ static void test_migrate_fuzz(void)
         { start_direct, "", PROPS ",direct-limit=1M" },
         { start_renumbered_fuzz, PORTS, PORTS_PROPS },
     };
-    g_autofree char *file = state_file();
+    g_autofree char *file = temp_file("state");
     GRand *rand = g_rand_new_with_seed(FUZZ_SEED);
     int loaded = 0;
 
@@ -930,8 +919,8 @@ static void test_migrate_features(void)
           "features 0x1 not enabled, and devices attached" },
         { 0x81, 1, "the guest has accepted features 0x81" },
     };
-    g_autofree char *file = state_file();
-    g_autofree char *bad = state_file();
+    g_autofree char *file = temp_file("state");
+    g_autofree char *bad = temp_file("state");
     /* accepted features, and that it is enabled; the number of chunks */
     uint8_t features[] = { 0, 0, 0, 0, 0, 0, 0, 0, 1 }, to[9] = { 0 };
     static const uint8_t number[] = { 0, 0, 0, 32, 0x5e, 0xed };
@@ -1047,7 +1036,7 @@ static void test_migrate_coherent(void)
 {
     const char *props = PROPS ",arena-coherent=256K";
     const uint64_t seen = 0xd0000000;
-    g_autofree char *file = state_file();
+    g_autofree char *file = temp_file("state");
     uint32_t errors;
     uint64_t dma;
     Vm *vm = vm_start(props);
@@ -1120,7 +1109,7 @@ static void test_migrate_virtio(void)
                       "disable-legacy=on";
     const char *props = PROPS ",dma-base=0x100000000";
     QPCIAddress where = { .devfn = RID_RNG };
-    g_autofree char *file = state_file();
+    g_autofree char *file = temp_file("state");
     QVirtioPCIDevice *d;
     QGuestAllocator alloc;
     uint64_t buf;

@@ -153,6 +153,18 @@ char *qemu_stderr(const char *args, bool quit, int *status)
     return out;
 }
 
+/* The name of a new, empty file, which says what is in it */
+char *temp_file(const char *kind)
+{
+    g_autofree char *name = g_strdup_printf("pv-iommu-%s-XXXXXX", kind);
+    char *path = NULL;
+    int fd = g_file_open_tmp(name, &path, NULL);
+
+    g_assert(fd >= 0);
+    close(fd);
+    return path;
+}
+
 int pid_of(const char *pidfile)
 {
     g_autofree char *pid = NULL;

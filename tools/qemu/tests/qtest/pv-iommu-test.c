@@ -583,12 +583,9 @@ static void test_bridge_unplug(void)
                          "-device edu,bus=br0,addr=1,dma_mask=0xffffffff "
                          "-device edu,bus=br0,addr=2,dma_mask=0xffffffff");
     int before = nr_spaces(vm);
-    g_autofree char *saved = NULL;
-    int fd = g_file_open_tmp("pv-iommu-state-XXXXXX", &saved, NULL);
+    g_autofree char *saved = temp_file("state");
     Edu edu;
 
-    g_assert(fd >= 0);
-    close(fd);
     set_features(vm, PV_IOMMU_F_WINDOW);
     for (int i = 0; i < 3; i++) {
         bridge_number(vm, QPCI_DEVFN(6, 0), 1, 2, 0xd0000000);
@@ -679,14 +676,11 @@ static void test_exempt_unplug(void)
 /* In a reset, what devices reach changes when all of them have stopped */
 static void test_reset_order(void)
 {
-    g_autofree char *log = NULL, *first = NULL, *text = NULL;
-    int fd = g_file_open_tmp("pv-iommu-log-XXXXXX", &log, NULL);
+    g_autofree char *log = temp_file("log"), *first = NULL, *text = NULL;
     const char *reset, *hold;
     gsize start;
     Vm *vm;
 
-    g_assert(fd >= 0);
-    close(fd);
     first = g_strdup_printf("-device virtio-rng-pci,addr=6 -D %s "
                             "-trace enable=pv_iommu_reset "
                             "-trace enable=resettable_phase_hold_exec", log);

@@ -100,6 +100,7 @@ Vm *vm_start_on(const char *machine, const char *props, const char *more);
 Vm *vm_start(const char *props);
 void vm_stop(Vm *vm);
 char *qemu_stderr(const char *args, bool quit, int *status);
+char *temp_file(const char *kind);
 int pid_of(const char *pidfile);
 uint64_t memory_of(const char *pidfile, const char *kind);
 uint32_t reg(Vm *vm, uint64_t offset);
