@@ -10,7 +10,8 @@ WINDOW ?=
 MEM ?=
 TESTS ?=
 VM ?= main
-JOBS ?= $(shell nproc)
+# One more than there are processors: a test waits now and then
+JOBS ?= $(shell expr $$(nproc) + 1)
 TIMEOUT_FACTOR ?= 1
 SET ?=
 SANITIZE ?= 0

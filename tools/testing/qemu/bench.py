@@ -5,6 +5,7 @@ A guest of one CPU under -icount shift=0: what its clocks count is
 instructions, the same on every machine.
 """
 
+import itertools
 import re
 import time
 from collections import Counter, defaultdict
@@ -110,10 +111,13 @@ class Row:
 class SchemeVM:
     """A guest with one of the schemes, which does as it is told (bench.sh)."""
 
+    # Two tests may measure the same scheme at once: each guest has files of its own
+    number = itertools.count(1)
+
     def __init__(self, machine, scheme, kind=""):
         self.machine = machine
         self.scheme = scheme
-        name = re.sub(r"\W+", "-", scheme.name)
+        name = re.sub(r"\W+", "-", f"{scheme.name} {next(self.number)}")
         self.vm = VM(machine, scheme.profile.replace("bench", f"bench{kind}"),
                      scheme.mode, do="bench.sh", append=scheme.append,
                      name=f"bench{kind}-{machine.kernel}-{name}")

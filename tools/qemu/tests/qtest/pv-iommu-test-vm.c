@@ -250,7 +250,7 @@ void fill(Vm *vm, uint64_t addr, size_t size, uint8_t seed)
     for (size_t i = 0; i < size; i++) {
         buf[i] = pattern(addr + i, seed);
     }
-    qtest_memwrite(vm->qts, addr, buf, size);
+    qtest_bufwrite(vm->qts, addr, buf, size);
 }
 
 /* Does memory at addr hold what fill() wrote at from? */
@@ -259,7 +259,7 @@ void check(Vm *vm, uint64_t addr, size_t size, uint64_t from,
 {
     g_autofree uint8_t *buf = g_malloc(size);
 
-    qtest_memread(vm->qts, addr, buf, size);
+    qtest_bufread(vm->qts, addr, buf, size);
     for (size_t i = 0; i < size; i++) {
         g_assert_cmphex(buf[i], ==, pattern(from + i, seed));
     }
@@ -269,7 +269,7 @@ void check_zero(Vm *vm, uint64_t addr, size_t size)
 {
     g_autofree uint8_t *buf = g_malloc(size);
 
-    qtest_memread(vm->qts, addr, buf, size);
+    qtest_bufread(vm->qts, addr, buf, size);
     for (size_t i = 0; i < size; i++) {
         g_assert_cmphex(buf[i], ==, 0);
     }
