@@ -361,6 +361,79 @@ static void run_leaving(void)
 	fflush(stdout);
 }
 
+/* ---- a device that goes while a revoke is on its way with another's request ---- */
+
+/* Where the one that goes is interrupted, and where it goes on */
+static unsigned int point, back;
+static unsigned long tries;
+
+/* Whoever had it on its way, what was unmapped before is granted no more by now */
+static void asked_for_detach(const struct pv_iommu_req *req)
+{
+	u64 page = page_to_phys(all.pool[0]);
+
+	if (req->opcode == PV_IOMMU_OP_DETACH && host_ram_perm(guest.rids[0], page))
+		die("a page is granted that was unmapped before a device left", point, back);
+}
+
+static void use_page(unsigned int page)
+{
+	struct device *dev = guest.devices[0];
+	dma_addr_t dma;
+
+	dma = dev->dma_ops->map_phys(dev, page_to_phys(all.pool[page]), PAGE_SIZE,
+				     DMA_TO_DEVICE, 0);
+	if (dma == DMA_MAPPING_ERROR)
+		die("a page is mapped", page, point);
+	dev->dma_ops->unmap_phys(dev, dma, PAGE_SIZE, DMA_TO_DEVICE, 0);
+}
+
+static void between_main(unsigned int cpu, void *unused)
+{
+	if (cpu)
+		use_page(1);
+	else
+		shim_unbind(to_pci_dev(guest.devices[2]));
+}
+
+static bool try_between(bool *came_back)
+{
+	bool reached;
+
+	/* Its revoke waits for company: the other's map, or who goes */
+	use_page(0);
+	host_asked = asked_for_detach;
+	reached = cpus_run_between(between_main, NULL, point, back, came_back);
+	host_asked = NULL;
+	shim_bind(to_pci_dev(guest.devices[2]));
+	tries++;
+	return reached;
+}
+
+/* At every point of who goes, another maps, and is anywhere in it when that goes on */
+static void run_between(void)
+{
+	bool came_back;
+
+	*shim_param_direct = "all";
+	guest_begin_direct(&guest, how.cpus, 3, SZ_2M, 0, true, SZ_64M, SZ_16M);
+	pool_begin();
+	tries = 0;
+	for (point = 1, back = 0; try_between(&came_back); point++, back = 0) {
+		do {
+			back++;
+			try_between(&came_back);
+		} while (came_back);
+	}
+	quiet();
+	pool_end();
+	guest_end(&guest);
+	*shim_param_direct = "";
+	printf("a device has left while another maps, at each of %u points: %lu ways\n",
+	       point - 1, tries);
+	fflush(stdout);
+}
+
 /* ---- 2 MiB that the host does not grant as one ---- */
 
 /* Pages that are granted while one is mapped */
@@ -486,6 +559,9 @@ static void run_all(void)
 	/* What the host could not do it may be able to do; what is not RAM stays so */
 	run_refused(PV_IOMMU_S_IO, LEAF_PAGES);
 	run_refused(PV_IOMMU_S_RANGE, 1);
+	/* Points are those of fibers */
+	if (how.fibers)
+		run_between();
 	run_leaving();
 	/* With room for all; with too little; and the same with leaves that are kept */
 	run(2 * POOL, 0);
