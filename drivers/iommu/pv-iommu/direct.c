@@ -57,6 +57,7 @@ static noinline void pviommu_direct_missed(struct pviommu_dev *pd, phys_addr_t p
 {
 	struct pviommu_limits lim = pviommu_get_limits(pd->dev);
 	u64 mask = lim.dma_limit;
+	bool lower;
 
 	if (need != PVIOMMU_NEED_MUST || attrs & DMA_ATTR_NO_WARN || READ_ONCE(pd->told))
 		return;
@@ -64,8 +65,11 @@ static noinline void pviommu_direct_missed(struct pviommu_dev *pd, phys_addr_t p
 	if (!pviommu_direct_fits(pd->host, phys, len, &lim))
 		return;
 	WRITE_ONCE(pd->told, true);
-	dev_warn(pd->dev, "pv_iommu: direct mappings are bounced instead, and may have old data: its mask, %#llx, does not reach guest RAM at %#llx; have its driver set a larger one, or give the host device a lower direct-base=\n",
-		 mask, pd->host->direct_dma);
+	/* It cannot be much below 4 GiB, as interrupt messages are there */
+	lower = pd->host->direct_dma > SZ_4G && SZ_4G + phys + len - 1 <= mask;
+	dev_warn(pd->dev, "pv_iommu: direct mappings are bounced instead, and may have old data: its mask, %#llx, does not reach guest RAM at %#llx; %shave its driver set a larger mask, or give the guest another device\n",
+		 mask, pd->host->direct_dma,
+		 lower ? "give the host device a lower direct-base=, or " : "");
 }
 
 /* Not of a device, nor the window's, which is granted otherwise; and leaves for them */

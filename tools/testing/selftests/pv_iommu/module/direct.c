@@ -26,6 +26,11 @@
 /* Longer than a revoke may wait for company */
 #define DIRECT_LATER	50
 
+/* From the start of a DMA of edu on, in ms: it takes 100 */
+#define DIRECT_STEP	25
+#define DIRECT_STEPS	9
+#define DIRECT_BYTES	64
+
 static bool direct_start(struct pvt *t)
 {
 	if (!pvt_host_present() || !pvt_host_direct_limit()) {
@@ -236,6 +241,73 @@ out:
 	free_page((unsigned long)mem);
 }
 
+/*
+ * The device was told to read or write a page, and it is unmapped meanwhile. What the page
+ * has when the unmap returns is what it keeps, and what comes there then is not seen.
+ * Returns whether the DMA came too late.
+ */
+static bool direct_race(struct pvt *t, u8 *mem, unsigned int delay, bool write)
+{
+	u8 *seen = pvt_host_memory(pvt_edu_scratch(t->edu), DIRECT_BYTES);
+	dma_addr_t scratch = pvt_edu_scratch(t->edu), dma;
+	u64 granted = direct_granted(), faults;
+	u8 want[DIRECT_BYTES];
+	bool late;
+
+	dma = dma_map_single(t->dev, mem, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped") ||
+	    !pvt_expect(t, seen, "what the device has read cannot be seen"))
+		return false;
+	/* What is in the device's buffer is to differ from what it may read or write over */
+	pvt_fill(seen, DIRECT_BYTES, pvt_random(t));
+	pvt_edu_load(t->edu, scratch, 0, DIRECT_BYTES);
+	pvt_fill(mem, DIRECT_BYTES, pvt_random(t));
+
+	faults = pvt_host_faults();
+	pvt_edu_begin(t->edu, dma, DIRECT_BYTES, write);
+	msleep(delay);
+	dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	if (!write)
+		pvt_fill(mem, DIRECT_BYTES, pvt_random(t));
+	memcpy(want, mem, DIRECT_BYTES);
+	pvt_expect(t, direct_granted() == granted, "unmapped, and granted still");
+	pvt_expect(t, !pvt_edu_end(t->edu), "the DMA does not end");
+
+	late = pvt_host_faults() != faults;
+	if (late)
+		pvt_expect(t, pvt_host_fault_is(t->dev, write), "something else was refused");
+	if (write) {
+		pvt_same(t, mem, want, DIRECT_BYTES, "what was there at the unmap");
+		pvt_expect(t, late == !!memcmp(seen, mem, DIRECT_BYTES),
+			   "refused: %d, and yet it is the contrary that is there", late);
+	} else {
+		pvt_edu_store(t->edu, scratch, 0, DIRECT_BYTES);
+		pvt_expect(t, memcmp(seen, mem, DIRECT_BYTES),
+			   "the device has what came there after the unmap");
+	}
+	return late;
+}
+
+static void direct_revoked(struct pvt *t)
+{
+	u8 *mem = (void *)__get_free_page(GFP_KERNEL);
+	unsigned int i, late;
+	int write;
+
+	if (!direct_start(t) || !mem)
+		goto out;
+	for (write = 0; write < 2; write++) {
+		for (i = late = 0; i < DIRECT_STEPS; i++)
+			late += direct_race(t, mem, i * DIRECT_STEP, write);
+		pvt_log("# %u of %u %s came too late", late, DIRECT_STEPS,
+			write ? "writes" : "reads");
+		/* It is seen only if there were both */
+		pvt_expect(t, late && late < DIRECT_STEPS, "%u came too late", late);
+	}
+out:
+	free_page((unsigned long)mem);
+}
+
 /* A list of every other page, which cannot be merged, and then of neighbours */
 static void direct_list(struct pvt *t, unsigned int nents, unsigned int stride)
 {
@@ -425,14 +497,50 @@ out:
 	free_page((unsigned long)mem);
 }
 
+/*
+ * The driver never syncs, and its mask does not reach what would be granted: the log says
+ * so, which is direct-warned.sh's to see. It is bounced as any other device.
+ */
+static void direct_unreached(struct pvt *t)
+{
+	void *mem = (void *)__get_free_page(GFP_KERNEL);
+	u64 granted = direct_granted();
+	struct scatterlist sg;
+	dma_addr_t dma;
+	int i;
+
+	if (!direct_start(t) || !mem ||
+	    !pvt_expect(t, !dma_set_mask_and_coherent(t->dev, PVT_EDU_MASK), "mask refused"))
+		goto out;
+	for (i = 0; i < DIRECT_ROUNDS; i++) {
+		dma = dma_map_single(t->dev, mem, PAGE_SIZE, DMA_TO_DEVICE);
+		if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not bounced"))
+			goto out;
+		pvt_expect(t, dma <= PVT_EDU_MASK, "%pad is out of its reach", &dma);
+		dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_TO_DEVICE);
+
+		sg_init_one(&sg, mem, PAGE_SIZE);
+		if (!pvt_expect(t, dma_map_sg(t->dev, &sg, 1, DMA_FROM_DEVICE) == 1,
+				"a list is not bounced"))
+			goto out;
+		pvt_expect(t, sg_dma_address(&sg) <= PVT_EDU_MASK, "a list out of its reach");
+		dma_unmap_sg(t->dev, &sg, 1, DMA_FROM_DEVICE);
+	}
+	pvt_expect(t, direct_granted() == granted, "pages are granted");
+out:
+	free_page((unsigned long)mem);
+}
+
 static const struct pvt_case direct_cases[] = {
 	{ "nosync", direct_nosync },
 	{ "shared", direct_shared },
 	{ "neighbours", direct_neighbours },
 	{ "readonly", direct_readonly },
+	{ "revoked", direct_revoked },
 	{ "lists", direct_lists },
 	{ "budget", direct_budget },
 	{ "others", direct_others },
+	{ "unreached", direct_unreached },
 };
 
 PVT_GROUP(direct);
