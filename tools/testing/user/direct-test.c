@@ -24,6 +24,9 @@
 #define POOL		(LEAVES * SIDE)
 #define NR_SEGS		12
 #define HELD		6
+/* What a part of a page is */
+#define PART_OFFSET	200
+#define PART_SIZE	100
 
 extern char **const shim_param_direct;
 extern unsigned int *const shim_param_direct_cache;
@@ -35,6 +38,8 @@ extern unsigned int *const shim_param_direct_cache_idle;
  * @sgl: its pages, as a list of @nents
  * @single: it is one page, at @dma
  * @page: which pages of the pool
+ * @part: it is a part of a page, which bounces; others beside it may be direct
+ * @direct: those that are no parts are
  * @dir: the direction
  */
 struct mapping {
@@ -44,6 +49,8 @@ struct mapping {
 	bool single;
 	dma_addr_t dma;
 	unsigned int page[NR_SEGS];
+	bool part[NR_SEGS];
+	bool direct;
 	enum dma_data_direction dir;
 };
 
@@ -80,7 +87,9 @@ static void there(const struct mapping *m)
 	u32 want = PV_IOMMU_RANGE_READ | (writes(m) ? PV_IOMMU_RANGE_WRITE : 0), perm;
 	unsigned int i;
 
-	for (i = 0; i < m->nents; i++) {
+	for (i = 0; m->direct && i < m->nents; i++) {
+		if (m->part[i])
+			continue;
 		perm = host_ram_perm(guest.rids[m->dev], page_to_phys(all.pool[m->page[i]]));
 		if ((perm & want) != want)
 			die("a mapped page is granted", perm, want);
@@ -126,17 +135,24 @@ static bool map_it(struct mapping *m, struct device *dev)
 	if (m->single) {
 		m->dma = dev->dma_ops->map_phys(dev, page_to_phys(all.pool[m->page[0]]),
 						PAGE_SIZE, m->dir, DMA_ATTR_NO_WARN);
+		m->direct = true;
 		return m->dma != DMA_MAPPING_ERROR;
 	}
 	sg_init_table(m->sgl, m->nents);
 	for (i = 0; i < m->nents; i++)
-		sg_set_page(&m->sgl[i], all.pool[m->page[i]], PAGE_SIZE, 0);
-	return dev->dma_ops->map_sg(dev, m->sgl, m->nents, m->dir, DMA_ATTR_NO_WARN) > 0;
+		sg_set_page(&m->sgl[i], all.pool[m->page[i]],
+			    m->part[i] ? PART_SIZE : PAGE_SIZE, m->part[i] ? PART_OFFSET : 0);
+	if (dev->dma_ops->map_sg(dev, m->sgl, m->nents, m->dir, DMA_ATTR_NO_WARN) <= 0)
+		return false;
+	/* The first two decide: parts from there on bounce alone, or all does */
+	m->direct = !m->part[0] || (m->nents > 1 && !m->part[1]);
+	return true;
 }
 
 static struct mapping *map(u64 *r)
 {
 	struct mapping *m = calloc(1, sizeof(*m));
+	bool parts = world_random(r) % 3 == 0;
 	unsigned int i, leaf = world_random(r) % LEAVES;
 
 	m->dev = world_random(r) % DEVICES;
@@ -146,6 +162,8 @@ static struct mapping *map(u64 *r)
 	for (i = 0; i < m->nents; i++)
 		m->page[i] = world_random(r) % 4 ?
 			leaf * SIDE + world_random(r) % SIDE : world_random(r) % POOL;
+	for (i = 0; i < m->nents && !m->single && parts; i++)
+		m->part[i] = world_random(r) % 3 == 0;
 	m->dir = world_random(r) % 2 ? DMA_TO_DEVICE :
 		 world_random(r) % 2 ? DMA_FROM_DEVICE : DMA_BIDIRECTIONAL;
 	count(m, 1);
@@ -248,6 +266,8 @@ static void run(unsigned long limit, unsigned int cache)
 	guest_begin_direct(&guest, how.cpus, DEVICES, SZ_2M, 0, true, SZ_64M,
 			   limit << PAGE_SHIFT);
 	pool_begin();
+	for (i = 0; i < DEVICES; i++)
+		to_pci_dev(guest.devices[i])->dma_parms.min_align_mask = PAGE_SIZE - 1;
 	all.running = how.cpus;
 	all.maps = 0;
 	all.full = 0;

@@ -352,6 +352,130 @@ out:
 	free_pages((unsigned long)mem, order);
 }
 
+/* Entries of a list: pages of DIRECT_PAGES, from where on, how much */
+static const struct {
+	unsigned int page, off, len;
+} direct_mixed_entries[] = {
+	{ 0, 512, PAGE_SIZE - 512 },
+	{ 2, 0, PAGE_SIZE },
+	{ 4, 0, 2 * PAGE_SIZE },
+	{ 7, 0, 1000 },
+};
+
+#define DIRECT_MIXED	ARRAY_SIZE(direct_mixed_entries)
+#define DIRECT_WHOLE	3
+
+static void direct_mixed_list(struct scatterlist *sg, u8 *mem, unsigned int first,
+			      unsigned int nents)
+{
+	unsigned int i;
+
+	sg_init_table(sg, nents);
+	for (i = 0; i < nents; i++)
+		sg_set_buf(&sg[i], mem + direct_mixed_entries[first + i].page * PAGE_SIZE +
+			   direct_mixed_entries[first + i].off,
+			   direct_mixed_entries[first + i].len);
+}
+
+/* Each of the list's segments is where its entry is: in place, or in the same part of a page */
+static void direct_mixed_check(struct pvt *t, struct scatterlist *sg, int nents, u8 *buf,
+			       u8 *want)
+{
+	int i;
+
+	for (i = 0; i < nents; i++) {
+		dma_addr_t dma = sg_dma_address(&sg[i]), place = dma & PAGE_MASK;
+		size_t len = sg[i].length, off = offset_in_page(dma);
+
+		pvt_expect(t, sg_dma_len(&sg[i]) == len, "%u bytes of %zu", sg_dma_len(&sg[i]),
+			   len);
+		pvt_expect(t, off == sg[i].offset, "at %zu in its page, not %u", off,
+			   sg[i].offset);
+		if (PAGE_ALIGNED(sg_phys(&sg[i]) | len)) {
+			pvt_expect(t, dma == pvt_host_direct_dma() + sg_phys(&sg[i]),
+				   "whole pages are at %pad", &dma);
+			/* without any sync */
+			pvt_direct_same(t, t->edu, dma, sg_virt(&sg[i]), DIRECT_BYTES);
+			continue;
+		}
+		pvt_expect(t, dma < pvt_host_direct_dma(), "a part of a page is at %pad", &dma);
+		/* nothing else of its page is to be seen */
+		if (pvt_dev_read(t, t->edu, place, buf, PAGE_SIZE)) {
+			pvt_same(t, buf + off, sg_virt(&sg[i]), len, "a part of a page");
+			pvt_zero(t, buf, off, "before it");
+			pvt_zero(t, buf + off + len, PAGE_SIZE - off - len, "behind it");
+		}
+		/* what the device writes is there after a sync, and its own alone */
+		pvt_fill(want, len, pvt_random(t));
+		pvt_dev_write(t, t->edu, dma, want, len);
+		dma_sync_sg_for_cpu(t->dev, sg, nents, DMA_BIDIRECTIONAL);
+		pvt_same(t, sg_virt(&sg[i]), want, len, "after a sync for the CPU");
+		pvt_fill(sg_virt(&sg[i]), len, pvt_random(t));
+		dma_sync_sg_for_device(t->dev, sg, nents, DMA_BIDIRECTIONAL);
+		if (pvt_dev_read(t, t->edu, dma, buf, len))
+			pvt_same(t, buf, sg_virt(&sg[i]), len, "after a sync for the device");
+		/* and the last of it at the unmap */
+		pvt_fill(want, len, i);
+		pvt_dev_write(t, t->edu, dma, want, len);
+	}
+}
+
+/* Whole pages are direct, and what is before and behind them bounces: @first to @last */
+static void direct_mixed_some(struct pvt *t, u8 *mem, unsigned int first, unsigned int last,
+			      u8 *buf, u8 *want)
+{
+	unsigned int nents = last - first + 1, i;
+	struct scatterlist sg[DIRECT_MIXED];
+	u64 granted = direct_granted();
+	int n;
+
+	memset(mem, 0x5a, DIRECT_PAGES * PAGE_SIZE);
+	direct_mixed_list(sg, mem, first, nents);
+	n = dma_map_sg(t->dev, sg, nents, DMA_BIDIRECTIONAL);
+	if (!pvt_expect(t, n == nents, "%u entries became %d segments", nents, n))
+		return;
+	pvt_expect(t, direct_granted() == granted + DIRECT_WHOLE, "%llu pages are granted",
+		   direct_granted() - granted);
+	direct_mixed_check(t, sg, nents, buf, want);
+	dma_unmap_sg(t->dev, sg, nents, DMA_BIDIRECTIONAL);
+	pvt_expect(t, direct_granted() == granted, "pages are granted still");
+	for (i = 0; i < nents; i++) {
+		if (PAGE_ALIGNED(sg_phys(&sg[i]) | sg[i].length))
+			continue;
+		pvt_fill(want, sg[i].length, i);
+		pvt_same(t, sg_virt(&sg[i]), want, sg[i].length, "after the unmap");
+	}
+}
+
+static void direct_mixed(struct pvt *t)
+{
+	u8 *mem = (void *)__get_free_pages(GFP_KERNEL, get_order(DIRECT_PAGES * PAGE_SIZE));
+	u8 *buf = kmalloc(PAGE_SIZE, GFP_KERNEL), *want = kmalloc(PAGE_SIZE, GFP_KERNEL);
+	u64 granted = direct_granted();
+	struct scatterlist sg[DIRECT_MIXED];
+
+	if (!direct_start(t) || !pvt_expect(t, mem && buf && want, "no memory"))
+		goto out;
+	/* where the device keeps offsets in pages, as NVMe does */
+	dma_set_min_align_mask(t->dev, PAGE_SIZE - 1);
+	direct_mixed_some(t, mem, 0, DIRECT_MIXED - 1, buf, want);
+	direct_mixed_some(t, mem, 0, DIRECT_MIXED - 2, buf, want);
+	direct_mixed_some(t, mem, 1, DIRECT_MIXED - 1, buf, want);
+
+	/* and where it does not, all of it bounces */
+	dma_set_min_align_mask(t->dev, 0);
+	direct_mixed_list(sg, mem, 0, DIRECT_MIXED);
+	if (pvt_expect(t, dma_map_sg(t->dev, sg, DIRECT_MIXED, DMA_TO_DEVICE) > 0,
+		       "not bounced")) {
+		pvt_expect(t, direct_granted() == granted, "pages are granted");
+		dma_unmap_sg(t->dev, sg, DIRECT_MIXED, DMA_TO_DEVICE);
+	}
+out:
+	kfree(want);
+	kfree(buf);
+	free_pages((unsigned long)mem, get_order(DIRECT_PAGES * PAGE_SIZE));
+}
+
 static void direct_lists(struct pvt *t)
 {
 	if (!direct_start(t))
@@ -391,6 +515,14 @@ static void direct_full(struct pvt *t, void *mem, void *small)
 	dma = dma_map_page_attrs(t->dev, virt_to_page(small), 0, PAGE_SIZE, DMA_TO_DEVICE,
 				 DMA_ATTR_NO_WARN);
 	pvt_expect(t, dma_mapping_error(t->dev, dma), "mapped beyond the limit");
+	/* nor a part of it, beside what bounces: that has gone again */
+	dma_set_min_align_mask(t->dev, PAGE_SIZE - 1);
+	sg_init_table(sg, 2);
+	sg_set_buf(&sg[0], mem + 100, 100);
+	sg_set_buf(&sg[1], small, PAGE_SIZE);
+	n = dma_map_sg_attrs(t->dev, sg, 2, DMA_BIDIRECTIONAL, DMA_ATTR_NO_WARN);
+	pvt_expect(t, !n, "a list with a part of a page was mapped beyond the limit");
+	dma_set_min_align_mask(t->dev, 0);
 	/* what is granted already costs no more, the rest of a list does */
 	sg_init_table(sg, 2);
 	sg_set_buf(&sg[0], mem, PAGE_SIZE);
@@ -538,6 +670,7 @@ static const struct pvt_case direct_cases[] = {
 	{ "readonly", direct_readonly },
 	{ "revoked", direct_revoked },
 	{ "lists", direct_lists },
+	{ "mixed", direct_mixed },
 	{ "budget", direct_budget },
 	{ "others", direct_others },
 	{ "unreached", direct_unreached },
