@@ -24,9 +24,9 @@
 #define POOL		(LEAVES * SIDE)
 #define NR_SEGS		12
 #define HELD		6
-/* What a part of a page is */
-#define PART_OFFSET	200
-#define PART_SIZE	100
+/* A part of a page: each CPU has its own, as it is copied */
+#define PART_SIZE	40
+#define PART_OFFSET	(shim_cpu.id * PART_SIZE)
 
 extern char **const shim_param_direct;
 extern unsigned int *const shim_param_direct_cache;
@@ -39,7 +39,6 @@ extern unsigned int *const shim_param_direct_cache_idle;
  * @single: it is one page, at @dma
  * @page: which pages of the pool
  * @part: it is a part of a page, which bounces; others beside it may be direct
- * @direct: those that are no parts are
  * @dir: the direction
  */
 struct mapping {
@@ -50,7 +49,6 @@ struct mapping {
 	dma_addr_t dma;
 	unsigned int page[NR_SEGS];
 	bool part[NR_SEGS];
-	bool direct;
 	enum dma_data_direction dir;
 };
 
@@ -87,7 +85,7 @@ static void there(const struct mapping *m)
 	u32 want = PV_IOMMU_RANGE_READ | (writes(m) ? PV_IOMMU_RANGE_WRITE : 0), perm;
 	unsigned int i;
 
-	for (i = 0; m->direct && i < m->nents; i++) {
+	for (i = 0; i < m->nents; i++) {
 		if (m->part[i])
 			continue;
 		perm = host_ram_perm(guest.rids[m->dev], page_to_phys(all.pool[m->page[i]]));
@@ -135,18 +133,13 @@ static bool map_it(struct mapping *m, struct device *dev)
 	if (m->single) {
 		m->dma = dev->dma_ops->map_phys(dev, page_to_phys(all.pool[m->page[0]]),
 						PAGE_SIZE, m->dir, DMA_ATTR_NO_WARN);
-		m->direct = true;
 		return m->dma != DMA_MAPPING_ERROR;
 	}
 	sg_init_table(m->sgl, m->nents);
 	for (i = 0; i < m->nents; i++)
 		sg_set_page(&m->sgl[i], all.pool[m->page[i]],
 			    m->part[i] ? PART_SIZE : PAGE_SIZE, m->part[i] ? PART_OFFSET : 0);
-	if (dev->dma_ops->map_sg(dev, m->sgl, m->nents, m->dir, DMA_ATTR_NO_WARN) <= 0)
-		return false;
-	/* The first two decide: parts from there on bounce alone, or all does */
-	m->direct = !m->part[0] || (m->nents > 1 && !m->part[1]);
-	return true;
+	return dev->dma_ops->map_sg(dev, m->sgl, m->nents, m->dir, DMA_ATTR_NO_WARN) > 0;
 }
 
 static struct mapping *map(u64 *r)
@@ -164,6 +157,8 @@ static struct mapping *map(u64 *r)
 			leaf * SIDE + world_random(r) % SIDE : world_random(r) % POOL;
 	for (i = 0; i < m->nents && !m->single && parts; i++)
 		m->part[i] = world_random(r) % 3 == 0;
+	/* Where both of these bounce, all does, and pages that others have are copied */
+	m->part[1] &= !m->part[0];
 	m->dir = world_random(r) % 2 ? DMA_TO_DEVICE :
 		 world_random(r) % 2 ? DMA_FROM_DEVICE : DMA_BIDIRECTIONAL;
 	count(m, 1);
