@@ -13,7 +13,8 @@
  * - what is so large that the copy costs more (direct_min=), if it can be kept.
  *
  * Parts of pages bounce, as the rest of such a page would be shown as well; and so
- * does what the device's mask or limits do not allow, and the window's own memory.
+ * does what the device's mask or limits do not allow, and the window's own memory. A
+ * list may be of both kinds (mixed.c).
  *
  * What is granted, and when it is taken back, is ram.c's and ram_cache.c's.
  */
@@ -36,17 +37,6 @@ MODULE_PARM_DESC(direct_min, "KiB from which on mappings of any device and direc
 
 /* ---- may it be direct? ---- */
 
-/* Whole pages that the device reaches */
-static __always_inline bool pviommu_direct_fits(struct pviommu_host *host, phys_addr_t phys,
-						size_t len, const struct pviommu_limits *lim)
-{
-	u64 last = phys + len - 1;
-
-	return len && len <= U32_MAX && PAGE_ALIGNED(phys | len) && last >= phys &&
-	       last < host->direct_size && host->direct_dma + last <= lim->dma_limit &&
-	       !pviommu_crosses(host->direct_dma + phys, len, lim->boundary_mask);
-}
-
 /*
  * What must not be copied is, for it does not fit: say so once, if it is whole pages and
  * only the device's mask is in the way.
@@ -57,6 +47,7 @@ static noinline void pviommu_direct_missed(struct pviommu_dev *pd, phys_addr_t p
 {
 	struct pviommu_limits lim = pviommu_get_limits(pd->dev);
 	u64 mask = lim.dma_limit;
+	bool lower;
 
 	if (need != PVIOMMU_NEED_MUST || attrs & DMA_ATTR_NO_WARN || READ_ONCE(pd->told))
 		return;
@@ -64,8 +55,11 @@ static noinline void pviommu_direct_missed(struct pviommu_dev *pd, phys_addr_t p
 	if (!pviommu_direct_fits(pd->host, phys, len, &lim))
 		return;
 	WRITE_ONCE(pd->told, true);
-	dev_warn(pd->dev, "pv_iommu: direct mappings are bounced instead, and may have old data: its mask, %#llx, does not reach guest RAM at %#llx; have its driver set a larger one, or give the host device a lower direct-base=\n",
-		 mask, pd->host->direct_dma);
+	/* It cannot be much below 4 GiB, as interrupt messages are there */
+	lower = pd->host->direct_dma > SZ_4G && SZ_4G + phys + len - 1 <= mask;
+	dev_warn(pd->dev, "pv_iommu: direct mappings are bounced instead, and may have old data: its mask, %#llx, does not reach guest RAM at %#llx; %shave its driver set a larger mask, or give the guest another device\n",
+		 mask, pd->host->direct_dma,
+		 lower ? "give the host device a lower direct-base=, or " : "");
 }
 
 /* Not of a device, nor the window's, which is granted otherwise; and leaves for them */
@@ -309,40 +303,7 @@ int pviommu_direct_map_sg(struct device *dev, struct scatterlist *sgl, int nents
 	return nsegs;
 }
 
-/**
- * pviommu_direct_unmap_sg - undo pviommu_direct_map_sg()
- * @dev: the device
- * @sgl: the list, of which the DMA members say what is mapped
- * @nents: its entries
- * @dir: the direction
- *
- * Context: any but NMI. See pviommu_direct_unmap_phys().
- */
-void pviommu_direct_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
-			     enum dma_data_direction dir)
-{
-	struct pviommu_dev *pd = to_pviommu_dev(dev);
-	struct scatterlist *sg;
-	int nsegs = 0, i;
-
-	if (WARN_ON_ONCE(!pd))
-		return;
-	for_each_sg(sgl, sg, nents, i) {
-		if (!sg_dma_len(sg))
-			break;
-		nsegs++;
-	}
-	trace_pviommu_unmap(pd->rid, sg_dma_address(sgl), 0, nsegs, dir);
-	pviommu_ram_put(pd, sgl, nsegs);
-	this_cpu_inc(pd->stats->unmaps);
-}
-
 /* ---- the callbacks: direct where it is wanted, or else as without it ---- */
-
-static __always_inline bool pviommu_is_direct(dma_addr_t dma)
-{
-	return dma - pviommu_host->direct_dma < pviommu_host->direct_size;
-}
 
 /* Is a mapping to be direct whatever its size? @all: all of the device's are */
 static __always_inline bool pviommu_direct_wanted(enum dma_data_direction dir,
@@ -384,6 +345,32 @@ void pviommu_direct_setup(struct pviommu_host *host)
 		pviommu_direct_size = (size_t)direct_min * SZ_1K;
 	else
 		pci_warn(host->pdev, "direct_min= is not used: there is no direct_cache=\n");
+}
+
+/* All of it, or else what of it may be, or else nothing: 0 */
+static noinline int pviommu_try_sg(struct device *dev, struct scatterlist *sgl, int nents,
+				   enum dma_data_direction dir, unsigned long attrs,
+				   enum pviommu_need need)
+{
+	return pviommu_direct_map_sg(dev, sgl, nents, dir, attrs, need) ?:
+	       pviommu_mixed_map_sg(dev, sgl, nents, dir, attrs, need);
+}
+
+/*
+ * Is a list direct, or some of it? Then one of its first two segments is. What a list
+ * has there that has but one is of another mapping.
+ */
+static __always_inline bool pviommu_has_direct(struct scatterlist *sgl, int nents)
+{
+	struct scatterlist *next = sgl + 1;
+
+	if (pviommu_is_direct(sg_dma_address(sgl)))
+		return true;
+	if (nents < 2)
+		return false;
+	if (unlikely(sg_is_chain(next)))
+		next = sg_chain_ptr(next);
+	return unlikely(sg_dma_len(next) && pviommu_is_direct(sg_dma_address(next)));
 }
 
 enum {
@@ -438,9 +425,9 @@ int pviommu_##name##_map_sg(struct device *dev, struct scatterlist *sgl,		\
 											\
 	if (pviommu_direct_wanted(dir, attrs, pviommu_##name##_all) ||			\
 	    pviommu_direct_large(sgl, nents))						\
-		ret = pviommu_direct_map_sg(dev, sgl, nents, dir, attrs,		\
-					    pviommu_direct_need(dir, attrs,		\
-						pviommu_##name##_all));			\
+		ret = pviommu_try_sg(dev, sgl, nents, dir, attrs,			\
+				     pviommu_direct_need(dir, attrs,			\
+							 pviommu_##name##_all));	\
 	return ret ?: pviommu_##mode##_map_sg(dev, sgl, nents, dir, attrs);		\
 }											\
 											\
@@ -448,8 +435,8 @@ void pviommu_##name##_unmap_sg(struct device *dev, struct scatterlist *sgl,		\
 			       int nents, enum dma_data_direction dir,			\
 			       unsigned long attrs)					\
 {											\
-	if (unlikely(pviommu_is_direct(sg_dma_address(sgl))))				\
-		pviommu_direct_unmap_sg(dev, sgl, nents, dir);				\
+	if (unlikely(pviommu_has_direct(sgl, nents)))					\
+		pviommu_mixed_unmap_sg(dev, sgl, nents, dir, attrs);			\
 	else										\
 		pviommu_##mode##_unmap_sg(dev, sgl, nents, dir, attrs);			\
 }											\
@@ -471,15 +458,19 @@ void pviommu_##name##_sync_single_for_device(struct device *dev, dma_addr_t dma,
 void pviommu_##name##_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl,	\
 				      int nents, enum dma_data_direction dir)		\
 {											\
-	if (likely(!pviommu_is_direct(sg_dma_address(sgl))))				\
+	if (likely(!pviommu_has_direct(sgl, nents)))					\
 		pviommu_##mode##_sync_sg_for_cpu(dev, sgl, nents, dir);			\
+	else										\
+		pviommu_mixed_sync_sg(dev, sgl, nents, dir, false);			\
 }											\
 											\
 void pviommu_##name##_sync_sg_for_device(struct device *dev, struct scatterlist *sgl,	\
 					 int nents, enum dma_data_direction dir)	\
 {											\
-	if (likely(!pviommu_is_direct(sg_dma_address(sgl))))				\
+	if (likely(!pviommu_has_direct(sgl, nents)))					\
 		pviommu_##mode##_sync_sg_for_device(dev, sgl, nents, dir);		\
+	else										\
+		pviommu_mixed_sync_sg(dev, sgl, nents, dir, true);			\
 }
 
 PVIOMMU_DEFINE_DIRECT(some_window, window)

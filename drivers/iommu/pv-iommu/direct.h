@@ -9,6 +9,10 @@
 #ifndef _PVIOMMU_DIRECT_H
 #define _PVIOMMU_DIRECT_H
 
+#include <linux/dma-mapping.h>
+#include <linux/mm.h>
+
+#include "pviommu.h"
 #include "bounce.h"
 
 /**
@@ -23,6 +27,23 @@ enum pviommu_need {
 	PVIOMMU_NEED_MUST,
 };
 
+static __always_inline bool pviommu_is_direct(dma_addr_t dma)
+{
+	return dma - pviommu_host->direct_dma < pviommu_host->direct_size;
+}
+
+/* Whole pages that the device reaches */
+static __always_inline bool pviommu_direct_fits(struct pviommu_host *host, phys_addr_t phys,
+						size_t len, const struct pviommu_limits *lim)
+{
+	u64 last = phys + len - 1;
+
+	return len && len <= U32_MAX && PAGE_ALIGNED(phys | len) && last >= phys &&
+	       last < host->direct_size && host->direct_dma + last <= lim->dma_limit &&
+	       !pviommu_crosses(host->direct_dma + phys, len, lim->boundary_mask);
+}
+
+/* direct.c */
 bool pviommu_direct_map_phys(struct device *dev, phys_addr_t phys, size_t size,
 			     enum dma_data_direction dir, unsigned long attrs,
 			     enum pviommu_need need, dma_addr_t *dma);
@@ -31,8 +52,15 @@ void pviommu_direct_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 int pviommu_direct_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			  enum dma_data_direction dir, unsigned long attrs,
 			  enum pviommu_need need);
-void pviommu_direct_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
-			     enum dma_data_direction dir);
+
+/* mixed.c */
+int pviommu_mixed_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
+			 enum dma_data_direction dir, unsigned long attrs,
+			 enum pviommu_need need);
+void pviommu_mixed_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents,
+			    enum dma_data_direction dir, unsigned long attrs);
+void pviommu_mixed_sync_sg(struct device *dev, struct scatterlist *sgl, int nents,
+			   enum dma_data_direction dir, bool to_device);
 
 PVIOMMU_DECLARE_STREAMING(some_window);
 PVIOMMU_DECLARE_STREAMING(some_bounce);

@@ -24,6 +24,9 @@
 #define POOL		(LEAVES * SIDE)
 #define NR_SEGS		12
 #define HELD		6
+/* A part of a page: each CPU has its own, as it is copied */
+#define PART_SIZE	40
+#define PART_OFFSET	(shim_cpu.id * PART_SIZE)
 
 extern char **const shim_param_direct;
 extern unsigned int *const shim_param_direct_cache;
@@ -35,6 +38,7 @@ extern unsigned int *const shim_param_direct_cache_idle;
  * @sgl: its pages, as a list of @nents
  * @single: it is one page, at @dma
  * @page: which pages of the pool
+ * @part: it is a part of a page, which bounces; others beside it may be direct
  * @dir: the direction
  */
 struct mapping {
@@ -44,6 +48,7 @@ struct mapping {
 	bool single;
 	dma_addr_t dma;
 	unsigned int page[NR_SEGS];
+	bool part[NR_SEGS];
 	enum dma_data_direction dir;
 };
 
@@ -81,6 +86,8 @@ static void there(const struct mapping *m)
 	unsigned int i;
 
 	for (i = 0; i < m->nents; i++) {
+		if (m->part[i])
+			continue;
 		perm = host_ram_perm(guest.rids[m->dev], page_to_phys(all.pool[m->page[i]]));
 		if ((perm & want) != want)
 			die("a mapped page is granted", perm, want);
@@ -130,13 +137,15 @@ static bool map_it(struct mapping *m, struct device *dev)
 	}
 	sg_init_table(m->sgl, m->nents);
 	for (i = 0; i < m->nents; i++)
-		sg_set_page(&m->sgl[i], all.pool[m->page[i]], PAGE_SIZE, 0);
+		sg_set_page(&m->sgl[i], all.pool[m->page[i]],
+			    m->part[i] ? PART_SIZE : PAGE_SIZE, m->part[i] ? PART_OFFSET : 0);
 	return dev->dma_ops->map_sg(dev, m->sgl, m->nents, m->dir, DMA_ATTR_NO_WARN) > 0;
 }
 
 static struct mapping *map(u64 *r)
 {
 	struct mapping *m = calloc(1, sizeof(*m));
+	bool parts = world_random(r) % 3 == 0;
 	unsigned int i, leaf = world_random(r) % LEAVES;
 
 	m->dev = world_random(r) % DEVICES;
@@ -146,6 +155,10 @@ static struct mapping *map(u64 *r)
 	for (i = 0; i < m->nents; i++)
 		m->page[i] = world_random(r) % 4 ?
 			leaf * SIDE + world_random(r) % SIDE : world_random(r) % POOL;
+	for (i = 0; i < m->nents && !m->single && parts; i++)
+		m->part[i] = world_random(r) % 3 == 0;
+	/* Where both of these bounce, all does, and pages that others have are copied */
+	m->part[1] &= !m->part[0];
 	m->dir = world_random(r) % 2 ? DMA_TO_DEVICE :
 		 world_random(r) % 2 ? DMA_FROM_DEVICE : DMA_BIDIRECTIONAL;
 	count(m, 1);
@@ -248,6 +261,8 @@ static void run(unsigned long limit, unsigned int cache)
 	guest_begin_direct(&guest, how.cpus, DEVICES, SZ_2M, 0, true, SZ_64M,
 			   limit << PAGE_SHIFT);
 	pool_begin();
+	for (i = 0; i < DEVICES; i++)
+		to_pci_dev(guest.devices[i])->dma_parms.min_align_mask = PAGE_SIZE - 1;
 	all.running = how.cpus;
 	all.maps = 0;
 	all.full = 0;
@@ -358,6 +373,79 @@ static void run_leaving(void)
 	*shim_param_direct = "";
 	printf("%u times a device has left its domain to %u %s: at most %llu grants meanwhile\n",
 	       LEAVINGS, how.cpus - 1, how.fibers ? "fibers" : "threads", most);
+	fflush(stdout);
+}
+
+/* ---- a device that goes while a revoke is on its way with another's request ---- */
+
+/* Where the one that goes is interrupted, and where it goes on */
+static unsigned int point, back;
+static unsigned long tries;
+
+/* Whoever had it on its way, what was unmapped before is granted no more by now */
+static void asked_for_detach(const struct pv_iommu_req *req)
+{
+	u64 page = page_to_phys(all.pool[0]);
+
+	if (req->opcode == PV_IOMMU_OP_DETACH && host_ram_perm(guest.rids[0], page))
+		die("a page is granted that was unmapped before a device left", point, back);
+}
+
+static void use_page(unsigned int page)
+{
+	struct device *dev = guest.devices[0];
+	dma_addr_t dma;
+
+	dma = dev->dma_ops->map_phys(dev, page_to_phys(all.pool[page]), PAGE_SIZE,
+				     DMA_TO_DEVICE, 0);
+	if (dma == DMA_MAPPING_ERROR)
+		die("a page is mapped", page, point);
+	dev->dma_ops->unmap_phys(dev, dma, PAGE_SIZE, DMA_TO_DEVICE, 0);
+}
+
+static void between_main(unsigned int cpu, void *unused)
+{
+	if (cpu)
+		use_page(1);
+	else
+		shim_unbind(to_pci_dev(guest.devices[2]));
+}
+
+static bool try_between(bool *came_back)
+{
+	bool reached;
+
+	/* Its revoke waits for company: the other's map, or who goes */
+	use_page(0);
+	host_asked = asked_for_detach;
+	reached = cpus_run_between(between_main, NULL, point, back, came_back);
+	host_asked = NULL;
+	shim_bind(to_pci_dev(guest.devices[2]));
+	tries++;
+	return reached;
+}
+
+/* At every point of who goes, another maps, and is anywhere in it when that goes on */
+static void run_between(void)
+{
+	bool came_back;
+
+	*shim_param_direct = "all";
+	guest_begin_direct(&guest, how.cpus, 3, SZ_2M, 0, true, SZ_64M, SZ_16M);
+	pool_begin();
+	tries = 0;
+	for (point = 1, back = 0; try_between(&came_back); point++, back = 0) {
+		do {
+			back++;
+			try_between(&came_back);
+		} while (came_back);
+	}
+	quiet();
+	pool_end();
+	guest_end(&guest);
+	*shim_param_direct = "";
+	printf("a device has left while another maps, at each of %u points: %lu ways\n",
+	       point - 1, tries);
 	fflush(stdout);
 }
 
@@ -486,6 +574,9 @@ static void run_all(void)
 	/* What the host could not do it may be able to do; what is not RAM stays so */
 	run_refused(PV_IOMMU_S_IO, LEAF_PAGES);
 	run_refused(PV_IOMMU_S_RANGE, 1);
+	/* Points are those of fibers */
+	if (how.fibers)
+		run_between();
 	run_leaving();
 	/* With room for all; with too little; and the same with leaves that are kept */
 	run(2 * POOL, 0);

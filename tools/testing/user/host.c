@@ -92,6 +92,7 @@ void (*host_tamper)(struct pv_iommu_req *req);
 u32 (*host_refuse)(const struct pv_iommu_req *req);
 u32 (*host_tamper_reg)(unsigned int reg, u32 value);
 unsigned int host_slow;
+void (*host_asked)(const struct pv_iommu_req *req);
 
 void (*host_revoked)(unsigned long chunk);
 
@@ -686,6 +687,8 @@ static void host_ring(u32 frame)
 	struct pv_iommu_req *req = phys_to_virt(addr);
 	u32 status;
 
+	if (host_asked)
+		host_asked(req);
 	/* It may take long, before and after it does what it is asked for */
 	host_takes(1 + host_slow);
 	pthread_mutex_lock(&host_lock);

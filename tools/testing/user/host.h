@@ -63,6 +63,8 @@ extern void (*host_tamper)(struct pv_iommu_req *req);
 /* Called before it is answered: a status with which the host refuses it, or 0 */
 extern u32 (*host_refuse)(const struct pv_iommu_req *req);
 extern u32 (*host_tamper_reg)(unsigned int reg, u32 value);
+/* Called with each request, before anything is done of it, and with no lock */
+extern void (*host_asked)(const struct pv_iommu_req *req);
 /* For how many turns of other CPUs, about, a request takes longer than it has to */
 extern unsigned int host_slow;
 

@@ -45,10 +45,19 @@ echo "$granted bytes granted, $cached of them kept"
 [ "$granted" -gt 0 ] && [ "$granted" -le $((256 << 20)) ] || fail "$granted bytes granted"
 [ "$granted" = "$cached" ] || fail "what is granted is not what is kept"
 
+# Buffers that begin and end within a page: what is between may be direct all the same, if
+# it is more than one piece
+huge=/sys/kernel/mm/transparent_hugepage/enabled
+[ ! -e $huge ] || echo never >$huge
+before=$(copied)
+fio_verify "/dev/$disk" --bs=128k --iomem_align=512
+echo "$(($(copied) - before)) of $((32 << 20)) bytes were copied where buffers begin within a page"
+
 # A device that is told to be exact has nothing kept any more
 echo 0 >"/sys/bus/pci/devices/$dev/pv_iommu/direct_cache"
 wait_for 60 nothing_granted || fail "$(host_stat direct_granted) bytes granted without use"
 fio_verify "/dev/$disk"
+fio_verify "/dev/$disk" --bs=128k --iomem_align=512
 [ "$(stat_of "$dev" hypercalls_map)" -gt 0 ] || fail "no requests to map"
 [ "$(host_stat direct_cached)" = 0 ] || fail "$(host_stat direct_cached) bytes kept"
 wait_for 10 nothing_granted || fail "$(host_stat direct_granted) bytes granted at the end"

@@ -197,12 +197,17 @@ cpu_busy() {
 		END { printf "%.0f", n }' /proc/timer_list
 }
 
-# said TEXT: has dmesg it, since this test began?
-said() {
+# dmesg_of_test: since this test began
+dmesg_of_test() {
 	dmesg | awk -v begin="pvtest: begin $TEST_NAME" '
 		index($0, begin) { text = "" ; next }
 		{ text = text $0 "\n" }
-		END { printf "%s", text }' | grep -q "$1"
+		END { printf "%s", text }'
+}
+
+# said TEXT: has dmesg it, since this test began?
+said() {
+	dmesg_of_test | grep -q "$1"
 }
 
 # failures_of DEVICE: what it was refused so far; 0 where nobody counts

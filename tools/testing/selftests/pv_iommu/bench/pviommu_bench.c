@@ -41,7 +41,7 @@
 #define EDU_REG_MARKER		0x04
 
 #define PVB_MAX_BYTES		SZ_4M
-#define PVB_MAX_PAGES		128
+#define PVB_MAX_PAGES		256
 #define PVB_MAX_DEPTH		64
 #define PVB_MAX_ROUNDS		100000
 /* Mappings before those that count */

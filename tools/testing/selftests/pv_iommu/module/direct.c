@@ -26,6 +26,11 @@
 /* Longer than a revoke may wait for company */
 #define DIRECT_LATER	50
 
+/* From the start of a DMA of edu on, in ms: it takes 100 */
+#define DIRECT_STEP	25
+#define DIRECT_STEPS	9
+#define DIRECT_BYTES	64
+
 static bool direct_start(struct pvt *t)
 {
 	if (!pvt_host_present() || !pvt_host_direct_limit()) {
@@ -236,6 +241,73 @@ out:
 	free_page((unsigned long)mem);
 }
 
+/*
+ * The device was told to read or write a page, and it is unmapped meanwhile. What the page
+ * has when the unmap returns is what it keeps, and what comes there then is not seen.
+ * Returns whether the DMA came too late.
+ */
+static bool direct_race(struct pvt *t, u8 *mem, unsigned int delay, bool write)
+{
+	u8 *seen = pvt_host_memory(pvt_edu_scratch(t->edu), DIRECT_BYTES);
+	dma_addr_t scratch = pvt_edu_scratch(t->edu), dma;
+	u64 granted = direct_granted(), faults;
+	u8 want[DIRECT_BYTES];
+	bool late;
+
+	dma = dma_map_single(t->dev, mem, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped") ||
+	    !pvt_expect(t, seen, "what the device has read cannot be seen"))
+		return false;
+	/* What is in the device's buffer is to differ from what it may read or write over */
+	pvt_fill(seen, DIRECT_BYTES, pvt_random(t));
+	pvt_edu_load(t->edu, scratch, 0, DIRECT_BYTES);
+	pvt_fill(mem, DIRECT_BYTES, pvt_random(t));
+
+	faults = pvt_host_faults();
+	pvt_edu_begin(t->edu, dma, DIRECT_BYTES, write);
+	msleep(delay);
+	dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	if (!write)
+		pvt_fill(mem, DIRECT_BYTES, pvt_random(t));
+	memcpy(want, mem, DIRECT_BYTES);
+	pvt_expect(t, direct_granted() == granted, "unmapped, and granted still");
+	pvt_expect(t, !pvt_edu_end(t->edu), "the DMA does not end");
+
+	late = pvt_host_faults() != faults;
+	if (late)
+		pvt_expect(t, pvt_host_fault_is(t->dev, write), "something else was refused");
+	if (write) {
+		pvt_same(t, mem, want, DIRECT_BYTES, "what was there at the unmap");
+		pvt_expect(t, late == !!memcmp(seen, mem, DIRECT_BYTES),
+			   "refused: %d, and yet it is the contrary that is there", late);
+	} else {
+		pvt_edu_store(t->edu, scratch, 0, DIRECT_BYTES);
+		pvt_expect(t, memcmp(seen, mem, DIRECT_BYTES),
+			   "the device has what came there after the unmap");
+	}
+	return late;
+}
+
+static void direct_revoked(struct pvt *t)
+{
+	u8 *mem = (void *)__get_free_page(GFP_KERNEL);
+	unsigned int i, late;
+	int write;
+
+	if (!direct_start(t) || !mem)
+		goto out;
+	for (write = 0; write < 2; write++) {
+		for (i = late = 0; i < DIRECT_STEPS; i++)
+			late += direct_race(t, mem, i * DIRECT_STEP, write);
+		pvt_log("# %u of %u %s came too late", late, DIRECT_STEPS,
+			write ? "writes" : "reads");
+		/* It is seen only if there were both */
+		pvt_expect(t, late && late < DIRECT_STEPS, "%u came too late", late);
+	}
+out:
+	free_page((unsigned long)mem);
+}
+
 /* A list of every other page, which cannot be merged, and then of neighbours */
 static void direct_list(struct pvt *t, unsigned int nents, unsigned int stride)
 {
@@ -280,6 +352,130 @@ out:
 	free_pages((unsigned long)mem, order);
 }
 
+/* Entries of a list: pages of DIRECT_PAGES, from where on, how much */
+static const struct {
+	unsigned int page, off, len;
+} direct_mixed_entries[] = {
+	{ 0, 512, PAGE_SIZE - 512 },
+	{ 2, 0, PAGE_SIZE },
+	{ 4, 0, 2 * PAGE_SIZE },
+	{ 7, 0, 1000 },
+};
+
+#define DIRECT_MIXED	ARRAY_SIZE(direct_mixed_entries)
+#define DIRECT_WHOLE	3
+
+static void direct_mixed_list(struct scatterlist *sg, u8 *mem, unsigned int first,
+			      unsigned int nents)
+{
+	unsigned int i;
+
+	sg_init_table(sg, nents);
+	for (i = 0; i < nents; i++)
+		sg_set_buf(&sg[i], mem + direct_mixed_entries[first + i].page * PAGE_SIZE +
+			   direct_mixed_entries[first + i].off,
+			   direct_mixed_entries[first + i].len);
+}
+
+/* Each of the list's segments is where its entry is: in place, or in the same part of a page */
+static void direct_mixed_check(struct pvt *t, struct scatterlist *sg, int nents, u8 *buf,
+			       u8 *want)
+{
+	int i;
+
+	for (i = 0; i < nents; i++) {
+		dma_addr_t dma = sg_dma_address(&sg[i]), place = dma & PAGE_MASK;
+		size_t len = sg[i].length, off = offset_in_page(dma);
+
+		pvt_expect(t, sg_dma_len(&sg[i]) == len, "%u bytes of %zu", sg_dma_len(&sg[i]),
+			   len);
+		pvt_expect(t, off == sg[i].offset, "at %zu in its page, not %u", off,
+			   sg[i].offset);
+		if (PAGE_ALIGNED(sg_phys(&sg[i]) | len)) {
+			pvt_expect(t, dma == pvt_host_direct_dma() + sg_phys(&sg[i]),
+				   "whole pages are at %pad", &dma);
+			/* without any sync */
+			pvt_direct_same(t, t->edu, dma, sg_virt(&sg[i]), DIRECT_BYTES);
+			continue;
+		}
+		pvt_expect(t, dma < pvt_host_direct_dma(), "a part of a page is at %pad", &dma);
+		/* nothing else of its page is to be seen */
+		if (pvt_dev_read(t, t->edu, place, buf, PAGE_SIZE)) {
+			pvt_same(t, buf + off, sg_virt(&sg[i]), len, "a part of a page");
+			pvt_zero(t, buf, off, "before it");
+			pvt_zero(t, buf + off + len, PAGE_SIZE - off - len, "behind it");
+		}
+		/* what the device writes is there after a sync, and its own alone */
+		pvt_fill(want, len, pvt_random(t));
+		pvt_dev_write(t, t->edu, dma, want, len);
+		dma_sync_sg_for_cpu(t->dev, sg, nents, DMA_BIDIRECTIONAL);
+		pvt_same(t, sg_virt(&sg[i]), want, len, "after a sync for the CPU");
+		pvt_fill(sg_virt(&sg[i]), len, pvt_random(t));
+		dma_sync_sg_for_device(t->dev, sg, nents, DMA_BIDIRECTIONAL);
+		if (pvt_dev_read(t, t->edu, dma, buf, len))
+			pvt_same(t, buf, sg_virt(&sg[i]), len, "after a sync for the device");
+		/* and the last of it at the unmap */
+		pvt_fill(want, len, i);
+		pvt_dev_write(t, t->edu, dma, want, len);
+	}
+}
+
+/* Whole pages are direct, and what is before and behind them bounces: @first to @last */
+static void direct_mixed_some(struct pvt *t, u8 *mem, unsigned int first, unsigned int last,
+			      u8 *buf, u8 *want)
+{
+	unsigned int nents = last - first + 1, i;
+	struct scatterlist sg[DIRECT_MIXED];
+	u64 granted = direct_granted();
+	int n;
+
+	memset(mem, 0x5a, DIRECT_PAGES * PAGE_SIZE);
+	direct_mixed_list(sg, mem, first, nents);
+	n = dma_map_sg(t->dev, sg, nents, DMA_BIDIRECTIONAL);
+	if (!pvt_expect(t, n == nents, "%u entries became %d segments", nents, n))
+		return;
+	pvt_expect(t, direct_granted() == granted + DIRECT_WHOLE, "%llu pages are granted",
+		   direct_granted() - granted);
+	direct_mixed_check(t, sg, nents, buf, want);
+	dma_unmap_sg(t->dev, sg, nents, DMA_BIDIRECTIONAL);
+	pvt_expect(t, direct_granted() == granted, "pages are granted still");
+	for (i = 0; i < nents; i++) {
+		if (PAGE_ALIGNED(sg_phys(&sg[i]) | sg[i].length))
+			continue;
+		pvt_fill(want, sg[i].length, i);
+		pvt_same(t, sg_virt(&sg[i]), want, sg[i].length, "after the unmap");
+	}
+}
+
+static void direct_mixed(struct pvt *t)
+{
+	u8 *mem = (void *)__get_free_pages(GFP_KERNEL, get_order(DIRECT_PAGES * PAGE_SIZE));
+	u8 *buf = kmalloc(PAGE_SIZE, GFP_KERNEL), *want = kmalloc(PAGE_SIZE, GFP_KERNEL);
+	u64 granted = direct_granted();
+	struct scatterlist sg[DIRECT_MIXED];
+
+	if (!direct_start(t) || !pvt_expect(t, mem && buf && want, "no memory"))
+		goto out;
+	/* where the device keeps offsets in pages, as NVMe does */
+	dma_set_min_align_mask(t->dev, PAGE_SIZE - 1);
+	direct_mixed_some(t, mem, 0, DIRECT_MIXED - 1, buf, want);
+	direct_mixed_some(t, mem, 0, DIRECT_MIXED - 2, buf, want);
+	direct_mixed_some(t, mem, 1, DIRECT_MIXED - 1, buf, want);
+
+	/* and where it does not, all of it bounces */
+	dma_set_min_align_mask(t->dev, 0);
+	direct_mixed_list(sg, mem, 0, DIRECT_MIXED);
+	if (pvt_expect(t, dma_map_sg(t->dev, sg, DIRECT_MIXED, DMA_TO_DEVICE) > 0,
+		       "not bounced")) {
+		pvt_expect(t, direct_granted() == granted, "pages are granted");
+		dma_unmap_sg(t->dev, sg, DIRECT_MIXED, DMA_TO_DEVICE);
+	}
+out:
+	kfree(want);
+	kfree(buf);
+	free_pages((unsigned long)mem, get_order(DIRECT_PAGES * PAGE_SIZE));
+}
+
 static void direct_lists(struct pvt *t)
 {
 	if (!direct_start(t))
@@ -319,6 +515,14 @@ static void direct_full(struct pvt *t, void *mem, void *small)
 	dma = dma_map_page_attrs(t->dev, virt_to_page(small), 0, PAGE_SIZE, DMA_TO_DEVICE,
 				 DMA_ATTR_NO_WARN);
 	pvt_expect(t, dma_mapping_error(t->dev, dma), "mapped beyond the limit");
+	/* nor a part of it, beside what bounces: that has gone again */
+	dma_set_min_align_mask(t->dev, PAGE_SIZE - 1);
+	sg_init_table(sg, 2);
+	sg_set_buf(&sg[0], mem + 100, 100);
+	sg_set_buf(&sg[1], small, PAGE_SIZE);
+	n = dma_map_sg_attrs(t->dev, sg, 2, DMA_BIDIRECTIONAL, DMA_ATTR_NO_WARN);
+	pvt_expect(t, !n, "a list with a part of a page was mapped beyond the limit");
+	dma_set_min_align_mask(t->dev, 0);
 	/* what is granted already costs no more, the rest of a list does */
 	sg_init_table(sg, 2);
 	sg_set_buf(&sg[0], mem, PAGE_SIZE);
@@ -425,14 +629,51 @@ out:
 	free_page((unsigned long)mem);
 }
 
+/*
+ * The driver never syncs, and its mask does not reach what would be granted: the log says
+ * so, which is direct-warned.sh's to see. It is bounced as any other device.
+ */
+static void direct_unreached(struct pvt *t)
+{
+	void *mem = (void *)__get_free_page(GFP_KERNEL);
+	u64 granted = direct_granted();
+	struct scatterlist sg;
+	dma_addr_t dma;
+	int i;
+
+	if (!direct_start(t) || !mem ||
+	    !pvt_expect(t, !dma_set_mask_and_coherent(t->dev, PVT_EDU_MASK), "mask refused"))
+		goto out;
+	for (i = 0; i < DIRECT_ROUNDS; i++) {
+		dma = dma_map_single(t->dev, mem, PAGE_SIZE, DMA_TO_DEVICE);
+		if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not bounced"))
+			goto out;
+		pvt_expect(t, dma <= PVT_EDU_MASK, "%pad is out of its reach", &dma);
+		dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_TO_DEVICE);
+
+		sg_init_one(&sg, mem, PAGE_SIZE);
+		if (!pvt_expect(t, dma_map_sg(t->dev, &sg, 1, DMA_FROM_DEVICE) == 1,
+				"a list is not bounced"))
+			goto out;
+		pvt_expect(t, sg_dma_address(&sg) <= PVT_EDU_MASK, "a list out of its reach");
+		dma_unmap_sg(t->dev, &sg, 1, DMA_FROM_DEVICE);
+	}
+	pvt_expect(t, direct_granted() == granted, "pages are granted");
+out:
+	free_page((unsigned long)mem);
+}
+
 static const struct pvt_case direct_cases[] = {
 	{ "nosync", direct_nosync },
 	{ "shared", direct_shared },
 	{ "neighbours", direct_neighbours },
 	{ "readonly", direct_readonly },
+	{ "revoked", direct_revoked },
 	{ "lists", direct_lists },
+	{ "mixed", direct_mixed },
 	{ "budget", direct_budget },
 	{ "others", direct_others },
+	{ "unreached", direct_unreached },
 };
 
 PVT_GROUP(direct);
