@@ -513,6 +513,15 @@ static void pv_iommu_exit(PCIDevice *pdev)
 }
 
 /*
+ * The phase in which no device has stopped yet. virtio-mem then takes back what
+ * the guest has of it, and cannot while a page of that is granted.
+ */
+static void pv_iommu_reset_enter(Object *obj, ResetType type)
+{
+    pv_iommu_direct_end_all(PV_IOMMU_PCI(obj));
+}
+
+/*
  * The phase after the one in which all devices stop: as long as one of them
  * does DMA, it reaches what its driver has set up and no more.
  */
@@ -679,6 +688,7 @@ static void pv_iommu_class_init(ObjectClass *klass, void *data)
     dc->vmsd = &vmstate_pv_iommu;
     /* devices hold on to their address spaces, and the guest to the window */
     dc->hotpluggable = false;
+    rc->phases.enter = pv_iommu_reset_enter;
     rc->phases.exit = pv_iommu_reset_exit;
     device_class_set_props(dc, pv_iommu_properties);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
@@ -718,8 +728,18 @@ static const TypeInfo pv_iommu_info = {
     },
 };
 
+static void reset_first(void *opaque)
+{
+    Object *obj = object_resolve_path_type("", TYPE_PV_IOMMU_PCI, NULL);
+
+    if (obj && DEVICE(obj)->realized) {
+        pv_iommu_reset_enter(obj, RESET_TYPE_COLD);
+    }
+}
+
 static void pv_iommu_register_types(void)
 {
     type_register_static(&pv_iommu_info);
+    pv_iommu_register_first_reset(reset_first);
 }
 type_init(pv_iommu_register_types)
