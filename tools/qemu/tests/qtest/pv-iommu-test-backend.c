@@ -199,6 +199,7 @@ static void vu_handle(Backend *b, VuMsg *msg, VuFds *fds)
 {
     bool ack = msg->flags & VU_NEED_REPLY;
 
+    b->nr_messages++;
     switch (msg->request) {
     case VU_GET_FEATURES:
         msg->u64 = 1ULL << VU_F_PROTOCOL_FEATURES | 1ULL << VIRTIO_F_VERSION_1 |

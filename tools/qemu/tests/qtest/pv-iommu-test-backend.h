@@ -39,6 +39,7 @@ typedef struct Backend {
     uint32_t nr_regions;
     VuRegion region[BACKEND_MAX_REGIONS];
     uint8_t *memory[BACKEND_MAX_REGIONS];   /* as it is mapped here */
+    uint32_t nr_messages;
     uint32_t nr_updates;
     struct vhost_iotlb_msg update;          /* the last */
     uint32_t nr_forgets;

@@ -238,6 +238,44 @@ static void test_boot_bypass(void)
     vhost_quit(&v);
 }
 
+/* What is asked for again and again changes nothing: nobody is told of it */
+static void test_bypass_again(void)
+{
+    Vhost v = vhost_launch(PROPS ",boot-bypass=on");
+    Backend *b = v.backend;
+    uint32_t before;
+
+    vhost_begin(&v, RAM_DMA);
+    enable_chunks(v.vm);
+    g_assert_cmpuint(attach(v.vm, RID_VHOST, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_OK);
+    g_assert(means(b, RAM_DMA, RAM_DMA));
+    backend_remember_all(b);
+    before = b->nr_messages;
+    for (int i = 0; i < 500; i++) {
+        g_assert_cmpuint(attach(v.vm, RID_VHOST, PV_IOMMU_ATTACH_BYPASS), ==,
+                         PV_IOMMU_S_OK);
+    }
+    g_assert_cmpuint(b->nr_messages, ==, before);
+    g_assert(means(b, RAM_DMA, RAM_DMA));
+
+    /* nor with what does change it, and back: that is once */
+    g_assert_cmpuint(attach_to(v.vm, RID_VHOST, DOM), ==, PV_IOMMU_S_OK);
+    for (int i = 0; i < 500; i++) {
+        g_assert_cmpuint(attach(v.vm, RID_VHOST, PV_IOMMU_ATTACH_BYPASS), ==,
+                         PV_IOMMU_S_STATE);
+    }
+    g_assert_cmpuint(detach(v.vm, RID_VHOST), ==, PV_IOMMU_S_OK);
+    before = b->nr_messages;
+    for (int i = 0; i < 500; i++) {
+        g_assert_cmpuint(attach(v.vm, RID_VHOST, PV_IOMMU_ATTACH_BYPASS), ==,
+                         PV_IOMMU_S_UNSUPP);
+    }
+    g_assert_cmpuint(b->nr_messages, ==, before);
+    g_assert(means_nothing(b, RAM_DMA));
+    vhost_quit(&v);
+}
+
 /*
  * Data
  */
@@ -459,6 +497,7 @@ void add_vhost_tests(void)
     qtest_add_func("/pv-iommu/vhost/window", test_window);
     qtest_add_func("/pv-iommu/vhost/bounce", test_bounce);
     qtest_add_func("/pv-iommu/vhost/boot-bypass", test_boot_bypass);
+    qtest_add_func("/pv-iommu/vhost/bypass-again", test_bypass_again);
     qtest_add_func("/pv-iommu/vhost/data", test_data);
     qtest_add_func("/pv-iommu/vhost/permission", test_permission);
     qtest_add_func("/pv-iommu/vhost/once", test_once);
