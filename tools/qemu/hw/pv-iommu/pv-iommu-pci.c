@@ -91,7 +91,7 @@ static void find_vfio(PCIBus *bus, PCIDevice *pdev, void *opaque)
 {
     PCIDevice **found = opaque;
 
-    if (object_dynamic_cast(OBJECT(pdev), "vfio-pci")) {
+    if (pv_iommu_is_assigned(pdev)) {
         *found = pdev;
     }
 }
@@ -476,6 +476,11 @@ static void pv_iommu_realize(PCIDevice *pdev, Error **errp)
     window = host_memory_backend_get_memory(s->memdev);
     host_memory_backend_set_mapped(s->memdev, true);
     vmstate_register_ram(window, DEVICE(s));
+    /*
+     * The machine's hotplug handler does so for memory devices that it knows.
+     * This one is not hot-pluggable, and where its window lies decides what
+     * else can be wrong with it, so that the handler would find out too late.
+     */
     memory_device_plug(MEMORY_DEVICE(s), ms);
 
     pv_iommu_chunks_init(s);
