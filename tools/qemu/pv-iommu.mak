@@ -6,6 +6,7 @@
 
 # The device itself
 CONFIG_PV_IOMMU=y
+CONFIG_PV_IOMMU_HOSTILE=y
 
 # Machines; each selects what its board needs (ACPI, memory hotplug, RTC, ...)
 CONFIG_Q35=y

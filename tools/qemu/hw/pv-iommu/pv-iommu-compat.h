@@ -21,9 +21,11 @@
 #if QEMU_VERSION_MAJOR >= 10
 #include "hw/pci/pci_device.h"
 #include "system/hostmem.h"
+#include "system/reset.h"
 #include "system/system.h"
 #else
 #include "sysemu/hostmem.h"
+#include "sysemu/reset.h"
 #include "sysemu/sysemu.h"
 #endif
 
@@ -155,6 +157,18 @@ typedef const Property PvIommuProperty;
 typedef Property PvIommuProperty;
 #define PV_IOMMU_PROP_END DEFINE_PROP_END_OF_LIST()
 #endif
+
+/*
+ * virtio-mem: unplug memory only during system resets (9.1): before, that was
+ * not in a phase. Its handler came before the reset of all devices, which is
+ * registered last; this one comes before any, registered as QEMU starts.
+ */
+static inline void pv_iommu_register_first_reset(QEMUResetHandler *first)
+{
+#if QEMU_VERSION_MAJOR < 10
+    qemu_register_reset(first, NULL);
+#endif
+}
 
 /* reset: Add RESET_TYPE argument to hold and exit phase methods (9.1) */
 #if QEMU_VERSION_MAJOR >= 10

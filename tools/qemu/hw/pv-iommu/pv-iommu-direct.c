@@ -711,6 +711,23 @@ void pv_iommu_direct_end(PvIommuState *s, PvIommuDomain *d)
     call_rcu(ram, ram_free, rcu);
 }
 
+/* All domains have their chunks still, and devices that use them */
+void pv_iommu_direct_end_all(PvIommuState *s)
+{
+    GHashTableIter domains, spaces;
+    PvIommuDomain *d;
+    PvIommuSpace *sp;
+
+    g_hash_table_iter_init(&domains, s->domains);
+    while (g_hash_table_iter_next(&domains, NULL, (gpointer *)&d)) {
+        g_hash_table_iter_init(&spaces, s->spaces);
+        while ((sp = pv_iommu_domain_next_space(d, &spaces))) {
+            pv_iommu_direct_hide(sp, d);
+        }
+        pv_iommu_direct_end(s, d);
+    }
+}
+
 /* Runs of pages with the same permission; with NULL, how many there are */
 uint32_t pv_iommu_direct_runs(PvIommuState *s, PvIommuDomain *d,
                               PvIommuRange *runs)

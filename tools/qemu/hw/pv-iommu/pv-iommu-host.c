@@ -6,11 +6,12 @@
 
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"
+#include "hw/vfio/pci.h"
 #include "pv-iommu.h"
 
 bool pv_iommu_is_assigned(PCIDevice *pdev)
 {
-    return object_dynamic_cast(OBJECT(pdev), "vfio-pci");
+    return object_dynamic_cast(OBJECT(pdev), TYPE_VFIO_PCI);
 }
 
 /* A host device's place in sysfs; NULL if the command line does not say */

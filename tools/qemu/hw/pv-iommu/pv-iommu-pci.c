@@ -91,7 +91,7 @@ static void find_vfio(PCIBus *bus, PCIDevice *pdev, void *opaque)
 {
     PCIDevice **found = opaque;
 
-    if (object_dynamic_cast(OBJECT(pdev), "vfio-pci")) {
+    if (pv_iommu_is_assigned(pdev)) {
         *found = pdev;
     }
 }
@@ -476,6 +476,11 @@ static void pv_iommu_realize(PCIDevice *pdev, Error **errp)
     window = host_memory_backend_get_memory(s->memdev);
     host_memory_backend_set_mapped(s->memdev, true);
     vmstate_register_ram(window, DEVICE(s));
+    /*
+     * The machine's hotplug handler does so for memory devices that it knows.
+     * This one is not hot-pluggable, and where its window lies decides what
+     * else can be wrong with it, so that the handler would find out too late.
+     */
     memory_device_plug(MEMORY_DEVICE(s), ms);
 
     pv_iommu_chunks_init(s);
@@ -510,6 +515,15 @@ static void pv_iommu_exit(PCIDevice *pdev)
     host_memory_backend_set_mapped(s->memdev, false);
     pv_iommu_arena_cleanup(s);
     pv_iommu_phys_cleanup(s);
+}
+
+/*
+ * The phase in which no device has stopped yet. virtio-mem then takes back what
+ * the guest has of it, and cannot while a page of that is granted.
+ */
+static void pv_iommu_reset_enter(Object *obj, ResetType type)
+{
+    pv_iommu_direct_end_all(PV_IOMMU_PCI(obj));
 }
 
 /*
@@ -679,6 +693,7 @@ static void pv_iommu_class_init(ObjectClass *klass, void *data)
     dc->vmsd = &vmstate_pv_iommu;
     /* devices hold on to their address spaces, and the guest to the window */
     dc->hotpluggable = false;
+    rc->phases.enter = pv_iommu_reset_enter;
     rc->phases.exit = pv_iommu_reset_exit;
     device_class_set_props(dc, pv_iommu_properties);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
@@ -718,8 +733,18 @@ static const TypeInfo pv_iommu_info = {
     },
 };
 
+static void reset_first(void *opaque)
+{
+    Object *obj = object_resolve_path_type("", TYPE_PV_IOMMU_PCI, NULL);
+
+    if (obj && DEVICE(obj)->realized) {
+        pv_iommu_reset_enter(obj, RESET_TYPE_COLD);
+    }
+}
+
 static void pv_iommu_register_types(void)
 {
     type_register_static(&pv_iommu_info);
+    pv_iommu_register_first_reset(reset_first);
 }
 type_init(pv_iommu_register_types)

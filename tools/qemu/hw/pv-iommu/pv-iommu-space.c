@@ -200,13 +200,17 @@ static void switch_all(PvIommuState *s)
 void pv_iommu_confine(PvIommuState *s)
 {
     if (!s->confined) {
-        s->confined = true;
-        switch_all(s);
+        pv_iommu_set_confined(s, true);
     }
 }
 
-/* The machine is reset, and all devices with it */
-void pv_iommu_unconfine(PvIommuState *s)
+void pv_iommu_set_confined(PvIommuState *s, bool confined)
+{
+    s->confined = confined;
+    switch_all(s);
+}
+
+static void begin_anew(PvIommuState *s, bool confined)
 {
     PvIommuSpace *sp;
     GHashTableIter iter;
@@ -215,11 +219,26 @@ void pv_iommu_unconfine(PvIommuState *s)
     g_hash_table_iter_init(&iter, s->spaces);
     while (g_hash_table_iter_next(&iter, (gpointer *)&sp, NULL)) {
         sp->exempt = false;
-        sp->served = false;
+        sp->served = confined;
         sp->unpinned = false;
     }
-    s->confined = false;
-    switch_all(s);
+    pv_iommu_set_confined(s, confined);
+}
+
+/* The machine is reset, and all devices with it */
+void pv_iommu_unconfine(PvIommuState *s)
+{
+    begin_anew(s, false);
+}
+
+/*
+ * A state is being loaded, or could not be: what devices have been told before
+ * is not known, so that nobody reaches anything, nor will by ATTACH_BYPASS
+ * before the machine is reset.
+ */
+void pv_iommu_shut(PvIommuState *s)
+{
+    begin_anew(s, true);
 }
 
 /* x-withhold=on: what was granted is taken away, and given back with off */

@@ -234,10 +234,7 @@ static void load_marks(PvIommuState *s)
     }
     pv_iommu_exempt_loaded(s);
     /* of a source that knows nothing of it, what can be told */
-    if (s->enabled || s->confined) {
-        s->confined = false;
-        pv_iommu_confine(s);
-    }
+    pv_iommu_set_confined(s, s->enabled || s->mig_confined);
 }
 
 static int pv_iommu_pre_save(void *opaque)
@@ -252,6 +249,7 @@ static int pv_iommu_pre_save(void *opaque)
 
     drop_records(s);
     s->mig_boot_bypass = s->boot_bypass;
+    s->mig_confined = s->confined;
     s->mig_features = s->guest_features;
     s->mig_enabled = s->enabled;
     s->mig_nr_devices = g_hash_table_size(s->devices);
@@ -537,9 +535,10 @@ static int pv_iommu_pre_load(void *opaque)
 
     drop_records(s);
     s->mig_boot_bypass = s->boot_bypass;
+    s->mig_confined = false;
     pv_iommu_forget_all(s);
-    pv_iommu_unconfine(s);
     /* and so it stays if the stream is no good, wherever that is seen */
+    pv_iommu_shut(s);
     s->guest_features = 0;
     s->enabled = false;
     return 0;
@@ -564,6 +563,7 @@ static int pv_iommu_post_load(void *opaque, int version_id)
     trace_pv_iommu_post_load(s->mig_nr_devices, s->mig_nr_mappings);
     if (ret) {
         pv_iommu_detach_all(s);
+        pv_iommu_shut(s);
         s->guest_features = 0;
         s->enabled = false;
     }
@@ -730,7 +730,7 @@ static bool is_confined(void *opaque)
 {
     PvIommuState *s = opaque;
 
-    return s->confined || s->mig_nr_marks;
+    return s->mig_confined || s->mig_nr_marks;
 }
 
 static const VMStateDescription vmstate_confined = {
@@ -739,7 +739,7 @@ static const VMStateDescription vmstate_confined = {
     .minimum_version_id = 1,
     .needed = is_confined,
     .fields = (VMStateField[]) {
-        VMSTATE_BOOL(confined, PvIommuState),
+        VMSTATE_BOOL(mig_confined, PvIommuState),
         VMSTATE_INT32(mig_nr_marks, PvIommuState),
         VMSTATE_VALIDATE("number of marks", marks_are_good),
         VMSTATE_STRUCT_VARRAY_ALLOC(mig_marks, PvIommuState, mig_nr_marks, 1,

@@ -269,6 +269,7 @@ struct PvIommuState {
 
     /* filled for the duration of a save or a load */
     bool mig_boot_bypass;
+    bool mig_confined;
     bool mig_enabled;
     uint64_t mig_features;
     int32_t mig_nr_marks;
@@ -363,6 +364,8 @@ uint32_t pv_iommu_revoke(PvIommuState *s, uint32_t domain, uint32_t first,
                          uint32_t count);
 void pv_iommu_confine(PvIommuState *s);
 void pv_iommu_unconfine(PvIommuState *s);
+void pv_iommu_set_confined(PvIommuState *s, bool confined);
+void pv_iommu_shut(PvIommuState *s);
 
 /* pv-iommu-direct.c */
 bool pv_iommu_direct_check(PvIommuState *s, Error **errp);
@@ -374,6 +377,7 @@ uint32_t pv_iommu_grant_ram(PvIommuState *s, uint32_t domain, uint32_t nr,
 uint32_t pv_iommu_revoke_ram(PvIommuState *s, uint32_t domain, uint32_t nr,
                              const PvIommuRange *ranges);
 void pv_iommu_direct_end(PvIommuState *s, PvIommuDomain *d);
+void pv_iommu_direct_end_all(PvIommuState *s);
 uint32_t pv_iommu_direct_runs(PvIommuState *s, PvIommuDomain *d,
                               PvIommuRange *runs);
 uint32_t pv_iommu_direct_load(PvIommuState *s, uint32_t domain,

@@ -833,6 +833,72 @@ static void test_virtio_mem(void)
     vm_stop(vm);
 }
 
+static uint64_t plugged(Vm *vm)
+{
+    QDict *rsp = qtest_qmp(vm->qts, "{'execute': 'qom-get', 'arguments': "
+                           "{'path': 'vmem0', 'property': 'size'}}");
+    uint64_t size = qdict_get_int(rsp, "return");
+
+    qobject_unref(rsp);
+    return size;
+}
+
+/*
+ * What virtio-mem has plugged stays while a page of it is granted, if the guest
+ * says otherwise; a reset takes it back, and what was granted of it
+ */
+static void virtio_mem_reset(const char *before, const char *after)
+{
+    const uint64_t start = 0x100800000;
+    const uint64_t page = start / GRANULE;
+    struct virtio_mem_req req = {
+        .type = cpu_to_le16(VIRTIO_MEM_REQ_PLUG),
+        .u.plug.addr = cpu_to_le64(start),
+        .u.plug.nb_blocks = cpu_to_le16(2),
+    };
+    g_autofree char *props = g_strdup_printf(PROPS ",direct-limit=16M %s",
+                                             after);
+    Vm *vm = vm_launch("q35", before, props, "");
+    Virtio v;
+
+    vm_probe(vm);
+    enable_direct(vm);
+    g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
+    virtio_start(&v, vm);
+    virtio_do(&v, &req, sizeof(req), sizeof(struct virtio_mem_resp));
+    g_assert_cmpuint(plugged(vm), ==, 4 * MiB);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, page + 3, 1, RW), ==,
+                     PV_IOMMU_S_OK);
+
+    req.type = cpu_to_le16(VIRTIO_MEM_REQ_UNPLUG_ALL);
+    virtio_do(&v, &req, sizeof(req), sizeof(struct virtio_mem_resp));
+    g_assert_cmpuint(qtest_readw(vm->qts, v.buf + sizeof(req)), ==,
+                     VIRTIO_MEM_RESP_BUSY);
+    g_assert_cmpuint(plugged(vm), ==, 4 * MiB);
+    g_assert(reaches(vm, 0, page + 3));
+    virtio_stop(&v);
+
+    system_reset(vm);
+    g_assert_cmpuint(plugged(vm), ==, 0);
+    g_assert_cmpuint(granted(vm), ==, 0);
+    enable_direct(vm);
+    g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, page + 3, 1, RW), ==,
+                     PV_IOMMU_S_RANGE);
+    vm_stop(vm);
+}
+
+static void test_virtio_mem_reset(void)
+{
+    const char *vmem = "-object memory-backend-ram,id=m1,size=16M -device "
+                       "virtio-mem-pci,id=vmem0,memdev=m1,addr=6,"
+                       "memaddr=0x100800000,block-size=2M,requested-size=4M,"
+                       "unplugged-inaccessible=off";
+
+    virtio_mem_reset(vmem, "");
+    virtio_mem_reset("", vmem);
+}
+
 void add_direct_tests(void)
 {
     qtest_add_func("/pv-iommu/direct/registers", test_registers);
@@ -849,4 +915,5 @@ void add_direct_tests(void)
     qtest_add_func("/pv-iommu/direct/no-memory", test_no_memory);
     qtest_add_func("/pv-iommu/direct/balloon", test_balloon);
     qtest_add_func("/pv-iommu/direct/virtio-mem", test_virtio_mem);
+    qtest_add_func("/pv-iommu/direct/virtio-mem-reset", test_virtio_mem_reset);
 }

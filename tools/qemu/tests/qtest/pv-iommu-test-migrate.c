@@ -1031,6 +1031,79 @@ static void test_snapshot(void)
     vm_stop(vm);
 }
 
+/* Nobody reaches anything, and can be had to before the machine is reset */
+static void check_shut(Vm *vm)
+{
+    g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, 0);
+    for (int i = 0; i < 2; i++) {
+        g_assert(!dma_reaches(vm, &vm->edu[i], WILD, WILD));
+        g_assert(!dma_reaches(vm, &vm->edu[i], CHUNK_DMA(2), CHUNK(2)));
+        g_assert(!dma_reaches(vm, &vm->edu[i], CHUNK_DMA(2), CHUNK_DMA(2)));
+    }
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_UNSUPP);
+    g_assert_cmpuint(attach(vm, RID2, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_UNSUPP);
+}
+
+/*
+ * A snapshot that is not loaded, be that seen as it is read or when it is
+ * judged: with boot-bypass=on, too, devices are shut out.
+ */
+static void test_snapshot_refused(void)
+{
+    static const char *const limits[] = { "direct-limit", "limit" };
+    Vm *vm = vm_launch("q35", "-drive if=none,id=disk,driver=null-co,size=1M,"
+                       "snapshot=on", ",boot-bypass=on,hw-iommu=on,"
+                       "arena-size=1M,direct-limit=1M", "");
+    uint32_t errors;
+
+    vm_probe(vm);
+    g_assert_cmpuint(attach(vm, RID2, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_OK);
+    enable_direct(vm);
+    g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_to(vm, DOM_A, 2, 2, 0), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x5ee, 1, PV_IOMMU_RANGE_WRITE),
+                     ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x5f0, 1, PV_IOMMU_RANGE_WRITE),
+                     ==, PV_IOMMU_S_OK);
+    errors = vm->errors;
+    hmp(vm, "savevm before");
+
+    for (int i = 0; i < ARRAY_SIZE(limits); i++) {
+        g_autofree char *out = NULL;
+
+        set_prop(vm, limits[i], GRANULE);
+        out = qtest_hmp(vm->qts, "loadvm before");
+        g_assert_nonnull(strstr(out, "Error"));
+        qtest_qmp_assert_success(vm->qts, "{'execute': 'cont'}");
+        devices_enable(vm);
+        vm->errors = reg(vm, PV_IOMMU_REG_ERRORS);
+        vm->chunks = false;
+        check_shut(vm);
+
+        /* the guest can have them served; and the host, reset */
+        enable_direct(vm);
+        g_assert_cmpuint(attach_to(vm, RID, DOM_A), ==, PV_IOMMU_S_OK);
+        g_assert_cmpuint(grant_to(vm, DOM_A, 2, 1, 0), ==, PV_IOMMU_S_OK);
+        g_assert(dma_reaches(vm, &vm->edu[0], CHUNK_DMA(2), CHUNK(2)));
+        system_reset(vm);
+        g_assert(dma_reaches(vm, &vm->edu[0], WILD, WILD));
+        g_assert(dma_reaches(vm, &vm->edu[1], WILD, WILD));
+        set_prop(vm, limits[i], MiB);
+    }
+
+    hmp(vm, "loadvm before");
+    devices_enable(vm);
+    vm->errors = errors;
+    vm->chunks = true;
+    g_assert(dma_reaches(vm, &vm->edu[0], CHUNK_DMA(2), CHUNK(2)));
+    g_assert(!dma_reaches(vm, &vm->edu[0], WILD, WILD));
+    g_assert(dma_reaches(vm, &vm->edu[1], WILD, WILD));
+    vm_stop(vm);
+}
+
 /* The start of the arena that the guest has goes with it */
 static void test_migrate_coherent(void)
 {
@@ -1173,6 +1246,7 @@ void add_migrate_tests(void)
     qtest_add_func("/pv-iommu/migrate-chunks", test_migrate_chunks);
     qtest_add_func("/pv-iommu/migrate-coherent", test_migrate_coherent);
     qtest_add_func("/pv-iommu/snapshot", test_snapshot);
+    qtest_add_func("/pv-iommu/snapshot-refused", test_snapshot_refused);
     qtest_add_func("/pv-iommu/migrate-old-guest", test_migrate_old_guest);
     qtest_add_func("/pv-iommu/migrate-chunks-refused",
                    test_migrate_chunks_refused);

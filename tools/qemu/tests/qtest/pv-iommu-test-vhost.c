@@ -1,21 +1,20 @@
 /*
  * QTest testcase for the pv-iommu device: what vhost is told
  *
- * The test is the backend of a vhost-user device. It asks what DMA addresses
- * mean, as a backend does that meets them in its rings, and notes what QEMU
- * answers and what it tells it to forget.
+ * The test is the backend of a vhost-user device, and its driver. It asks what
+ * DMA addresses mean, as a backend does that meets them in its rings, and notes
+ * what QEMU answers and what it tells it to forget. Then it has requests done.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
-#include <sys/socket.h>
-#include <sys/un.h>
 #include "libqos/virtio.h"
 #include "libqos/virtio-pci.h"
-#include "standard-headers/linux/vhost_types.h"
 #include "standard-headers/linux/virtio_config.h"
 #include "standard-headers/linux/virtio_pci.h"
+#include "standard-headers/linux/virtio_ring.h"
+#include "pv-iommu-test-backend.h"
 #include "pv-iommu-test.h"
 
 #define RID_VHOST       0x30    /* at 06.0 */
@@ -24,291 +23,20 @@
 #define CHUNK_DMA(n)    (WINDOW_DMA + (uint64_t)(n) * CHUNK_SIZE)
 #define RAM_DMA         0x1000000   /* means something to a guest only */
 
-/* The protocol, as far as it is used: docs/interop/vhost-user.rst */
-#define VU_GET_FEATURES             1
-#define VU_SET_MEM_TABLE            5
-#define VU_GET_VRING_BASE           11
-#define VU_GET_PROTOCOL_FEATURES    15
-#define VU_SET_BACKEND_REQ_FD       21
-#define VU_IOTLB_MSG                22
-#define VU_BACKEND_IOTLB_MSG        1
-#define VU_VERSION                  1
-#define VU_REPLY                    (1U << 2)
-#define VU_NEED_REPLY               (1U << 3)
-#define VU_F_PROTOCOL_FEATURES      30
-#define VU_PROTOCOL_F_REPLY_ACK     3
-#define VU_PROTOCOL_F_BACKEND_REQ   5
-#define VU_MAX_REGIONS              8
-
-typedef struct VuRegion {
-    uint64_t guest_phys_addr;
-    uint64_t memory_size;
-    uint64_t userspace_addr;
-    uint64_t mmap_offset;
-} VuRegion;
-
-typedef struct VuMsg {
-    uint32_t request;
-    uint32_t flags;
-    uint32_t size;
-    union {
-        uint64_t u64;
-        uint32_t vring[2];
-        struct vhost_iotlb_msg iotlb;
-        struct {
-            uint32_t nr;
-            uint32_t padding;
-            VuRegion region[VU_MAX_REGIONS];
-        } memory;
-        uint8_t bytes[1024];
-    };
-} QEMU_PACKED VuMsg;
-
-#define VU_HEAD             offsetof(VuMsg, u64)
-
-typedef struct Backend {
-    int listener;
-    int fd;
-    GThread *thread;
-
-    GMutex lock;                /* of all below */
-    int ask;                    /* where questions go */
-    uint32_t nr_regions;
-    VuRegion region[VU_MAX_REGIONS];
-    uint32_t nr_updates;
-    struct vhost_iotlb_msg update;      /* the last */
-    uint32_t nr_forgets;
-    struct vhost_iotlb_msg forget[64];
-} Backend;
-
-static bool vu_recv(int fd, VuMsg *msg, int *passed)
-{
-    char control[CMSG_SPACE(VU_MAX_REGIONS * sizeof(int))];
-    struct iovec iov = { .iov_base = msg, .iov_len = VU_HEAD };
-    struct msghdr mh = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = control,
-        .msg_controllen = sizeof(control),
-    };
-    struct cmsghdr *cmsg;
-    size_t got = 0;
-
-    *passed = -1;
-    if (recvmsg(fd, &mh, MSG_WAITALL) != VU_HEAD) {
-        return false;
-    }
-    for (cmsg = CMSG_FIRSTHDR(&mh); cmsg; cmsg = CMSG_NXTHDR(&mh, cmsg)) {
-        size_t nr = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        int *fds = (int *)CMSG_DATA(cmsg);
-
-        for (size_t i = 0; i < nr; i++) {
-            if (msg->request == VU_SET_BACKEND_REQ_FD && *passed < 0) {
-                *passed = fds[i];
-            } else {
-                close(fds[i]);
-            }
-        }
-    }
-    g_assert_cmpuint(msg->size, <=, sizeof(msg->bytes));
-    while (got < msg->size) {
-        ssize_t ret = read(fd, msg->bytes + got, msg->size - got);
-
-        if (ret <= 0) {
-            return false;
-        }
-        got += ret;
-    }
-    return true;
-}
-
-static void vu_send(int fd, VuMsg *msg, uint32_t flags, uint32_t size)
-{
-    msg->flags = VU_VERSION | flags;
-    msg->size = size;
-    g_assert(write(fd, msg, VU_HEAD + size) == VU_HEAD + size);
-}
-
-static void note_iotlb(Backend *b, struct vhost_iotlb_msg m)
-{
-    if (m.type == VHOST_IOTLB_UPDATE) {
-        b->update = m;
-        b->nr_updates++;
-    } else if (m.type == VHOST_IOTLB_INVALIDATE) {
-        g_assert_cmpuint(b->nr_forgets, <, ARRAY_SIZE(b->forget));
-        b->forget[b->nr_forgets++] = m;
-    }
-}
-
-static void vu_handle(Backend *b, VuMsg *msg, int passed)
-{
-    bool ack = msg->flags & VU_NEED_REPLY;
-
-    switch (msg->request) {
-    case VU_GET_FEATURES:
-        msg->u64 = 1ULL << VU_F_PROTOCOL_FEATURES | 1ULL << VIRTIO_F_VERSION_1 |
-                   1ULL << VIRTIO_F_ACCESS_PLATFORM;
-        vu_send(b->fd, msg, VU_REPLY, sizeof(msg->u64));
-        return;
-    case VU_GET_PROTOCOL_FEATURES:
-        msg->u64 = 1ULL << VU_PROTOCOL_F_REPLY_ACK |
-                   1ULL << VU_PROTOCOL_F_BACKEND_REQ;
-        vu_send(b->fd, msg, VU_REPLY, sizeof(msg->u64));
-        return;
-    case VU_GET_VRING_BASE:
-        vu_send(b->fd, msg, VU_REPLY, sizeof(msg->vring));
-        return;
-    case VU_SET_BACKEND_REQ_FD:
-        b->ask = passed;
-        break;
-    case VU_SET_MEM_TABLE:
-        g_assert_cmpuint(msg->memory.nr, <=, VU_MAX_REGIONS);
-        b->nr_regions = msg->memory.nr;
-        memcpy(b->region, msg->memory.region, sizeof(b->region));
-        break;
-    case VU_IOTLB_MSG:
-        note_iotlb(b, msg->iotlb);
-        break;
-    }
-    if (ack) {
-        msg->u64 = 0;
-        vu_send(b->fd, msg, VU_REPLY, sizeof(msg->u64));
-    }
-}
-
-static gpointer backend_run(gpointer opaque)
-{
-    Backend *b = opaque;
-    VuMsg msg;
-    int passed;
-
-    b->fd = accept(b->listener, NULL, NULL);
-    g_assert(b->fd >= 0);
-    while (vu_recv(b->fd, &msg, &passed)) {
-        g_mutex_lock(&b->lock);
-        vu_handle(b, &msg, passed);
-        g_mutex_unlock(&b->lock);
-    }
-    close(b->fd);
-    return NULL;
-}
-
-static Backend *backend_start(const char *path)
-{
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    Backend *b = g_new0(Backend, 1);
-
-    g_assert_cmpuint(g_strlcpy(addr.sun_path, path, sizeof(addr.sun_path)), <,
-                     sizeof(addr.sun_path));
-    g_mutex_init(&b->lock);
-    b->ask = -1;
-    b->listener = socket(AF_UNIX, SOCK_STREAM, 0);
-    g_assert(b->listener >= 0);
-    g_assert(!bind(b->listener, (struct sockaddr *)&addr, sizeof(addr)));
-    g_assert(!listen(b->listener, 1));
-    b->thread = g_thread_new("backend", backend_run, b);
-    return b;
-}
-
-/* QEMU is gone */
-static void backend_stop(Backend *b)
-{
-    g_thread_join(b->thread);
-    close(b->listener);
-    if (b->ask >= 0) {
-        close(b->ask);
-    }
-    g_mutex_clear(&b->lock);
-    g_free(b);
-}
-
-/*
- * Ask what a DMA address means. False: nothing; else where it is in the guest's
- * physical memory, and for how many bytes that holds.
- */
-static bool ask(Backend *b, uint64_t dma, bool write, uint64_t *addr,
-                uint64_t *size)
-{
-    VuMsg msg = {
-        .request = VU_BACKEND_IOTLB_MSG,
-        .iotlb = {
-            .iova = dma,
-            .size = 1,
-            .perm = write ? VHOST_ACCESS_WO : VHOST_ACCESS_RO,
-            .type = VHOST_IOTLB_MISS,
-        },
-    };
-    uint32_t before;
-    bool found;
-    int passed;
-
-    g_mutex_lock(&b->lock);
-    before = b->nr_updates;
-    g_assert_cmpint(b->ask, >=, 0);
-    g_mutex_unlock(&b->lock);
-
-    vu_send(b->ask, &msg, VU_NEED_REPLY, sizeof(msg.iotlb));
-    g_assert(vu_recv(b->ask, &msg, &passed));
-
-    g_mutex_lock(&b->lock);
-    found = b->nr_updates != before;
-    g_assert(found == !msg.u64);
-    if (found) {
-        const struct vhost_iotlb_msg *u = &b->update;
-        uint64_t in = dma - u->iova;
-        uint32_t i;
-
-        g_assert_cmpuint(b->nr_updates, ==, before + 1);
-        g_assert_cmphex(in, <, u->size);
-        for (i = 0; i < b->nr_regions; i++) {
-            if (u->uaddr - b->region[i].userspace_addr <
-                b->region[i].memory_size) {
-                break;
-            }
-        }
-        g_assert_cmpuint(i, <, b->nr_regions);
-        *addr = u->uaddr - b->region[i].userspace_addr +
-                b->region[i].guest_phys_addr + in;
-        *size = u->size;
-    }
-    g_mutex_unlock(&b->lock);
-    return found;
-}
-
 static bool means_nothing(Backend *b, uint64_t dma)
 {
     uint64_t addr, size;
 
-    return !ask(b, dma, false, &addr, &size) &&
-           !ask(b, dma, true, &addr, &size);
+    return !backend_ask(b, dma, false, &addr, &size) &&
+           !backend_ask(b, dma, true, &addr, &size);
 }
 
 static bool means(Backend *b, uint64_t dma, uint64_t want)
 {
     uint64_t addr, size;
 
-    return ask(b, dma, false, &addr, &size) && addr == want &&
-           ask(b, dma, true, &addr, &size) && addr == want;
-}
-
-/* Was it told to forget this address since it was last asked? */
-static bool forgot(Backend *b, uint64_t dma)
-{
-    bool found = false;
-
-    g_mutex_lock(&b->lock);
-    for (uint32_t i = 0; i < b->nr_forgets; i++) {
-        found |= dma - b->forget[i].iova < b->forget[i].size;
-    }
-    g_mutex_unlock(&b->lock);
-    return found;
-}
-
-static void remember_all(Backend *b)
-{
-    g_mutex_lock(&b->lock);
-    b->nr_forgets = 0;
-    g_mutex_unlock(&b->lock);
+    return backend_ask(b, dma, false, &addr, &size) && addr == want &&
+           backend_ask(b, dma, true, &addr, &size) && addr == want;
 }
 
 /*
@@ -321,6 +49,7 @@ typedef struct Vhost {
     QVirtioPCIDevice *dev;
     char *dir;
     char *path;
+    uint16_t avail;             /* requests since the queue was set up */
 } Vhost;
 
 static Vhost vhost_launch(const char *props)
@@ -368,11 +97,17 @@ static void vhost_begin(Vhost *v, uint64_t rings)
                    VIRTIO_PCI_COMMON_Q_ENABLE, 1);
     qvirtio_set_driver_ok(&d->vdev);
     v->dev = d;
+    v->avail = 0;
+}
+
+static void vhost_end(Vhost *v)
+{
+    qos_object_destroy((QOSGraphObject *)v->dev);
 }
 
 static void vhost_quit(Vhost *v)
 {
-    qos_object_destroy((QOSGraphObject *)v->dev);
+    vhost_end(v);
     vm_stop(v->vm);
     backend_stop(v->backend);
     unlink(v->path);
@@ -403,7 +138,7 @@ static void test_window(void)
     /* it was told where its used ring is */
     g_assert_cmpuint(b->nr_updates, >, 0);
 
-    g_assert(ask(b, CHUNK_DMA(1) + 5000, true, &addr, &size));
+    g_assert(backend_ask(b, CHUNK_DMA(1) + 5000, true, &addr, &size));
     g_assert_cmphex(addr, ==, CHUNK(1) + 5000);
     g_assert_cmphex(size, ==, CHUNK_SIZE);
     g_assert(means(b, CHUNK_DMA(2) - 1, CHUNK(2) - 1));
@@ -416,12 +151,12 @@ static void test_window(void)
     g_assert_cmpuint(grant_to(v.vm, DOM, 2, 2, 0), ==, PV_IOMMU_S_OK);
     g_assert(means(b, CHUNK_DMA(2), CHUNK(2)));
     g_assert(means(b, CHUNK_DMA(3), CHUNK(3)));
-    remember_all(b);
+    backend_remember_all(b);
     g_assert_cmpuint(revoke_from(v.vm, DOM, 2, 1), ==, PV_IOMMU_S_OK);
-    g_assert(forgot(b, CHUNK_DMA(2)));
-    g_assert(forgot(b, CHUNK_DMA(3) - 1));
-    g_assert(!forgot(b, CHUNK_DMA(2) - 1));
-    g_assert(!forgot(b, CHUNK_DMA(3)));
+    g_assert(backend_forgot(b, CHUNK_DMA(2)));
+    g_assert(backend_forgot(b, CHUNK_DMA(3) - 1));
+    g_assert(!backend_forgot(b, CHUNK_DMA(2) - 1));
+    g_assert(!backend_forgot(b, CHUNK_DMA(3)));
     g_assert(means_nothing(b, CHUNK_DMA(2)));
     g_assert(means(b, CHUNK_DMA(3), CHUNK(3)));
 
@@ -432,15 +167,15 @@ static void test_window(void)
 
     /* a host that withdraws all */
     set_flag(v.vm, "x-withhold", true);
-    g_assert(forgot(b, CHUNK_DMA(1)));
+    g_assert(backend_forgot(b, CHUNK_DMA(1)));
     g_assert(means_nothing(b, CHUNK_DMA(1)));
     set_flag(v.vm, "x-withhold", false);
     g_assert(means(b, CHUNK_DMA(1), CHUNK(1)));
 
-    remember_all(b);
+    backend_remember_all(b);
     g_assert_cmpuint(detach(v.vm, RID_VHOST), ==, PV_IOMMU_S_OK);
-    g_assert(forgot(b, CHUNK_DMA(1)));
-    g_assert(forgot(b, CHUNK_DMA(3)));
+    g_assert(backend_forgot(b, CHUNK_DMA(1)));
+    g_assert(backend_forgot(b, CHUNK_DMA(3)));
     g_assert(means_nothing(b, CHUNK_DMA(1)));
     vhost_quit(&v);
 }
@@ -465,10 +200,10 @@ static void test_bounce(void)
 /* All that it has learned while it reached all of memory, and no more */
 static void check_forgot_all(Backend *b)
 {
-    g_assert(forgot(b, 0));
-    g_assert(forgot(b, RAM_DMA));
-    g_assert(forgot(b, CHUNK_DMA(1)));
-    g_assert(forgot(b, WINDOW_ADDR));
+    g_assert(backend_forgot(b, 0));
+    g_assert(backend_forgot(b, RAM_DMA));
+    g_assert(backend_forgot(b, CHUNK_DMA(1)));
+    g_assert(backend_forgot(b, WINDOW_ADDR));
     g_assert(means_nothing(b, RAM_DMA));
     g_assert(means_nothing(b, CHUNK_DMA(1)));
 }
@@ -481,7 +216,7 @@ static void test_boot_bypass(void)
     vhost_begin(&v, RAM_DMA);
     g_assert(means(b, RAM_DMA, RAM_DMA));
     g_assert(means(b, CHUNK_DMA(1), CHUNK_DMA(1)));
-    remember_all(b);
+    backend_remember_all(b);
     enable_chunks(v.vm);
     check_forgot_all(b);
 
@@ -490,17 +225,271 @@ static void test_boot_bypass(void)
                      PV_IOMMU_S_OK);
     g_assert(means(b, RAM_DMA, RAM_DMA));
     g_assert(means(b, CHUNK_DMA(1), CHUNK_DMA(1)));
-    remember_all(b);
+    backend_remember_all(b);
     g_assert_cmpuint(attach_to(v.vm, RID_VHOST, DOM), ==, PV_IOMMU_S_OK);
     check_forgot_all(b);
     g_assert_cmpuint(grant_to(v.vm, DOM, 1, 1, 0), ==, PV_IOMMU_S_OK);
     g_assert(means(b, CHUNK_DMA(1), CHUNK(1)));
 
-    remember_all(b);
+    backend_remember_all(b);
     g_assert_cmpuint(detach(v.vm, RID_VHOST), ==, PV_IOMMU_S_OK);
-    g_assert(forgot(b, CHUNK_DMA(1)));
+    g_assert(backend_forgot(b, CHUNK_DMA(1)));
     g_assert(means_nothing(b, CHUNK_DMA(1)));
     vhost_quit(&v);
+}
+
+/* What is asked for again and again changes nothing: nobody is told of it */
+static void test_bypass_again(void)
+{
+    Vhost v = vhost_launch(PROPS ",boot-bypass=on");
+    Backend *b = v.backend;
+    uint32_t before;
+
+    vhost_begin(&v, RAM_DMA);
+    enable_chunks(v.vm);
+    g_assert_cmpuint(attach(v.vm, RID_VHOST, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_OK);
+    g_assert(means(b, RAM_DMA, RAM_DMA));
+    backend_remember_all(b);
+    before = b->nr_messages;
+    for (int i = 0; i < 500; i++) {
+        g_assert_cmpuint(attach(v.vm, RID_VHOST, PV_IOMMU_ATTACH_BYPASS), ==,
+                         PV_IOMMU_S_OK);
+    }
+    g_assert_cmpuint(b->nr_messages, ==, before);
+    g_assert(means(b, RAM_DMA, RAM_DMA));
+
+    /* nor with what does change it, and back: that is once */
+    g_assert_cmpuint(attach_to(v.vm, RID_VHOST, DOM), ==, PV_IOMMU_S_OK);
+    for (int i = 0; i < 500; i++) {
+        g_assert_cmpuint(attach(v.vm, RID_VHOST, PV_IOMMU_ATTACH_BYPASS), ==,
+                         PV_IOMMU_S_STATE);
+    }
+    g_assert_cmpuint(detach(v.vm, RID_VHOST), ==, PV_IOMMU_S_OK);
+    before = b->nr_messages;
+    for (int i = 0; i < 500; i++) {
+        g_assert_cmpuint(attach(v.vm, RID_VHOST, PV_IOMMU_ATTACH_BYPASS), ==,
+                         PV_IOMMU_S_UNSUPP);
+    }
+    g_assert_cmpuint(b->nr_messages, ==, before);
+    g_assert(means_nothing(b, RAM_DMA));
+    vhost_quit(&v);
+}
+
+/*
+ * Data
+ */
+
+/* The queue is in the one, requests in the next two */
+#define QUEUE           1
+#define DATA            2
+#define QUEUE_DMA       CHUNK_DMA(QUEUE)
+#define DATA_DMA        CHUNK_DMA(DATA)
+
+/* The driver, set up anew, with nothing in its queue */
+static void queue_begin(Vhost *v)
+{
+    qtest_memset(v->vm->qts, CHUNK(QUEUE), 0, 0x3000);
+    vhost_begin(v, QUEUE_DMA);
+}
+
+static void put_desc(Vhost *v, int i, uint64_t dma, uint32_t len,
+                     uint16_t flags)
+{
+    struct vring_desc desc = {
+        .addr = cpu_to_le64(dma),
+        .len = cpu_to_le32(len),
+        .flags = cpu_to_le16(flags),
+        .next = cpu_to_le16(i + 1),
+    };
+
+    qtest_memwrite(v->vm->qts, CHUNK(QUEUE) + i * sizeof(desc), &desc,
+                   sizeof(desc));
+}
+
+/* A request: an answer is to be put in the place of the second one. Is it? */
+static bool request(Vhost *v, uint64_t from, uint64_t to, uint32_t len,
+                    uint64_t *wild)
+{
+    QTestState *qts = v->vm->qts;
+    QVirtioPCIDevice *d = v->dev;
+    const uint64_t avail = CHUNK(QUEUE) + 0x1000, used = avail + 0x1000;
+    uint16_t size = qpci_io_readw(d->pdev, d->bar, d->common_cfg_offset +
+                                  VIRTIO_PCI_COMMON_Q_SIZE);
+    bool served;
+
+    *wild = 0;
+    put_desc(v, 0, from, len, VRING_DESC_F_NEXT);
+    put_desc(v, 1, to, len, VRING_DESC_F_WRITE);
+    qtest_writew(qts, avail + offsetof(struct vring_avail, ring) +
+                 2 * (v->avail % size), 0);
+    qtest_writew(qts, avail + offsetof(struct vring_avail, idx), ++v->avail);
+    qpci_io_writew(d->pdev, d->bar, d->notify_cfg_offset +
+                   d->notify_off_multiplier *
+                   qpci_io_readw(d->pdev, d->bar, d->common_cfg_offset +
+                                 VIRTIO_PCI_COMMON_Q_NOFF), 0);
+    served = backend_serve(v->backend, wild);
+    g_assert_cmpuint(qtest_readw(qts, used + offsetof(struct vring_used, idx)),
+                     ==, served ? v->avail : v->avail - 1);
+    return served;
+}
+
+/* Do bytes reach the backend, and its answer the driver? From addr to addr */
+static void check_moves(Vhost *v, uint64_t from, uint64_t from_dma,
+                        uint64_t to, uint64_t to_dma, uint32_t len)
+{
+    g_autofree uint8_t *sent = g_malloc(len);
+    g_autofree uint8_t *got = g_malloc(len);
+    uint64_t wild;
+
+    fill(v->vm, from, len, v->avail);
+    qtest_memset(v->vm->qts, to, 0, len);
+    g_assert(request(v, from_dma, to_dma, len, &wild));
+    qtest_memread(v->vm->qts, from, sent, len);
+    qtest_memread(v->vm->qts, to, got, len);
+    for (uint32_t i = 0; i < len; i++) {
+        g_assert_cmphex(got[i], ==, sent[i] ^ BACKEND_KEY);
+    }
+}
+
+/* Within the chunks for data; the second address lies across two of them */
+static void check_works(Vhost *v)
+{
+    for (uint32_t len = 1; len < 0x8000; len = len * 5 + 2) {
+        const uint64_t to = CHUNK_SIZE - len / 2;
+
+        check_moves(v, CHUNK(DATA), DATA_DMA, CHUNK(DATA) + to, DATA_DMA + to,
+                    len);
+    }
+}
+
+/*
+ * A request with an address that is none: the backend has no answer for it, and
+ * the queue stands still. Neither is the other address written to.
+ */
+static void check_wild(Vhost *v, uint64_t from, uint64_t to, uint64_t wild)
+{
+    uint64_t at;
+
+    fill(v->vm, RAM_DMA, 64, 0x66);
+    g_assert(!request(v, from, to, 64, &at));
+    g_assert_cmphex(at, ==, wild);
+    check(v->vm, RAM_DMA, 64, RAM_DMA, 0x66);
+    vhost_end(v);
+    queue_begin(v);
+}
+
+static void data_open(Vhost *v, uint32_t flags)
+{
+    g_assert_cmpuint(attach_to(v->vm, RID_VHOST, DOM), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_to(v->vm, DOM, QUEUE, 3, flags), ==, PV_IOMMU_S_OK);
+}
+
+static void test_data(void)
+{
+    static const uint64_t wild[] = {
+        0, CHUNK_DMA(0), RAM_DMA, CHUNK(DATA), ARENA_DMA, WILD, UINT64_MAX - 63,
+    };
+    Vhost v = vhost_launch(PROPS ",boot-bypass=off");
+
+    enable_chunks(v.vm);
+    data_open(&v, 0);
+    queue_begin(&v);
+    check_works(&v);
+    for (int i = 0; i < ARRAY_SIZE(wild); i++) {
+        g_test_message("0x%" PRIx64, wild[i]);
+        check_wild(&v, wild[i], DATA_DMA, wild[i]);
+        check_wild(&v, DATA_DMA, wild[i], wild[i]);
+    }
+    check_works(&v);
+
+    /* what it has used, and is not granted any more, it has forgotten */
+    g_assert_cmpuint(revoke_from(v.vm, DOM, DATA + 1, 1), ==, PV_IOMMU_S_OK);
+    check_wild(&v, DATA_DMA, DATA_DMA + CHUNK_SIZE, DATA_DMA + CHUNK_SIZE);
+    g_assert_cmpuint(grant_to(v.vm, DOM, DATA + 1, 1, 0), ==, PV_IOMMU_S_OK);
+    check_works(&v);
+
+    /* detached: not even where its queue is; and attached again */
+    vhost_end(&v);
+    g_assert_cmpuint(detach(v.vm, RID_VHOST), ==, PV_IOMMU_S_OK);
+    g_assert(means_nothing(v.backend, QUEUE_DMA));
+    g_assert(means_nothing(v.backend, DATA_DMA));
+    data_open(&v, PV_IOMMU_GRANT_KEEP);
+    queue_begin(&v);
+    check_works(&v);
+
+    /* both kinds of reset */
+    vhost_end(&v);
+    set_reg(v.vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
+    g_assert(means_nothing(v.backend, DATA_DMA));
+    enable_chunks(v.vm);
+    data_open(&v, 0);
+    queue_begin(&v);
+    check_works(&v);
+    vhost_end(&v);
+    system_reset(v.vm);
+    enable_chunks(v.vm);
+    data_open(&v, 0);
+    queue_begin(&v);
+    check_works(&v);
+    vhost_quit(&v);
+}
+
+/* Pages of guest RAM, each for what it was granted for and nothing else */
+static void test_permission(void)
+{
+    const uint64_t page = RAM_DMA / GRANULE;
+    const uint64_t in = DIRECT_DMA + RAM_DMA, out = in + GRANULE;
+    Vhost v = vhost_launch(PROPS ",boot-bypass=off,direct-limit=1M");
+
+    enable_direct(v.vm);
+    data_open(&v, 0);
+    g_assert_cmpuint(grant_pages(v.vm, DOM, page, 1, PV_IOMMU_RANGE_READ), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(v.vm, DOM, page + 1, 1, PV_IOMMU_RANGE_WRITE),
+                     ==, PV_IOMMU_S_OK);
+    queue_begin(&v);
+    check_moves(&v, RAM_DMA, in, RAM_DMA + GRANULE, out, GRANULE);
+    /* of the one page it knows that it may be read, of the other written to */
+    check_wild(&v, DATA_DMA, in, in);
+    check_wild(&v, out, DATA_DMA, out);
+    check_moves(&v, RAM_DMA, in, RAM_DMA + GRANULE, out, GRANULE);
+
+    g_assert_cmpuint(revoke_pages(v.vm, DOM, page, 1), ==, PV_IOMMU_S_OK);
+    check_wild(&v, in, DATA_DMA, in);
+    vhost_quit(&v);
+}
+
+/* The guest may have it asked as often as it likes: that fills no log */
+static void test_once(void)
+{
+    g_autofree char *path = temp_file("stderr");
+    g_autofree char *text = NULL;
+    int old = dup(STDERR_FILENO), log = open(path, O_WRONLY | O_APPEND);
+    Vhost v;
+    char *line;
+
+    /* QEMU's, from its start on */
+    g_assert(old >= 0 && log >= 0);
+    g_assert(dup2(log, STDERR_FILENO) == STDERR_FILENO);
+    v = vhost_launch(PROPS ",boot-bypass=off");
+    g_assert(dup2(old, STDERR_FILENO) == STDERR_FILENO);
+    close(old);
+    close(log);
+
+    enable_chunks(v.vm);
+    data_open(&v, 0);
+    queue_begin(&v);
+    for (int i = 0; i < 20; i++) {
+        g_assert(means_nothing(v.backend, RAM_DMA + i * GRANULE));
+    }
+    vhost_quit(&v);
+
+    g_assert(g_file_get_contents(path, &text, NULL, NULL));
+    unlink(path);
+    line = strstr(text, "Fail to lookup the translated address");
+    g_assert_nonnull(line);
+    g_assert_null(strstr(line + 1, "Fail to lookup"));
 }
 
 void add_vhost_tests(void)
@@ -508,4 +497,8 @@ void add_vhost_tests(void)
     qtest_add_func("/pv-iommu/vhost/window", test_window);
     qtest_add_func("/pv-iommu/vhost/bounce", test_bounce);
     qtest_add_func("/pv-iommu/vhost/boot-bypass", test_boot_bypass);
+    qtest_add_func("/pv-iommu/vhost/bypass-again", test_bypass_again);
+    qtest_add_func("/pv-iommu/vhost/data", test_data);
+    qtest_add_func("/pv-iommu/vhost/permission", test_permission);
+    qtest_add_func("/pv-iommu/vhost/once", test_once);
 }

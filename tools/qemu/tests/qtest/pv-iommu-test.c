@@ -539,8 +539,7 @@ static void test_system_reset(void)
     vm_stop(vm);
 }
 
-/* How many spaces the device has */
-static int nr_spaces(Vm *vm)
+int nr_spaces(Vm *vm)
 {
     QDict *rsp = qtest_qmp(vm->qts, "{'execute': 'qom-list', 'arguments': "
                            "{'path': %s}}", QOM_PATH);
@@ -558,10 +557,9 @@ static int nr_spaces(Vm *vm)
     return nr;
 }
 
-/* A guest that switches a slot off has its device unplugged */
-static void slot_power(Vm *vm, int slot, bool on)
+void slot_power(Vm *vm, uint16_t rid, bool on)
 {
-    QPCIDevice *port = qpci_device_find(vm->bus, QPCI_DEVFN(slot, 0));
+    QPCIDevice *port = qpci_device_find(vm->bus, rid);
     uint8_t cap = qpci_find_capability(port, PCI_CAP_ID_EXP, 0);
 
     qpci_config_writew(port, cap + PCI_EXP_SLTCTL,
@@ -604,7 +602,7 @@ static void test_bridge_unplug(void)
                          PV_IOMMU_S_STATE);
         g_free(edu.dev);
 
-        slot_power(vm, 6, false);
+        slot_power(vm, QPCI_DEVFN(6, 0), false);
         qtest_qmp_eventwait(vm->qts, "DEVICE_DELETED");
         g_assert_cmpuint(attach(vm, 0x208, PV_IOMMU_ATTACH_WINDOW), ==,
                          PV_IOMMU_S_NODEV);
@@ -619,7 +617,7 @@ static void test_bridge_unplug(void)
         qtest_qmp_device_add(vm->qts, "edu", "edu2", "{'bus': 'br0', 'addr': "
                              "'1', 'dma_mask': %u}", UINT32_MAX);
         g_assert_cmpint(nr_spaces(vm), ==, before);
-        slot_power(vm, 6, true);
+        slot_power(vm, QPCI_DEVFN(6, 0), true);
     }
     vm_stop(vm);
     unlink(saved);
@@ -737,6 +735,7 @@ int main(int argc, char **argv)
     add_migrate_tests();
     add_args_tests();
     add_vhost_tests();
+    add_plug_tests();
 
     ret = g_test_run();
     unlink(bios);

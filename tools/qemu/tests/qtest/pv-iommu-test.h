@@ -120,6 +120,12 @@ void bridge_number(Vm *vm, uint16_t rid, uint8_t bus, uint8_t last,
                    uint32_t mem);
 Edu bridge_edu(Vm *vm, uint16_t rid);
 
+/* A guest that switches the slot of a port off has its device unplugged */
+void slot_power(Vm *vm, uint16_t rid, bool on);
+
+/* How many spaces the device has */
+int nr_spaces(Vm *vm);
+
 /* Guest memory: fill() writes a pattern, and check() looks for it */
 void fill(Vm *vm, uint64_t addr, size_t size, uint8_t seed);
 void check(Vm *vm, uint64_t addr, size_t size, uint64_t from,
@@ -190,5 +196,6 @@ void add_hostile_tests(void);
 void add_migrate_tests(void);
 void add_args_tests(void);
 void add_vhost_tests(void);
+void add_plug_tests(void);
 
 #endif /* PV_IOMMU_TEST_H */
