@@ -837,14 +837,6 @@ fail:
 
 /* ---- syncs ---- */
 
-/* Which syncs copy at all, see Documentation/core-api/dma-api.rst */
-static __always_inline bool pviommu_sync_copies(enum dma_data_direction dir,
-						bool to_device)
-{
-	return dir == DMA_BIDIRECTIONAL ||
-	       dir == (to_device ? DMA_TO_DEVICE : DMA_FROM_DEVICE);
-}
-
 static __always_inline void pviommu_count_sync(struct pviommu_dev *pd, size_t len,
 					       bool to_device)
 {

@@ -57,6 +57,14 @@ static __always_inline bool pviommu_crosses(size_t start, size_t len, u64 mask)
 	return (start ^ (start + len - 1)) & ~mask;
 }
 
+/* Which syncs copy at all, see Documentation/core-api/dma-api.rst */
+static __always_inline bool pviommu_sync_copies(enum dma_data_direction dir,
+						bool to_device)
+{
+	return dir == DMA_BIDIRECTIONAL ||
+	       dir == (to_device ? DMA_TO_DEVICE : DMA_FROM_DEVICE);
+}
+
 /**
  * pviommu_place - find the place for an entry
  * @l: the layout so far; @l->pos becomes where the entry begins

@@ -62,6 +62,23 @@ static noinline void pviommu_direct_missed(struct pviommu_dev *pd, phys_addr_t p
 		 lower ? "give the host device a lower direct-base=, or " : "");
 }
 
+/* The same of what is left of a list; parts of pages may come first */
+static noinline void pviommu_direct_missed_sg(struct pviommu_dev *pd, struct scatterlist *sgl,
+					      unsigned int nents, unsigned long attrs,
+					      enum pviommu_need need)
+{
+	const struct pviommu_limits lim = pviommu_get_limits(pd->dev);
+	struct scatterlist *sg;
+	unsigned int i;
+
+	if (need != PVIOMMU_NEED_MUST)
+		return;
+	for_each_sg(sgl, sg, nents, i) {
+		if (!pviommu_direct_fits(pd->host, sg_phys(sg), sg->length, &lim))
+			pviommu_direct_missed(pd, sg_phys(sg), sg->length, attrs, need);
+	}
+}
+
 /* Not of a device, nor the window's, which is granted otherwise; and leaves for them */
 static int pviommu_direct_check(struct pviommu_domain *d, phys_addr_t phys, size_t len)
 {
@@ -104,7 +121,7 @@ static int pviommu_direct_layout(struct pviommu_dev *pd, struct scatterlist *sgl
 		if (!sg->length)
 			continue;
 		if (!pviommu_direct_fits(pd->host, sg_phys(sg), sg->length, &lim)) {
-			pviommu_direct_missed(pd, sg_phys(sg), sg->length, attrs, need);
+			pviommu_direct_missed_sg(pd, sg, nents - i, attrs, need);
 			return -EOPNOTSUPP;
 		}
 		if (seg && sg_dma_address(seg) + sg_dma_len(seg) == dma &&

@@ -33,24 +33,28 @@ static bool pviommu_mixed_host_copies(struct pviommu_dev *pd)
 	return READ_ONCE(pd->mode) == PVIOMMU_MODE_BOUNCE;
 }
 
-/* The device keeps offsets; no entry is empty; and some may be direct, at the start, too */
+/* The two ends of a buffer. More would be a mapping each, and in bounce mode an exit. */
+#define PVIOMMU_MIXED_PARTS	2
+
+/* The device keeps offsets; no entry is empty; and most may be direct, at the start, too */
 static bool pviommu_mixed_fits(struct pviommu_dev *pd, struct scatterlist *sgl, int nents)
 {
 	const struct pviommu_limits lim = pviommu_get_limits(pd->dev);
-	bool fits, early = false, all = true;
 	struct scatterlist *sg;
-	int i;
+	int i, parts = 0;
 
 	if (~lim.align_mask & ~PAGE_MASK)
 		return false;
 	for_each_sg(sgl, sg, nents, i) {
 		if (!sg->length)
 			return false;
-		fits = pviommu_direct_fits(pd->host, sg_phys(sg), sg->length, &lim);
-		early |= fits && i < 2;
-		all &= fits;
+		if (pviommu_direct_fits(pd->host, sg_phys(sg), sg->length, &lim))
+			continue;
+		/* Both of the first two would hide that there is more */
+		if (++parts > PVIOMMU_MIXED_PARTS || (i == 1 && parts > 1))
+			return false;
 	}
-	return early && !all;
+	return parts;
 }
 
 /* How many of the entries from @sg on may be direct */
@@ -65,15 +69,21 @@ static int pviommu_mixed_whole(struct pviommu_dev *pd, struct scatterlist *sg, i
 	return n;
 }
 
-/* An entry that bounces; 1, or the errno */
+/*
+ * An entry that bounces; 1, or the errno. 0: all may bounce, which knows better why it
+ * does not work.
+ */
 static int pviommu_mixed_bounce(struct pviommu_dev *pd, struct scatterlist *sg,
-				enum dma_data_direction dir, unsigned long attrs)
+				enum dma_data_direction dir, unsigned long attrs,
+				enum pviommu_need need)
 {
 	sg_dma_address(sg) = pviommu_mixed_host_copies(pd) ?
 		pviommu_bounce_map_phys(pd->dev, sg_phys(sg), sg->length, dir, attrs) :
 		pviommu_window_map_phys(pd->dev, sg_phys(sg), sg->length, dir, attrs);
 	sg_dma_len(sg) = sg->length;
-	return sg_dma_address(sg) == DMA_MAPPING_ERROR ? -ENOMEM : 1;
+	if (sg_dma_address(sg) != DMA_MAPPING_ERROR)
+		return 1;
+	return need == PVIOMMU_NEED_MUST ? -ENOMEM : 0;
 }
 
 static void pviommu_mixed_unbounce(struct pviommu_dev *pd, struct scatterlist *sg,
@@ -127,7 +137,8 @@ static void pviommu_mixed_unmap(struct pviommu_dev *pd, struct scatterlist *sg, 
  * @need: whether what may be direct may be bounced for want of grants
  *
  * Context: any but NMI. Exits as for pviommu_direct_map_sg(), for each row of entries
- * that are direct.
+ * that are direct; and as for map_phys() for each other, of which there are
+ * PVIOMMU_MIXED_PARTS at most. In the counters each of them is a mapping.
  * Return: the number of DMA segments, or an errno that dma_map_sgtable() knows; 0: it
  * is to be bounced as a whole.
  */
@@ -140,12 +151,13 @@ int pviommu_mixed_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	int nsegs = 0, left, whole, ret, i;
 
 	if (!pd || nents < 2 || attrs & (DMA_ATTR_MMIO | DMA_ATTR_REQUIRE_COHERENT) ||
+	    (need == PVIOMMU_NEED_SPEED && !READ_ONCE(pd->cached)) ||
 	    !pviommu_mixed_fits(pd, sgl, nents))
 		return 0;
 	for (left = nents; left; left -= whole) {
 		whole = pviommu_mixed_whole(pd, sg, left);
 		ret = whole ? pviommu_direct_map_sg(dev, sg, whole, dir, attrs, need) :
-			      pviommu_mixed_bounce(pd, sg, dir, attrs);
+			      pviommu_mixed_bounce(pd, sg, dir, attrs, need);
 		if (ret <= 0)
 			goto unwind;
 		whole = max(whole, 1);
@@ -220,6 +232,8 @@ void pviommu_mixed_sync_sg(struct device *dev, struct scatterlist *sgl, int nent
 	struct scatterlist *sg;
 	int i;
 
+	if (!pviommu_sync_copies(dir, to_device))
+		return;
 	if (WARN_ON_ONCE(!pd))
 		return;
 	for_each_sg(sgl, sg, nents, i) {

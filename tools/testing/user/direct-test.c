@@ -145,7 +145,7 @@ static bool map_it(struct mapping *m, struct device *dev)
 static struct mapping *map(u64 *r)
 {
 	struct mapping *m = calloc(1, sizeof(*m));
-	bool parts = world_random(r) % 3 == 0;
+	unsigned int nparts = world_random(r) % 3 == 0 ? 2 : 0;
 	unsigned int i, leaf = world_random(r) % LEAVES;
 
 	m->dev = world_random(r) % DEVICES;
@@ -155,10 +155,14 @@ static struct mapping *map(u64 *r)
 	for (i = 0; i < m->nents; i++)
 		m->page[i] = world_random(r) % 4 ?
 			leaf * SIDE + world_random(r) % SIDE : world_random(r) % POOL;
-	for (i = 0; i < m->nents && !m->single && parts; i++)
-		m->part[i] = world_random(r) % 3 == 0;
-	/* Where both of these bounce, all does, and pages that others have are copied */
-	m->part[1] &= !m->part[0];
+	/*
+	 * Of more than two, or of these for a start, all bounces, and pages that others
+	 * have are copied
+	 */
+	for (i = 0; i < m->nents && !m->single && nparts; i++) {
+		m->part[i] = world_random(r) % 3 == 0 && !(i == 1 && m->part[0]);
+		nparts -= m->part[i];
+	}
 	m->dir = world_random(r) % 2 ? DMA_TO_DEVICE :
 		 world_random(r) % 2 ? DMA_FROM_DEVICE : DMA_BIDIRECTIONAL;
 	count(m, 1);

@@ -248,15 +248,16 @@ out:
  */
 static bool direct_race(struct pvt *t, u8 *mem, unsigned int delay, bool write)
 {
-	u8 *seen = pvt_host_memory(pvt_edu_scratch(t->edu), DIRECT_BYTES);
 	dma_addr_t scratch = pvt_edu_scratch(t->edu), dma;
+	u8 *seen = pvt_host_memory(scratch, DIRECT_BYTES);
 	u64 granted = direct_granted(), faults;
 	u8 want[DIRECT_BYTES];
 	bool late;
 
+	if (!pvt_expect(t, seen, "what the device has read cannot be seen"))
+		return false;
 	dma = dma_map_single(t->dev, mem, PAGE_SIZE, DMA_BIDIRECTIONAL);
-	if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped") ||
-	    !pvt_expect(t, seen, "what the device has read cannot be seen"))
+	if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped"))
 		return false;
 	/* What is in the device's buffer is to differ from what it may read or write over */
 	pvt_fill(seen, DIRECT_BYTES, pvt_random(t));
@@ -432,8 +433,11 @@ static void direct_mixed_some(struct pvt *t, u8 *mem, unsigned int first, unsign
 	memset(mem, 0x5a, DIRECT_PAGES * PAGE_SIZE);
 	direct_mixed_list(sg, mem, first, nents);
 	n = dma_map_sg(t->dev, sg, nents, DMA_BIDIRECTIONAL);
-	if (!pvt_expect(t, n == nents, "%u entries became %d segments", nents, n))
+	if (!pvt_expect(t, n == nents, "%u entries became %d segments", nents, n)) {
+		if (n > 0)
+			dma_unmap_sg(t->dev, sg, nents, DMA_BIDIRECTIONAL);
 		return;
+	}
 	pvt_expect(t, direct_granted() == granted + DIRECT_WHOLE, "%llu pages are granted",
 		   direct_granted() - granted);
 	direct_mixed_check(t, sg, nents, buf, want);
