@@ -142,8 +142,10 @@ both_locked() {
 # given_back: sets $gone to a chunk that was the disk's, and that nobody has had since,
 # as L2's trace says
 given_back() {
+	local domain
+	domain=$(domain_of "$nvme")
 	gone=$(must "grep -E 'pviommu_(grant|revoke):' /sys/kernel/tracing/trace" |
-		awk -v domain="$(domain_of "$nvme")" '
+		awk -v domain="$domain" '
 		{
 			for (i = 1; i <= NF; i++) {
 				split($i, a, "=")
