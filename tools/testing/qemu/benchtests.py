@@ -118,7 +118,8 @@ def bench_exits(machine, _mode):
     fail_if(wrong)
 
 
-# Pieces in a request: those that it grants or takes back, and those that ride along
+# PV_IOMMU_MAX_RANGES and _MAX_REVOKES: pieces in a request, those that it grants or takes
+# back, and those that ride along
 RANGES, REVOKES = 128, 48
 
 
