@@ -248,6 +248,11 @@ def bench_io(about, iommu=(), window=0, counted=False):
     )
 
 
+# As wide as cards whose drivers never sync
+WIDE_EDUS = tuple(f"edu,id=edu{n},addr={0x10 + n:x},dma_mask=0xffffffffffffffff"
+                  for n in range(2))
+
+
 def edu(about, iommu="boot-bypass=off", window=64):
     """Three edu devices."""
     return Profile(
@@ -315,11 +320,16 @@ PROFILES = {
                       "boot-bypass=off,isolation=off"),
     "edu-old-host": edu("the same on a host that knows no chunks",
                         "boot-bypass=off,x-chunks=off"),
-    # As wide as those of a card whose driver never syncs; the second of another kind
+    # The second is of another kind
     "edu-direct": replace(
         edu("the same with 64 address bits, of which one has its memory direct"),
-        devices=("edu,id=edu0,addr=10,dma_mask=0xffffffffffffffff",
-                 "edu,id=edu1,addr=11,dma_mask=0xffffffffffffffff"),
+        devices=WIDE_EDUS,
+        append="pv_iommu.direct=00:10.0 pviommu_test.mask_bits=48"),
+    # In bounce mode, where direct mappings are not offered unless it is said
+    "edu-direct-copied": replace(
+        edu("the same for a host that copies what is not direct",
+            "boot-bypass=off,direct-limit=16M"),
+        devices=WIDE_EDUS,
         append="pv_iommu.direct=00:10.0 pviommu_test.mask_bits=48"),
     "edu-256": replace(
         edu("the same with a window of 256 MiB, and addresses to choose from",
@@ -328,8 +338,7 @@ PROFILES = {
     "edu-cached": replace(
         edu("the same, with what is around it, 8 MiB of which may be kept"),
         memory=768,
-        devices=("edu,id=edu0,addr=10,dma_mask=0xffffffffffffffff",
-                 "edu,id=edu1,addr=11,dma_mask=0xffffffffffffffff"),
+        devices=WIDE_EDUS,
         append="pv_iommu.direct=00:10.0 pviommu_test.mask_bits=48 "
                "pv_iommu.direct_cache=8 pv_iommu.direct_min=64"),
     "direct-disk": Profile(

@@ -32,18 +32,13 @@ struct cached {
 	u8 *mem[CACHED_BLOCKS];
 };
 
-static u64 cached_granted(void)
-{
-	return pvt_host_direct_granted() >> PAGE_SHIFT;
-}
-
 static bool cached_gone(u64 left)
 {
 	unsigned int i;
 
-	for (i = 0; i < CACHED_IDLE && cached_granted() > left; i++)
+	for (i = 0; i < CACHED_IDLE && pvt_direct_granted() > left; i++)
 		msleep(1000);
-	return cached_granted() == left;
+	return pvt_direct_granted() == left;
 }
 
 /* Of the cases before, what is kept goes when it was not used for a while */
@@ -53,17 +48,15 @@ static bool cached_begin(struct cached *c, struct pvt *t)
 
 	memset(c, 0, sizeof(*c));
 	c->t = t;
-	if (!pvt_host_present() || !pvt_host_direct_limit()) {
-		pvt_skip(t, "needs a host that grants guest RAM");
+	if (!pvt_direct_start(t))
 		return false;
-	}
 	for (i = 0; i < CACHED_BLOCKS; i++) {
 		c->mem[i] = (void *)__get_free_pages(GFP_KERNEL, CACHED_ORDER);
 		if (!pvt_expect(t, c->mem[i], "no memory"))
 			return false;
 	}
 	return pvt_expect(t, cached_gone(0), "%llu pages are granted still",
-			  cached_granted());
+			  pvt_direct_granted());
 }
 
 static void cached_end(struct cached *c)
@@ -139,15 +132,15 @@ static void cached_around(struct pvt *t)
 		goto out;
 	mem = cached_page(&c, 0);
 	cached_map(&c, 0);
-	pvt_expect(t, cached_granted() == CACHED_PAGES, "%llu pages are granted",
-		   cached_granted());
+	pvt_expect(t, pvt_direct_granted() == CACHED_PAGES, "%llu pages are granted",
+		   pvt_direct_granted());
 	pvt_direct_same(t, t->edu, cached_dma(mem), mem, PAGE_SIZE);
 	cached_there(&c, 0, true);
 	cached_there(&c, 1, false);
 	pvt_direct_refused(t, t->other, cached_dma(mem), mem);
 	cached_unmap(&c, 0);
-	pvt_expect(t, cached_granted() == CACHED_PAGES, "%llu pages are granted then",
-		   cached_granted());
+	pvt_expect(t, pvt_direct_granted() == CACHED_PAGES, "%llu pages are granted then",
+		   pvt_direct_granted());
 	cached_there(&c, 0, true);
 
 	/* for reading first, and for both meanwhile */
@@ -170,8 +163,8 @@ static void cached_again(struct pvt *t)
 			cached_map(&c, i % CACHED_ROOM);
 			cached_unmap(&c, i % CACHED_ROOM);
 		}
-		pvt_expect(t, cached_granted() == CACHED_ROOM * CACHED_PAGES,
-			   "%llu pages are granted", cached_granted());
+		pvt_expect(t, pvt_direct_granted() == CACHED_ROOM * CACHED_PAGES,
+			   "%llu pages are granted", pvt_direct_granted());
 	}
 	cached_end(&c);
 }
@@ -188,8 +181,8 @@ static void cached_oldest(struct pvt *t)
 		cached_use(&c, i);
 	cached_use(&c, 0);
 	cached_use(&c, CACHED_ROOM);
-	pvt_expect(t, cached_granted() == CACHED_ROOM * CACHED_PAGES,
-		   "%llu pages are granted", cached_granted());
+	pvt_expect(t, pvt_direct_granted() == CACHED_ROOM * CACHED_PAGES,
+		   "%llu pages are granted", pvt_direct_granted());
 	for (i = 0; i <= CACHED_ROOM; i++)
 		cached_there(&c, i, i != 1);
 	/* what is mapped does not, however old it is */
@@ -218,8 +211,8 @@ static void cached_full(struct pvt *t)
 	for (i = 0; i < CACHED_ROOM; i++)
 		cached_map(&c, i);
 	cached_map(&c, CACHED_ROOM);
-	pvt_expect(t, cached_granted() == CACHED_ROOM * CACHED_PAGES + 1,
-		   "%llu pages are granted", cached_granted());
+	pvt_expect(t, pvt_direct_granted() == CACHED_ROOM * CACHED_PAGES + 1,
+		   "%llu pages are granted", pvt_direct_granted());
 	cached_there(&c, CACHED_ROOM, false);
 
 	sg_init_table(sg, ARRAY_SIZE(sg));
@@ -229,8 +222,8 @@ static void cached_full(struct pvt *t)
 	sg_set_buf(&sg[3], cached_page(&c, CACHED_ROOM), PAGE_SIZE);
 	n = dma_map_sg(t->dev, sg, ARRAY_SIZE(sg), DMA_FROM_DEVICE);
 	pvt_expect(t, n == ARRAY_SIZE(sg), "%d segments", n);
-	pvt_expect(t, cached_granted() == CACHED_ROOM * CACHED_PAGES + 3,
-		   "%llu pages are granted with the list", cached_granted());
+	pvt_expect(t, pvt_direct_granted() == CACHED_ROOM * CACHED_PAGES + 3,
+		   "%llu pages are granted with the list", pvt_direct_granted());
 	/* each by itself: the list's are mapped still */
 	cached_unmap(&c, 0);
 	cached_unmap(&c, CACHED_ROOM);
@@ -241,8 +234,8 @@ static void cached_full(struct pvt *t)
 	cached_there(&c, CACHED_ROOM + 1, false);
 	cached_unmap(&c, CACHED_ROOM + 1);
 	dma_unmap_sg(t->dev, sg, ARRAY_SIZE(sg), DMA_FROM_DEVICE);
-	pvt_expect(t, cached_granted() == CACHED_ROOM * CACHED_PAGES,
-		   "%llu pages are granted at the end", cached_granted());
+	pvt_expect(t, pvt_direct_granted() == CACHED_ROOM * CACHED_PAGES,
+		   "%llu pages are granted at the end", pvt_direct_granted());
 	cached_there(&c, CACHED_ROOM, false);
 	cached_use(&c, CACHED_ROOM);
 	cached_there(&c, CACHED_ROOM, true);
@@ -262,12 +255,12 @@ static void cached_idle(struct pvt *t)
 		goto out;
 	cached_use(&c, 0);
 	cached_map(&c, 1);
-	pvt_expect(t, cached_gone(CACHED_PAGES), "%llu pages are granted", cached_granted());
+	pvt_expect(t, cached_gone(CACHED_PAGES), "%llu pages are granted", pvt_direct_granted());
 	msleep(1000 * CACHED_IDLE);
 	cached_there(&c, 0, false);
 	cached_there(&c, 1, true);
 	cached_unmap(&c, 1);
-	pvt_expect(t, cached_gone(0), "%llu pages are granted at the end", cached_granted());
+	pvt_expect(t, cached_gone(0), "%llu pages are granted at the end", pvt_direct_granted());
 	cached_there(&c, 1, false);
 out:
 	cached_end(&c);
@@ -347,7 +340,7 @@ static void cached_large(struct pvt *t)
 		goto out;
 	pvt_expect(t, !cached_is_direct(t, c.mem[0], CACHED_MIN - PAGE_SIZE, DMA_TO_DEVICE),
 		   "what is small is direct");
-	pvt_expect(t, !cached_granted(), "%llu pages are granted", cached_granted());
+	pvt_expect(t, !pvt_direct_granted(), "%llu pages are granted", pvt_direct_granted());
 	pvt_expect(t, cached_is_direct(t, c.mem[0], CACHED_MIN, DMA_TO_DEVICE),
 		   "what is large is not direct");
 	pvt_expect(t, cached_is_direct(t, c.mem[0], CACHED_MIN, DMA_FROM_DEVICE),
@@ -355,8 +348,8 @@ static void cached_large(struct pvt *t)
 	/* not whole pages */
 	pvt_expect(t, !cached_is_direct(t, c.mem[0] + 512, CACHED_MIN, DMA_FROM_DEVICE),
 		   "parts of pages are direct");
-	pvt_expect(t, cached_granted() == CACHED_PAGES, "%llu pages are granted",
-		   cached_granted());
+	pvt_expect(t, pvt_direct_granted() == CACHED_PAGES, "%llu pages are granted",
+		   pvt_direct_granted());
 
 	/* together they are */
 	sg_init_table(sg, ARRAY_SIZE(sg));
@@ -374,8 +367,8 @@ static void cached_large(struct pvt *t)
 		cached_map(&c, i);
 	pvt_expect(t, !cached_is_direct(t, c.mem[CACHED_ROOM], CACHED_MIN, DMA_TO_DEVICE),
 		   "there is more room than there is");
-	pvt_expect(t, cached_granted() == CACHED_ROOM * CACHED_PAGES,
-		   "%llu pages are granted", cached_granted());
+	pvt_expect(t, pvt_direct_granted() == CACHED_ROOM * CACHED_PAGES,
+		   "%llu pages are granted", pvt_direct_granted());
 	for (i = 0; i < CACHED_ROOM; i++)
 		cached_unmap(&c, i);
 out:

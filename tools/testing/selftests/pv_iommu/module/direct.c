@@ -31,7 +31,8 @@
 #define DIRECT_STEPS	9
 #define DIRECT_BYTES	64
 
-static bool direct_start(struct pvt *t)
+/* A host that grants guest RAM, and two devices? */
+bool pvt_direct_start(struct pvt *t)
 {
 	if (!pvt_host_present() || !pvt_host_direct_limit()) {
 		pvt_skip(t, "needs a host that grants guest RAM");
@@ -40,7 +41,8 @@ static bool direct_start(struct pvt *t)
 	return pvt_expect(t, t->other, "there is no second device");
 }
 
-static u64 direct_granted(void)
+/* In pages, to all devices */
+u64 pvt_direct_granted(void)
 {
 	return pvt_host_direct_granted() >> PAGE_SHIFT;
 }
@@ -89,19 +91,19 @@ void pvt_direct_refused(struct pvt *t, struct pvt_edu *edu, dma_addr_t dma, void
 static void direct_nosync(struct pvt *t)
 {
 	void *mem = (void *)__get_free_pages(GFP_KERNEL, 1);
-	u64 granted = direct_granted();
+	u64 granted = pvt_direct_granted();
 	dma_addr_t dma;
 	int i;
 
-	if (!direct_start(t) || !mem)
+	if (!pvt_direct_start(t) || !mem)
 		goto out;
 	dma = dma_map_single(t->dev, mem, 2 * PAGE_SIZE, DMA_BIDIRECTIONAL);
 	if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped"))
 		goto out;
 	pvt_expect(t, dma == pvt_host_direct_dma() + virt_to_phys(mem),
 		   "mapped at %pad, not at its own place", &dma);
-	pvt_expect(t, direct_granted() == granted + 2, "%llu pages are granted, not 2",
-		   direct_granted() - granted);
+	pvt_expect(t, pvt_direct_granted() == granted + 2, "%llu pages are granted, not 2",
+		   pvt_direct_granted() - granted);
 	for (i = 0; i < DIRECT_ROUNDS; i++) {
 		pvt_direct_same(t, t->edu, dma + PAGE_SIZE - 100, mem + PAGE_SIZE - 100, 200);
 		/* syncs are allowed, and do nothing */
@@ -110,7 +112,7 @@ static void direct_nosync(struct pvt *t)
 	}
 	dma_unmap_single(t->dev, dma, 2 * PAGE_SIZE, DMA_BIDIRECTIONAL);
 	/* not a moment later */
-	pvt_expect(t, direct_granted() == granted, "unmapped pages are granted still");
+	pvt_expect(t, pvt_direct_granted() == granted, "unmapped pages are granted still");
 	pvt_direct_refused(t, t->edu, dma, mem);
 out:
 	free_pages((unsigned long)mem, 1);
@@ -120,11 +122,11 @@ out:
 static void direct_shared(struct pvt *t)
 {
 	void *mem = (void *)__get_free_pages(GFP_KERNEL, 2);
-	u64 granted = direct_granted();
+	u64 granted = pvt_direct_granted();
 	dma_addr_t dma[2];
 	int order;
 
-	if (!direct_start(t) || !mem)
+	if (!pvt_direct_start(t) || !mem)
 		goto out;
 	for (order = 0; order < 2; order++) {
 		/* pages 0 and 1, 1 and 2 */
@@ -134,19 +136,19 @@ static void direct_shared(struct pvt *t)
 		if (!pvt_expect(t, !dma_mapping_error(t->dev, dma[0]) &&
 				!dma_mapping_error(t->dev, dma[1]), "not mapped"))
 			goto out;
-		pvt_expect(t, direct_granted() == granted + 3, "%llu pages, not 3",
-			   direct_granted() - granted);
+		pvt_expect(t, pvt_direct_granted() == granted + 3, "%llu pages, not 3",
+			   pvt_direct_granted() - granted);
 		pvt_direct_same(t, t->edu, dma[1], mem + PAGE_SIZE, 64);
 		dma_unmap_single(t->dev, dma[order], 2 * PAGE_SIZE,
 				 order ? DMA_FROM_DEVICE : DMA_BIDIRECTIONAL);
-		pvt_expect(t, direct_granted() == granted + 2, "%llu pages, not 2",
-			   direct_granted() - granted);
+		pvt_expect(t, pvt_direct_granted() == granted + 2, "%llu pages, not 2",
+			   pvt_direct_granted() - granted);
 		pvt_direct_same(t, t->edu, dma[1], mem + PAGE_SIZE, 64);
 		pvt_direct_refused(t, t->edu, order ? dma[1] + PAGE_SIZE : dma[0],
 				   order ? mem + 2 * PAGE_SIZE : mem);
 		dma_unmap_single(t->dev, dma[!order], 2 * PAGE_SIZE,
 				 order ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE);
-		pvt_expect(t, direct_granted() == granted, "pages are granted still");
+		pvt_expect(t, pvt_direct_granted() == granted, "pages are granted still");
 		pvt_direct_refused(t, t->edu, dma[1], mem + PAGE_SIZE);
 	}
 out:
@@ -157,11 +159,11 @@ out:
 static void direct_neighbours(struct pvt *t)
 {
 	u8 *mem = (void *)__get_free_pages(GFP_KERNEL | __GFP_ZERO, 2), *buf;
-	u64 granted = direct_granted();
+	u64 granted = pvt_direct_granted();
 	dma_addr_t dma;
 
 	buf = kmalloc(PAGE_SIZE, GFP_KERNEL);
-	if (!direct_start(t) || !mem || !buf)
+	if (!pvt_direct_start(t) || !mem || !buf)
 		goto out;
 	dma = dma_map_single(t->dev, mem + PAGE_SIZE, PAGE_SIZE, DMA_BIDIRECTIONAL);
 	if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped"))
@@ -177,7 +179,7 @@ static void direct_neighbours(struct pvt *t)
 	dma = dma_map_single(t->dev, mem + 512, 1024, DMA_BIDIRECTIONAL);
 	if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped"))
 		goto out;
-	pvt_expect(t, direct_granted() == granted, "a page that is mapped in part is granted");
+	pvt_expect(t, pvt_direct_granted() == granted, "a page that is mapped in part is granted");
 	if (pvt_dev_read(t, t->edu, dma & PAGE_MASK, buf, PAGE_SIZE)) {
 		size_t off = offset_in_page(dma);
 
@@ -195,11 +197,11 @@ out:
 static void direct_readonly(struct pvt *t)
 {
 	u8 *mem = (void *)__get_free_page(GFP_KERNEL), want[64];
-	u64 granted = direct_granted(), faults;
+	u64 granted = pvt_direct_granted(), faults;
 	dma_addr_t dma, more;
 	int i;
 
-	if (!direct_start(t) || !mem)
+	if (!pvt_direct_start(t) || !mem)
 		goto out;
 	pvt_fill(mem, PAGE_SIZE, 3);
 	memcpy(want, mem, sizeof(want));
@@ -235,7 +237,7 @@ static void direct_readonly(struct pvt *t)
 		goto out;
 	dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_TO_DEVICE);
 	msleep(DIRECT_LATER);
-	pvt_expect(t, direct_granted() == granted, "granted long after the unmap");
+	pvt_expect(t, pvt_direct_granted() == granted, "granted long after the unmap");
 	pvt_direct_refused(t, t->edu, dma, mem);
 out:
 	free_page((unsigned long)mem);
@@ -250,7 +252,7 @@ static bool direct_race(struct pvt *t, u8 *mem, unsigned int delay, bool write)
 {
 	dma_addr_t scratch = pvt_edu_scratch(t->edu), dma;
 	u8 *seen = pvt_host_memory(scratch, DIRECT_BYTES);
-	u64 granted = direct_granted(), faults;
+	u64 granted = pvt_direct_granted(), faults;
 	u8 want[DIRECT_BYTES];
 	bool late;
 
@@ -271,7 +273,7 @@ static bool direct_race(struct pvt *t, u8 *mem, unsigned int delay, bool write)
 	if (!write)
 		pvt_fill(mem, DIRECT_BYTES, pvt_random(t));
 	memcpy(want, mem, DIRECT_BYTES);
-	pvt_expect(t, direct_granted() == granted, "unmapped, and granted still");
+	pvt_expect(t, pvt_direct_granted() == granted, "unmapped, and granted still");
 	pvt_expect(t, !pvt_edu_end(t->edu), "the DMA does not end");
 
 	late = pvt_host_faults() != faults;
@@ -295,7 +297,7 @@ static void direct_revoked(struct pvt *t)
 	unsigned int i, late;
 	int write;
 
-	if (!direct_start(t) || !mem)
+	if (!pvt_direct_start(t) || !mem)
 		goto out;
 	for (write = 0; write < 2; write++) {
 		for (i = late = 0; i < DIRECT_STEPS; i++)
@@ -314,7 +316,7 @@ static void direct_list(struct pvt *t, unsigned int nents, unsigned int stride)
 {
 	unsigned int order = get_order(nents * stride * PAGE_SIZE), i;
 	u8 *mem = (void *)__get_free_pages(GFP_KERNEL, order);
-	u64 granted = direct_granted();
+	u64 granted = pvt_direct_granted();
 	struct scatterlist *sg;
 	struct sg_table table;
 	size_t total = 0;
@@ -328,8 +330,8 @@ static void direct_list(struct pvt *t, unsigned int nents, unsigned int stride)
 	n = dma_map_sg(t->dev, table.sgl, nents, DMA_FROM_DEVICE);
 	if (!pvt_expect(t, n > 0, "not mapped: %d", n))
 		goto out_table;
-	pvt_expect(t, direct_granted() == granted + nents, "%llu pages, not %u",
-		   direct_granted() - granted, nents);
+	pvt_expect(t, pvt_direct_granted() == granted + nents, "%llu pages, not %u",
+		   pvt_direct_granted() - granted, nents);
 	pvt_expect(t, stride > 1 ? n == nents : n == DIV_ROUND_UP(nents, SZ_64K >> PAGE_SHIFT),
 		   "%u entries became %d segments", nents, n);
 	for_each_sg(table.sgl, sg, n, i)
@@ -342,7 +344,7 @@ static void direct_list(struct pvt *t, unsigned int nents, unsigned int stride)
 
 	dma_sync_sg_for_cpu(t->dev, table.sgl, nents, DMA_FROM_DEVICE);
 	dma_unmap_sg(t->dev, table.sgl, nents, DMA_FROM_DEVICE);
-	pvt_expect(t, direct_granted() == granted, "pages are granted still");
+	pvt_expect(t, pvt_direct_granted() == granted, "pages are granted still");
 	for (i = 0; i < nents; i += nents - 1)
 		pvt_direct_refused(t, t->edu, pvt_host_direct_dma() +
 			       virt_to_phys(mem + i * stride * PAGE_SIZE),
@@ -354,124 +356,200 @@ out:
 }
 
 /* Entries of a list: pages of DIRECT_PAGES, from where on, how much */
-static const struct {
+struct direct_entry {
 	unsigned int page, off, len;
-} direct_mixed_entries[] = {
+};
+
+static const struct direct_entry direct_mixed_entries[] = {
 	{ 0, 512, PAGE_SIZE - 512 },
 	{ 2, 0, PAGE_SIZE },
 	{ 4, 0, 2 * PAGE_SIZE },
 	{ 7, 0, 1000 },
 };
 
+/* The same, of which the two in the middle are neighbours */
+static const struct direct_entry direct_merged_entries[] = {
+	{ 0, 512, PAGE_SIZE - 512 },
+	{ 2, 0, PAGE_SIZE },
+	{ 3, 0, 2 * PAGE_SIZE },
+	{ 7, 0, 1000 },
+};
+
 #define DIRECT_MIXED	ARRAY_SIZE(direct_mixed_entries)
 #define DIRECT_WHOLE	3
+/* Room for a list in two tables, the first with one entry and the link */
+#define DIRECT_TABLE	(DIRECT_MIXED + 1)
 
-static void direct_mixed_list(struct scatterlist *sg, u8 *mem, unsigned int first,
-			      unsigned int nents)
+static void direct_mixed_list(struct scatterlist *sgl, u8 *mem,
+			      const struct direct_entry *entry, unsigned int nents, bool chain)
 {
+	struct scatterlist *sg;
 	unsigned int i;
 
-	sg_init_table(sg, nents);
-	for (i = 0; i < nents; i++)
-		sg_set_buf(&sg[i], mem + direct_mixed_entries[first + i].page * PAGE_SIZE +
-			   direct_mixed_entries[first + i].off,
-			   direct_mixed_entries[first + i].len);
+	sg_init_table(sgl, chain ? 2 : nents);
+	if (chain) {
+		sg_init_table(sgl + 2, nents - 1);
+		sg_chain(sgl, 2, sgl + 2);
+	}
+	for_each_sg(sgl, sg, nents, i)
+		sg_set_buf(sg, mem + entry[i].page * PAGE_SIZE + entry[i].off, entry[i].len);
+}
+
+/* A part of a page bounces: nothing else is seen, and what comes in is there when synced */
+static void direct_part_check(struct pvt *t, struct scatterlist *sgl, int nents,
+			      struct scatterlist *sg, u8 *buf, u8 *want)
+{
+	dma_addr_t dma = sg_dma_address(sg);
+	size_t len = sg->length, off = offset_in_page(dma);
+
+	pvt_expect(t, sg_dma_len(sg) == len, "%u bytes of %zu", sg_dma_len(sg), len);
+	pvt_expect(t, off == sg->offset, "at %zu in its page, not %u", off, sg->offset);
+	pvt_expect(t, dma < pvt_host_direct_dma(), "a part of a page is at %pad", &dma);
+	if (pvt_dev_read(t, t->edu, dma, buf, len))
+		pvt_same(t, buf, sg_virt(sg), len, "a part of a page");
+	/* Where the host copies, there is nothing around it that a device could reach */
+	if (pvt_on_window() && pvt_dev_read(t, t->edu, dma & PAGE_MASK, buf, PAGE_SIZE)) {
+		pvt_zero(t, buf, off, "before it");
+		pvt_zero(t, buf + off + len, PAGE_SIZE - off - len, "behind it");
+	}
+	pvt_fill(want, len, pvt_random(t));
+	pvt_dev_write(t, t->edu, dma, want, len);
+	dma_sync_sg_for_cpu(t->dev, sgl, nents, DMA_BIDIRECTIONAL);
+	pvt_same(t, sg_virt(sg), want, len, "after a sync for the CPU");
+	pvt_fill(sg_virt(sg), len, pvt_random(t));
+	dma_sync_sg_for_device(t->dev, sgl, nents, DMA_BIDIRECTIONAL);
+	if (pvt_dev_read(t, t->edu, dma, buf, len))
+		pvt_same(t, buf, sg_virt(sg), len, "after a sync for the device");
+	/* and the last of it at the unmap */
+	pvt_fill(want, len, sg->length);
+	pvt_dev_write(t, t->edu, dma, want, len);
 }
 
 /* Each of the list's segments is where its entry is: in place, or in the same part of a page */
-static void direct_mixed_check(struct pvt *t, struct scatterlist *sg, int nents, u8 *buf,
+static void direct_mixed_check(struct pvt *t, struct scatterlist *sgl, int nents, u8 *buf,
 			       u8 *want)
 {
+	struct scatterlist *sg;
+	dma_addr_t dma;
 	int i;
 
-	for (i = 0; i < nents; i++) {
-		dma_addr_t dma = sg_dma_address(&sg[i]), place = dma & PAGE_MASK;
-		size_t len = sg[i].length, off = offset_in_page(dma);
-
-		pvt_expect(t, sg_dma_len(&sg[i]) == len, "%u bytes of %zu", sg_dma_len(&sg[i]),
-			   len);
-		pvt_expect(t, off == sg[i].offset, "at %zu in its page, not %u", off,
-			   sg[i].offset);
-		if (PAGE_ALIGNED(sg_phys(&sg[i]) | len)) {
-			pvt_expect(t, dma == pvt_host_direct_dma() + sg_phys(&sg[i]),
-				   "whole pages are at %pad", &dma);
-			/* without any sync */
-			pvt_direct_same(t, t->edu, dma, sg_virt(&sg[i]), DIRECT_BYTES);
+	for_each_sg(sgl, sg, nents, i) {
+		if (!PAGE_ALIGNED(sg_phys(sg) | sg->length)) {
+			direct_part_check(t, sgl, nents, sg, buf, want);
 			continue;
 		}
-		pvt_expect(t, dma < pvt_host_direct_dma(), "a part of a page is at %pad", &dma);
-		/* nothing else of its page is to be seen */
-		if (pvt_dev_read(t, t->edu, place, buf, PAGE_SIZE)) {
-			pvt_same(t, buf + off, sg_virt(&sg[i]), len, "a part of a page");
-			pvt_zero(t, buf, off, "before it");
-			pvt_zero(t, buf + off + len, PAGE_SIZE - off - len, "behind it");
-		}
-		/* what the device writes is there after a sync, and its own alone */
-		pvt_fill(want, len, pvt_random(t));
-		pvt_dev_write(t, t->edu, dma, want, len);
-		dma_sync_sg_for_cpu(t->dev, sg, nents, DMA_BIDIRECTIONAL);
-		pvt_same(t, sg_virt(&sg[i]), want, len, "after a sync for the CPU");
-		pvt_fill(sg_virt(&sg[i]), len, pvt_random(t));
-		dma_sync_sg_for_device(t->dev, sg, nents, DMA_BIDIRECTIONAL);
-		if (pvt_dev_read(t, t->edu, dma, buf, len))
-			pvt_same(t, buf, sg_virt(&sg[i]), len, "after a sync for the device");
-		/* and the last of it at the unmap */
-		pvt_fill(want, len, i);
-		pvt_dev_write(t, t->edu, dma, want, len);
+		dma = sg_dma_address(sg);
+		pvt_expect(t, sg_dma_len(sg) == sg->length, "%u bytes of %u", sg_dma_len(sg),
+			   sg->length);
+		pvt_expect(t, dma == pvt_host_direct_dma() + sg_phys(sg),
+			   "whole pages are at %pad", &dma);
+		/* without any sync */
+		pvt_direct_same(t, t->edu, dma, sg_virt(sg), DIRECT_BYTES);
+	}
+}
+
+/* What is left once it is unmapped: what the device wrote last to each part of a page */
+static void direct_mixed_after(struct pvt *t, struct scatterlist *sgl, int nents, u8 *want)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i) {
+		if (PAGE_ALIGNED(sg_phys(sg) | sg->length))
+			continue;
+		pvt_fill(want, sg->length, sg->length);
+		pvt_same(t, sg_virt(sg), want, sg->length, "after the unmap");
 	}
 }
 
 /* Whole pages are direct, and what is before and behind them bounces: @first to @last */
 static void direct_mixed_some(struct pvt *t, u8 *mem, unsigned int first, unsigned int last,
-			      u8 *buf, u8 *want)
+			      bool chain, u8 *buf, u8 *want)
 {
-	unsigned int nents = last - first + 1, i;
-	struct scatterlist sg[DIRECT_MIXED];
-	u64 granted = direct_granted();
+	unsigned int nents = last - first + 1;
+	struct scatterlist sg[DIRECT_TABLE];
+	u64 granted = pvt_direct_granted();
 	int n;
 
 	memset(mem, 0x5a, DIRECT_PAGES * PAGE_SIZE);
-	direct_mixed_list(sg, mem, first, nents);
+	direct_mixed_list(sg, mem, direct_mixed_entries + first, nents, chain);
 	n = dma_map_sg(t->dev, sg, nents, DMA_BIDIRECTIONAL);
 	if (!pvt_expect(t, n == nents, "%u entries became %d segments", nents, n)) {
 		if (n > 0)
 			dma_unmap_sg(t->dev, sg, nents, DMA_BIDIRECTIONAL);
 		return;
 	}
-	pvt_expect(t, direct_granted() == granted + DIRECT_WHOLE, "%llu pages are granted",
-		   direct_granted() - granted);
+	pvt_expect(t, pvt_direct_granted() == granted + DIRECT_WHOLE, "%llu pages are granted",
+		   pvt_direct_granted() - granted);
 	direct_mixed_check(t, sg, nents, buf, want);
 	dma_unmap_sg(t->dev, sg, nents, DMA_BIDIRECTIONAL);
-	pvt_expect(t, direct_granted() == granted, "pages are granted still");
-	for (i = 0; i < nents; i++) {
-		if (PAGE_ALIGNED(sg_phys(&sg[i]) | sg[i].length))
-			continue;
-		pvt_fill(want, sg[i].length, i);
-		pvt_same(t, sg_virt(&sg[i]), want, sg[i].length, "after the unmap");
-	}
+	pvt_expect(t, pvt_direct_granted() == granted, "pages are granted still");
+	direct_mixed_after(t, sg, nents, want);
+}
+
+/* Neighbours become one segment, and those behind it are moved to where the list ends */
+static void direct_mixed_merged(struct pvt *t, u8 *mem, bool chain, u8 *buf, u8 *want)
+{
+	const struct direct_entry *last = &direct_merged_entries[DIRECT_MIXED - 1];
+	struct scatterlist sgl[DIRECT_TABLE], *second, *third;
+	u64 granted = pvt_direct_granted();
+	int n;
+
+	memset(mem, 0x5a, DIRECT_PAGES * PAGE_SIZE);
+	direct_mixed_list(sgl, mem, direct_merged_entries, DIRECT_MIXED, chain);
+	second = sg_next(sgl);
+	third = sg_next(second);
+	n = dma_map_sg(t->dev, sgl, DIRECT_MIXED, DMA_BIDIRECTIONAL);
+	if (!pvt_expect(t, n == DIRECT_MIXED - 1, "%zu entries became %d segments",
+			DIRECT_MIXED, n))
+		goto out;
+	pvt_expect(t, pvt_direct_granted() == granted + DIRECT_WHOLE, "%llu pages are granted",
+		   pvt_direct_granted() - granted);
+	pvt_expect(t, sg_dma_address(second) == pvt_host_direct_dma() + sg_phys(second) &&
+		   sg_dma_len(second) == DIRECT_WHOLE * PAGE_SIZE,
+		   "%u bytes in the middle", sg_dma_len(second));
+	pvt_direct_same(t, t->edu, sg_dma_address(second) + 2 * PAGE_SIZE - DIRECT_BYTES,
+			sg_virt(second) + 2 * PAGE_SIZE - DIRECT_BYTES, 2 * DIRECT_BYTES);
+	/* The last entry's bytes are at the third segment */
+	pvt_expect(t, sg_dma_len(third) == last->len, "%u bytes at the end", sg_dma_len(third));
+	pvt_fill(want, last->len, last->len);
+	pvt_dev_write(t, t->edu, sg_dma_address(third), want, last->len);
+	dma_sync_sg_for_cpu(t->dev, sgl, DIRECT_MIXED, DMA_BIDIRECTIONAL);
+	pvt_same(t, mem + last->page * PAGE_SIZE, want, last->len, "after a sync for the CPU");
+	direct_part_check(t, sgl, DIRECT_MIXED, sgl, buf, want);
+out:
+	if (n > 0)
+		dma_unmap_sg(t->dev, sgl, DIRECT_MIXED, DMA_BIDIRECTIONAL);
+	pvt_expect(t, pvt_direct_granted() == granted, "pages are granted still");
+	if (n == DIRECT_MIXED - 1)
+		direct_mixed_after(t, sgl, DIRECT_MIXED, want);
 }
 
 static void direct_mixed(struct pvt *t)
 {
 	u8 *mem = (void *)__get_free_pages(GFP_KERNEL, get_order(DIRECT_PAGES * PAGE_SIZE));
 	u8 *buf = kmalloc(PAGE_SIZE, GFP_KERNEL), *want = kmalloc(PAGE_SIZE, GFP_KERNEL);
-	u64 granted = direct_granted();
-	struct scatterlist sg[DIRECT_MIXED];
+	u64 granted = pvt_direct_granted();
+	struct scatterlist sg[DIRECT_TABLE];
+	int chain;
 
-	if (!direct_start(t) || !pvt_expect(t, mem && buf && want, "no memory"))
+	if (!pvt_direct_start(t) || !pvt_expect(t, mem && buf && want, "no memory"))
 		goto out;
 	/* where the device keeps offsets in pages, as NVMe does */
 	dma_set_min_align_mask(t->dev, PAGE_SIZE - 1);
-	direct_mixed_some(t, mem, 0, DIRECT_MIXED - 1, buf, want);
-	direct_mixed_some(t, mem, 0, DIRECT_MIXED - 2, buf, want);
-	direct_mixed_some(t, mem, 1, DIRECT_MIXED - 1, buf, want);
+	for (chain = 0; chain < 2; chain++) {
+		direct_mixed_some(t, mem, 0, DIRECT_MIXED - 1, chain, buf, want);
+		direct_mixed_some(t, mem, 0, DIRECT_MIXED - 2, chain, buf, want);
+		direct_mixed_some(t, mem, 1, DIRECT_MIXED - 1, chain, buf, want);
+		direct_mixed_merged(t, mem, chain, buf, want);
+	}
 
 	/* and where it does not, all of it bounces */
 	dma_set_min_align_mask(t->dev, 0);
-	direct_mixed_list(sg, mem, 0, DIRECT_MIXED);
+	direct_mixed_list(sg, mem, direct_mixed_entries, DIRECT_MIXED, false);
 	if (pvt_expect(t, dma_map_sg(t->dev, sg, DIRECT_MIXED, DMA_TO_DEVICE) > 0,
 		       "not bounced")) {
-		pvt_expect(t, direct_granted() == granted, "pages are granted");
+		pvt_expect(t, pvt_direct_granted() == granted, "pages are granted");
 		dma_unmap_sg(t->dev, sg, DIRECT_MIXED, DMA_TO_DEVICE);
 	}
 out:
@@ -482,7 +560,7 @@ out:
 
 static void direct_lists(struct pvt *t)
 {
-	if (!direct_start(t))
+	if (!pvt_direct_start(t))
 		return;
 	direct_list(t, DIRECT_PAGES, 2);
 	direct_list(t, DIRECT_PIECES, 2);
@@ -511,7 +589,7 @@ static unsigned int direct_fill(struct pvt *t, void **mem, dma_addr_t *dma)
 static void direct_full(struct pvt *t, void *mem, void *small)
 {
 	struct device *other = pvt_edu_dev(t->other);
-	u64 granted = direct_granted();
+	u64 granted = pvt_direct_granted();
 	struct scatterlist sg[2];
 	dma_addr_t dma;
 	int n;
@@ -543,8 +621,8 @@ static void direct_full(struct pvt *t, void *mem, void *small)
 		pvt_expect(t, dma < pvt_host_direct_dma(), "not bounced but at %pad", &dma);
 		dma_unmap_single(other, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
 	}
-	pvt_expect(t, direct_granted() == granted, "%llu pages are granted, not %llu",
-		   direct_granted(), granted);
+	pvt_expect(t, pvt_direct_granted() == granted, "%llu pages are granted, not %llu",
+		   pvt_direct_granted(), granted);
 }
 
 static void direct_budget(struct pvt *t)
@@ -552,15 +630,15 @@ static void direct_budget(struct pvt *t)
 	void **mem = kcalloc(DIRECT_BLOCKS, sizeof(*mem), GFP_KERNEL);
 	dma_addr_t *dma = kcalloc(DIRECT_BLOCKS, sizeof(*dma), GFP_KERNEL);
 	void *small = (void *)__get_free_page(GFP_KERNEL);
-	u64 granted = direct_granted();
+	u64 granted = pvt_direct_granted();
 	unsigned int i, n;
 
-	if (!direct_start(t) || !mem || !dma || !small)
+	if (!pvt_direct_start(t) || !mem || !dma || !small)
 		goto out;
 	n = direct_fill(t, mem, dma);
 	if (pvt_expect(t, n && n < DIRECT_BLOCKS, "%u blocks were mapped", n)) {
-		pvt_expect(t, direct_granted() == pvt_host_direct_limit() >> PAGE_SHIFT,
-			   "full with %llu pages", direct_granted());
+		pvt_expect(t, pvt_direct_granted() == pvt_host_direct_limit() >> PAGE_SHIFT,
+			   "full with %llu pages", pvt_direct_granted());
 		direct_full(t, mem[0], small);
 		for (i = 0; i < n; i += n - 1)
 			pvt_direct_same(t, t->edu, dma[i], mem[i], 64);
@@ -568,7 +646,7 @@ static void direct_budget(struct pvt *t)
 	for (i = 0; i < n; i++)
 		dma_unmap_single(t->dev, dma[i], PAGE_SIZE << DIRECT_ORDER,
 				 DMA_BIDIRECTIONAL);
-	pvt_expect(t, direct_granted() == granted, "pages are granted still");
+	pvt_expect(t, pvt_direct_granted() == granted, "pages are granted still");
 out:
 	for (i = 0; mem && i < DIRECT_BLOCKS; i++)
 		free_pages((unsigned long)mem[i], DIRECT_ORDER);
@@ -584,12 +662,12 @@ static void direct_others(struct pvt *t)
 		DMA_TO_DEVICE, DMA_FROM_DEVICE, DMA_BIDIRECTIONAL,
 	};
 	void *mem = (void *)__get_free_page(GFP_KERNEL);
-	u64 granted = direct_granted();
+	u64 granted = pvt_direct_granted();
 	struct device *other;
 	unsigned int i;
 	dma_addr_t dma;
 
-	if (!direct_start(t) || !mem)
+	if (!pvt_direct_start(t) || !mem)
 		goto out;
 	other = pvt_edu_dev(t->other);
 	for (i = 0; i < ARRAY_SIZE(dirs); i++) {
@@ -598,8 +676,8 @@ static void direct_others(struct pvt *t)
 		dma = dma_map_single(other, mem, PAGE_SIZE, dirs[i]);
 		if (!pvt_expect(t, !dma_mapping_error(other, dma), "not mapped"))
 			goto out;
-		pvt_expect(t, direct_granted() == granted + direct, "%llu pages are granted",
-			   direct_granted() - granted);
+		pvt_expect(t, pvt_direct_granted() == granted + direct, "%llu pages are granted",
+			   pvt_direct_granted() - granted);
 		if (direct)
 			pvt_direct_same(t, t->other, dma, mem, 64);
 		dma_unmap_single(other, dma, PAGE_SIZE, dirs[i]);
@@ -610,7 +688,7 @@ static void direct_others(struct pvt *t)
 	dma = dma_map_page_attrs(other, virt_to_page(mem), 0, PAGE_SIZE, DMA_FROM_DEVICE,
 				 DMA_ATTR_REQUIRE_COHERENT);
 	if (pvt_expect(t, !dma_mapping_error(other, dma), "not mapped to be coherent")) {
-		pvt_expect(t, direct_granted() == granted + 1, "coherent, and not granted");
+		pvt_expect(t, pvt_direct_granted() == granted + 1, "coherent, and not granted");
 		pvt_direct_same(t, t->other, dma, mem, 64);
 		dma_unmap_page_attrs(other, dma, PAGE_SIZE, DMA_FROM_DEVICE,
 				     DMA_ATTR_REQUIRE_COHERENT);
@@ -628,7 +706,7 @@ static void direct_others(struct pvt *t)
 			dma_unmap_single(other, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
 		}
 	}
-	pvt_expect(t, direct_granted() == granted, "pages are granted still");
+	pvt_expect(t, pvt_direct_granted() == granted, "pages are granted still");
 out:
 	free_page((unsigned long)mem);
 }
@@ -640,12 +718,12 @@ out:
 static void direct_unreached(struct pvt *t)
 {
 	void *mem = (void *)__get_free_page(GFP_KERNEL);
-	u64 granted = direct_granted();
+	u64 granted = pvt_direct_granted();
 	struct scatterlist sg;
 	dma_addr_t dma;
 	int i;
 
-	if (!direct_start(t) || !mem ||
+	if (!pvt_direct_start(t) || !mem ||
 	    !pvt_expect(t, !dma_set_mask_and_coherent(t->dev, PVT_EDU_MASK), "mask refused"))
 		goto out;
 	for (i = 0; i < DIRECT_ROUNDS; i++) {
@@ -662,7 +740,7 @@ static void direct_unreached(struct pvt *t)
 		pvt_expect(t, sg_dma_address(&sg) <= PVT_EDU_MASK, "a list out of its reach");
 		dma_unmap_sg(t->dev, &sg, 1, DMA_FROM_DEVICE);
 	}
-	pvt_expect(t, direct_granted() == granted, "pages are granted");
+	pvt_expect(t, pvt_direct_granted() == granted, "pages are granted");
 out:
 	free_page((unsigned long)mem);
 }

@@ -35,7 +35,7 @@ MODULE_PARM_DESC(seed, "Start of the random numbers (default 1)");
 
 static uint steps = 20000;
 module_param(steps, uint, 0644);
-MODULE_PARM_DESC(steps, "Steps of each thread of the groups stress and scale, rounds of hostile (default 20000)");
+MODULE_PARM_DESC(steps, "Steps of each thread of the groups stress and scale, rounds of hostile and once (default 20000)");
 
 static const struct pvt_group * const pvt_groups[] = {
 	&pvt_group_coherent,
@@ -59,6 +59,7 @@ static const struct pvt_group * const pvt_groups[] = {
 	&pvt_group_scale,
 	&pvt_group_pressure,
 	&pvt_group_direct,
+	&pvt_group_once,
 	&pvt_group_cached,
 	&pvt_group_hostile,
 	&pvt_group_stress,

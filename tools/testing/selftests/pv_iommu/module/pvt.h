@@ -149,6 +149,8 @@ bool pvt_host_direct(struct device *dev);
 void *pvt_host_memory(dma_addr_t dma, size_t len);
 
 /* direct.c */
+bool pvt_direct_start(struct pvt *t);
+u64 pvt_direct_granted(void);
 bool pvt_direct_same(struct pvt *t, struct pvt_edu *edu, dma_addr_t dma, void *mem,
 		     size_t len);
 void pvt_direct_refused(struct pvt *t, struct pvt_edu *edu, dma_addr_t dma, void *mem);
@@ -178,6 +180,7 @@ extern const struct pvt_group pvt_group_large;
 extern const struct pvt_group pvt_group_scale;
 extern const struct pvt_group pvt_group_pressure;
 extern const struct pvt_group pvt_group_direct;
+extern const struct pvt_group pvt_group_once;
 extern const struct pvt_group pvt_group_cached;
 extern const struct pvt_group pvt_group_hostile;
 extern const struct pvt_group pvt_group_stress;
