@@ -44,15 +44,22 @@ static void save(Vm *vm, const char *file)
     vm_stop(vm);
 }
 
-static Vm *load(const char *file, const char *first, const char *props)
+/* Into a machine that waits for it */
+static void load_into(Vm *vm, const char *file)
 {
     g_autofree char *uri = g_strdup_printf("exec:cat %s", file);
-    Vm *vm = vm_launch("q35", first, props, "-incoming defer");
 
     qtest_qmp_assert_success(vm->qts, "{'execute': 'migrate-incoming', "
                              "'arguments': {'uri': %s}}", uri);
     wait_migration(vm->qts);
     qtest_qmp_eventwait(vm->qts, "RESUME");
+}
+
+static Vm *load(const char *file, const char *first, const char *props)
+{
+    Vm *vm = vm_launch("q35", first, props, "-incoming defer");
+
+    load_into(vm, file);
     vm_probe(vm);
     return vm;
 }
@@ -107,6 +114,46 @@ static void test_migrate_confined(void)
                      PV_IOMMU_S_UNSUPP);
     vm_stop(vm);
     unlink(file);
+}
+
+/*
+ * Devices in mid-transfer: as the machine is saved, and where it goes to. There
+ * nobody knows yet who is confined; what begins before that is loaded ends
+ * after it.
+ */
+static void migrate_transfer(const char *props)
+{
+    g_autofree char *file = temp_file("state");
+    Vm *vm = vm_start(props);
+
+    set_features(vm, PV_IOMMU_F_WINDOW);
+    g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
+                     PV_IOMMU_S_OK);
+    fill(vm, WINDOW_ADDR, 64, 1);
+    fill(vm, WILD, 64, 2);
+    dma_begin_store(&vm->edu[0], WINDOW_DMA, 64);
+    dma_begin_store(&vm->edu[1], WILD, 64);
+    save(vm, file);
+
+    vm = vm_launch("q35", "", props, "-incoming defer");
+    vm_probe(vm);
+    dma_begin_store(&vm->edu[0], WINDOW_DMA, 64);
+    dma_begin_store(&vm->edu[1], WILD, 64);
+    g_assert(!edu_ends(vm, &vm->edu[0]));
+    load_into(vm, file);
+    g_assert(edu_ends(vm, &vm->edu[0]));
+    g_assert(edu_ends(vm, &vm->edu[1]));
+    check_zero(vm, WINDOW_ADDR, 64);
+    check(vm, WILD, 64, WILD, 2);
+    check_fault(vm, 1, WILD, RID2 | PV_IOMMU_FAULT_WRITE);
+    vm_stop(vm);
+    unlink(file);
+}
+
+static void test_migrate_transfer(void)
+{
+    migrate_transfer(",boot-bypass=on,hw-iommu=on,arena-size=1M");
+    migrate_transfer(PROPS);
 }
 
 static void test_migrate(void)
@@ -1252,4 +1299,5 @@ void add_migrate_tests(void)
                    test_migrate_chunks_refused);
     qtest_add_func("/pv-iommu/migrate", test_migrate);
     qtest_add_func("/pv-iommu/migrate-confined", test_migrate_confined);
+    qtest_add_func("/pv-iommu/migrate-transfer", test_migrate_transfer);
 }

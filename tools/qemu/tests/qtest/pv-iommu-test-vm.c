@@ -279,16 +279,34 @@ void check_zero(Vm *vm, uint64_t addr, size_t size)
  * DMA by edu; at most EDU_MAX bytes
  */
 
-static void edu_run(Vm *vm, Edu *edu, uint64_t src, uint64_t dst, uint64_t cnt,
-                    uint64_t cmd)
+static void edu_begin(Edu *edu, uint64_t src, uint64_t dst, uint64_t cnt,
+                      uint64_t cmd)
 {
     g_assert_cmpuint(cnt, <=, EDU_MAX);
     qpci_io_writeq(edu->dev, edu->bar, EDU_SRC, src);
     qpci_io_writeq(edu->dev, edu->bar, EDU_DST, dst);
     qpci_io_writeq(edu->dev, edu->bar, EDU_CNT, cnt);
     qpci_io_writeq(edu->dev, edu->bar, EDU_CMD, cmd);
+}
+
+/* Time passes, and whether its transfer has ended then */
+bool edu_ends(Vm *vm, Edu *edu)
+{
     qtest_clock_step(vm->qts, 200 * 1000 * 1000);
-    g_assert_cmphex(qpci_io_readq(edu->dev, edu->bar, EDU_CMD) & 1, ==, 0);
+    return !(qpci_io_readq(edu->dev, edu->bar, EDU_CMD) & 1);
+}
+
+static void edu_run(Vm *vm, Edu *edu, uint64_t src, uint64_t dst, uint64_t cnt,
+                    uint64_t cmd)
+{
+    edu_begin(edu, src, dst, cnt, cmd);
+    g_assert(edu_ends(vm, edu));
+}
+
+/* A store that has not ended yet */
+void dma_begin_store(Edu *edu, uint64_t addr, uint64_t cnt)
+{
+    edu_begin(edu, EDU_BUFFER, addr, cnt, 3);
 }
 
 void dma_load(Vm *vm, Edu *edu, uint64_t addr, uint64_t cnt)

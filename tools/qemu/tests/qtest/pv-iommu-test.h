@@ -135,6 +135,8 @@ void check_zero(Vm *vm, uint64_t addr, size_t size);
 /* DMA by edu; at most EDU_MAX bytes at a time */
 void dma_load(Vm *vm, Edu *edu, uint64_t addr, uint64_t cnt);
 void dma_store(Vm *vm, Edu *edu, uint64_t addr, uint64_t cnt);
+void dma_begin_store(Edu *edu, uint64_t addr, uint64_t cnt);
+bool edu_ends(Vm *vm, Edu *edu);
 void dma_copy(Vm *vm, Edu *edu, uint64_t from, uint64_t to,
               uint64_t cnt);
 bool dma_reaches(Vm *vm, Edu *edu, uint64_t dma, uint64_t addr);
