@@ -3,6 +3,8 @@
 # Test: the kernel's dma_map_benchmark: all directions, 1 to 1024 pages, 1 to 8 threads
 # VM: stress
 # Timeout: 240
+#
+# By hand: SET=RUNS=100, and a TIMEOUT_FACTOR
 . ./lib.sh
 
 # Built by fetch-map-benchmark.sh
@@ -42,12 +44,20 @@ run() {
 	}
 }
 
-for direction in 0 1 2; do
-	for pages in 1 16 256 1024; do
-		for threads in 1 8; do
-			run $direction $pages $threads
+run_all() {
+	local direction pages threads
+	for direction in 0 1 2; do
+		for pages in 1 16 256 1024; do
+			for threads in 1 8; do
+				run $direction $pages $threads
+			done
 		done
 	done
+}
+
+for nr in $(seq "${RUNS:-1}"); do
+	run_all
+	echo "run $nr has ended"
 done
 [ "$(stat_of "$dev" failures)" = 0 ] || {
 	give_back

@@ -3,6 +3,8 @@
 # Test: the guest migrates three times while fio verifies disks and cards talk
 # VM: migrate
 # Timeout: 240
+#
+# By hand: SET=ROUNDS=100, and a TIMEOUT_FACTOR
 . ./lib.sh
 . ./net-lib.sh
 
@@ -28,7 +30,7 @@ wait_for 60 wire_works || fail "no link"
 refused=$(host_stat refused_dmas)
 load_start "$@"
 load_goes_on
-for round in 1 2 3; do
+for round in $(seq "${ROUNDS:-3}"); do
 	for dev in $served; do
 		stat_of "$dev" maps >"/tmp/maps-$dev"
 	done
