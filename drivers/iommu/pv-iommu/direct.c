@@ -191,7 +191,18 @@ static void pviommu_one(struct scatterlist *one, dma_addr_t dma, size_t size)
 	sg_dma_len(one) = size;
 }
 
-/* Is all of it granted by 2 MiB, and kept? Then that is all */
+/*
+ * Is a buffer in one such piece of 2 MiB, as most are, and may that be kept? Some
+ * kernels' NVMe maps page by page, so there is no list here, and nothing to walk.
+ */
+static __always_inline bool pviommu_direct_kept(struct pviommu_dev *pd, phys_addr_t phys,
+						size_t size)
+{
+	return READ_ONCE(pd->cached) &&
+	       pviommu_leaf_get(pviommu_leaf_around(pd->domain, phys, size));
+}
+
+/* Is all of a list granted by 2 MiB, and kept? Then that is all */
 static __always_inline bool pviommu_direct_cached(struct pviommu_dev *pd,
 						  struct scatterlist *sgl, unsigned int nsegs)
 {
@@ -209,6 +220,29 @@ static noinline int pviommu_direct_take(struct pviommu_dev *pd, struct scatterli
 	if (need == PVIOMMU_NEED_SPEED)
 		return -EOPNOTSUPP;
 	return pviommu_ram_take(pd, sgl, nsegs, write);
+}
+
+/* The same of a buffer that is in more than one leaf, or is not granted yet */
+static noinline int pviommu_direct_take_phys(struct pviommu_dev *pd, phys_addr_t phys,
+					     size_t size, bool write,
+					     enum pviommu_need need)
+{
+	struct scatterlist one;
+
+	pviommu_one(&one, pd->host->direct_dma + phys, size);
+	if (pviommu_direct_cached(pd, &one, 1))
+		return 0;
+	return pviommu_direct_check(pd->domain, phys, size) ?:
+	       pviommu_direct_take(pd, &one, 1, write, need);
+}
+
+static noinline void pviommu_direct_put_phys(struct pviommu_dev *pd, dma_addr_t dma,
+					     size_t size)
+{
+	struct scatterlist one;
+
+	pviommu_one(&one, dma, size);
+	pviommu_ram_put(pd, &one, 1);
 }
 
 /**
@@ -233,7 +267,6 @@ bool pviommu_direct_map_phys(struct device *dev, phys_addr_t phys, size_t size,
 {
 	const struct pviommu_limits lim = pviommu_get_limits(dev);
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
-	struct scatterlist one;
 	int ret;
 
 	if (!pd || attrs & DMA_ATTR_MMIO)
@@ -243,10 +276,8 @@ bool pviommu_direct_map_phys(struct device *dev, phys_addr_t phys, size_t size,
 		return false;
 	}
 	*dma = pd->host->direct_dma + phys;
-	pviommu_one(&one, *dma, size);
-	if (!pviommu_direct_cached(pd, &one, 1)) {
-		ret = pviommu_direct_check(pd->domain, phys, size) ?:
-		      pviommu_direct_take(pd, &one, 1, dir != DMA_TO_DEVICE, need);
+	if (!pviommu_direct_kept(pd, phys, size)) {
+		ret = pviommu_direct_take_phys(pd, phys, size, dir != DMA_TO_DEVICE, need);
 		if (unlikely(ret)) {
 			*dma = DMA_MAPPING_ERROR;
 			return pviommu_direct_failed(pd, size, attrs, need, ret);
@@ -272,12 +303,15 @@ void pviommu_direct_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 			       enum dma_data_direction dir)
 {
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
-	struct scatterlist one;
+	struct pviommu_leaf *leaf;
 
 	if (WARN_ON_ONCE(!pd))
 		return;
-	pviommu_one(&one, dma, size);
-	pviommu_ram_put(pd, &one, 1);
+	leaf = pviommu_leaf_around(pd->domain, dma - pd->host->direct_dma, size);
+	if (likely(pviommu_leaf_cached(leaf)))
+		atomic_dec(&leaf->live);
+	else
+		pviommu_direct_put_phys(pd, dma, size);
 	this_cpu_inc(pd->stats->unmaps);
 	trace_pviommu_unmap(pd->rid, dma, size, 0, dir);
 }

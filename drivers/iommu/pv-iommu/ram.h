@@ -147,6 +147,17 @@ static inline struct pviommu_leaf *pviommu_leaf(struct pviommu_domain *d,
 	return smp_load_acquire(&d->ram.leaves[index]);
 }
 
+/* The leaf that all of a buffer is in; NULL: there is more than one, or none yet */
+static __always_inline struct pviommu_leaf *pviommu_leaf_around(struct pviommu_domain *d,
+								u64 start, size_t size)
+{
+	const unsigned int shift = PVIOMMU_LEAF_SHIFT + PAGE_SHIFT;
+
+	if (unlikely((start ^ (start + size - 1)) >> shift))
+		return NULL;
+	return pviommu_leaf(d, start >> shift);
+}
+
 /* Is the leaf granted as one? Stable with ram.lock, and for who has it mapped */
 static inline bool pviommu_leaf_cached(const struct pviommu_leaf *leaf)
 {
