@@ -279,6 +279,7 @@ static IOMMUTLBEntry piece_entry(PvIommuState *s, PvIommuRam *ram,
     };
 }
 
+/* For those that follow: see forget_pages() */
 static void unmap_pages(PvIommuSpace *sp, PvIommuRam *ram, uint64_t first,
                         uint64_t count)
 {
@@ -286,6 +287,14 @@ static void unmap_pages(PvIommuSpace *sp, PvIommuRam *ram, uint64_t first,
         pv_iommu_reach_unmap_entry(sp, piece_entry(sp->iommu, ram, first + i,
                                                    IOMMU_NONE));
     }
+}
+
+/* For those that remember: all that went of the pages, when it has */
+static void forget_pages(PvIommuSpace *sp, uint64_t first, uint64_t count)
+{
+    const hwaddr start = sp->iommu->direct_base + first * GRANULE;
+
+    pv_iommu_reach_forget(sp, start, start + count * GRANULE - 1);
 }
 
 /* All of the pages, which are granted, or false and none of them */
@@ -313,6 +322,18 @@ static void hide(PvIommuState *s, PvIommuDomain *d, uint64_t first,
     g_hash_table_iter_init(&iter, s->spaces);
     while ((sp = pv_iommu_domain_next_space(d, &iter))) {
         unmap_pages(sp, d->ram, first, count);
+    }
+}
+
+static void forget(PvIommuState *s, PvIommuDomain *d, uint64_t first,
+                   uint64_t count)
+{
+    PvIommuSpace *sp;
+    GHashTableIter iter;
+
+    g_hash_table_iter_init(&iter, s->spaces);
+    while ((sp = pv_iommu_domain_next_space(d, &iter))) {
+        forget_pages(sp, first, count);
     }
 }
 
@@ -345,6 +366,7 @@ void pv_iommu_direct_hide(PvIommuSpace *sp, PvIommuDomain *d)
         next = next_other(d->ram, end, first);
         unmap_pages(sp, d->ram, first, next - first);
     }
+    forget_pages(sp, 0, end);
 }
 
 bool pv_iommu_direct_show(PvIommuSpace *sp, PvIommuDomain *d)
@@ -528,7 +550,10 @@ static void undo(PvIommuState *s, PvIommuDomain *d, uint32_t nr,
     }
 }
 
-/* Take back what comes and goes with a granted page, the first of it */
+/*
+ * Take back what comes and goes with a granted page, the first of it; who
+ * remembers it is left to the caller
+ */
 static uint64_t take_piece(PvIommuState *s, PvIommuDomain *d, uint64_t page)
 {
     const uint64_t count = piece_of(d->ram, page);
@@ -581,6 +606,9 @@ static uint32_t take_ranges(PvIommuState *s, PvIommuDomain *d, uint32_t nr,
                 hide(s, d, ranges[k].first, ranges[k].count);
             }
             undo(s, d, nr, ranges);
+            for (uint32_t k = 0; k <= i; k++) {
+                forget(s, d, ranges[k].first, ranges[k].count);
+            }
             return PV_IOMMU_S_IO;
         }
     }
@@ -677,6 +705,7 @@ static uint32_t take_back(PvIommuState *s, uint32_t domain, uint32_t nr,
              page < end; page = next_granted(d->ram, end, page)) {
             pin(s, page, take_piece(s, d, page), -1);
         }
+        forget(s, d, ranges[i].first, ranges[i].count);
     }
     return PV_IOMMU_S_OK;
 }
@@ -822,6 +851,7 @@ static void section_gone(PvIommuState *s, PvIommuDomain *d,
                     (page - start) * GRANULE, take_piece(s, d, page), -1);
         trace_pv_iommu_direct_gone(d->id, page);
     }
+    forget(s, d, start, end - start);
 }
 
 /* All that changes at once has changed */

@@ -197,15 +197,47 @@ static void reach_replay(IOMMUMemoryRegion *mr, IOMMUNotifier *n)
     }
 }
 
-/* Tell who follows that something went */
+/*
+ * Tell those that only remember what they have asked for, as vhost does, to
+ * forget what went, from the first address to the last. Once for all of it: a
+ * backend has to answer each time, and the guest may have a page granted, and
+ * another, and all of them go at once.
+ */
+void pv_iommu_reach_forget(PvIommuSpace *sp, hwaddr first, hwaddr last)
+{
+    IOMMUNotifier *n;
+
+    IOMMU_NOTIFIER_FOREACH(n, &sp->reach) {
+        const hwaddr from = MAX(first, n->start);
+        const hwaddr to = MIN(last, n->end);
+        IOMMUTLBEvent event = {
+            .type = n->notifier_flags,
+            .entry = {
+                .target_as = &address_space_memory,
+                .iova = from,
+                .addr_mask = to - from,
+                .perm = IOMMU_NONE,
+            },
+        };
+
+        if (!(n->notifier_flags & IOMMU_NOTIFIER_MAP) && from <= to) {
+            memory_region_notify_iommu_one(n, &event);
+        }
+    }
+}
+
+/* Tell those that follow each mapping, as VFIO does, that something went */
 void pv_iommu_reach_unmap_entry(PvIommuSpace *sp, IOMMUTLBEntry entry)
 {
     IOMMUTLBEvent event = { .type = IOMMU_NOTIFIER_UNMAP, .entry = entry };
+    IOMMUNotifier *n;
 
     event.entry.perm = IOMMU_NONE;
-    memory_region_notify_iommu(&sp->reach, 0, event);
-    event.type = IOMMU_NOTIFIER_DEVIOTLB_UNMAP;
-    memory_region_notify_iommu(&sp->reach, 0, event);
+    IOMMU_NOTIFIER_FOREACH(n, &sp->reach) {
+        if (n->notifier_flags & IOMMU_NOTIFIER_MAP) {
+            memory_region_notify_iommu_one(n, &event);
+        }
+    }
 }
 
 static void unmap_one(PvIommuSpace *sp, uint32_t chunk)
@@ -213,15 +245,29 @@ static void unmap_one(PvIommuSpace *sp, uint32_t chunk)
     pv_iommu_reach_unmap_entry(sp, window_entry(sp->iommu, chunk, IOMMU_NONE));
 }
 
-/* Tell who follows that the chunks went */
+static void forget_chunks(PvIommuSpace *sp, uint32_t first, uint32_t count)
+{
+    const PvIommuState *s = sp->iommu;
+    const hwaddr start = s->dma_base + first * s->chunk_size;
+
+    if (count) {
+        pv_iommu_reach_forget(sp, start, start + count * s->chunk_size - 1);
+    }
+}
+
+/* Tell both that the chunks went */
 void pv_iommu_reach_unmap(PvIommuSpace *sp, uint32_t first, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         unmap_one(sp, first + i);
     }
+    forget_chunks(sp, first, count);
 }
 
-/* Tell who follows that something came; false: somebody could not map it */
+/*
+ * Tell who follows that something came; false: somebody could not map it. Who
+ * remembers is told when all of what was to come has gone again.
+ */
 bool pv_iommu_reach_map_entry(PvIommuSpace *sp, IOMMUTLBEntry entry)
 {
     IOMMUTLBEvent event = { .type = IOMMU_NOTIFIER_MAP, .entry = entry };
@@ -254,7 +300,7 @@ bool pv_iommu_reach_map(PvIommuSpace *sp, uint32_t first, uint32_t count)
     return true;
 }
 
-/* Tell who follows that all of the domain's chunks went, and its guest RAM */
+/* Tell both that all of the domain's chunks went, and its guest RAM */
 void pv_iommu_reach_hide(PvIommuSpace *sp, PvIommuDomain *d)
 {
     PvIommuState *s = sp->iommu;
@@ -265,6 +311,7 @@ void pv_iommu_reach_hide(PvIommuSpace *sp, PvIommuDomain *d)
             unmap_one(sp, i);
         }
     }
+    forget_chunks(sp, 0, s->nr_chunks);
 }
 
 /* Tell who follows that they all came, or false and none of them */
@@ -279,6 +326,7 @@ bool pv_iommu_reach_show(PvIommuSpace *sp, PvIommuDomain *d)
                     unmap_one(sp, i);
                 }
             }
+            forget_chunks(sp, 0, s->nr_chunks);
             return false;
         }
     }
@@ -287,31 +335,6 @@ bool pv_iommu_reach_show(PvIommuSpace *sp, PvIommuDomain *d)
         return false;
     }
     return true;
-}
-
-/*
- * Tell those that only remember what they have asked for, as vhost does, to
- * forget all of it: they have asked when the space bypassed.
- */
-void pv_iommu_reach_forget(PvIommuSpace *sp)
-{
-    IOMMUNotifier *n;
-
-    IOMMU_NOTIFIER_FOREACH(n, &sp->reach) {
-        IOMMUTLBEvent event = {
-            .type = n->notifier_flags,
-            .entry = {
-                .target_as = &address_space_memory,
-                .iova = n->start,
-                .addr_mask = n->end - n->start,
-                .perm = IOMMU_NONE,
-            },
-        };
-
-        if (!(n->notifier_flags & IOMMU_NOTIFIER_MAP)) {
-            memory_region_notify_iommu_one(n, &event);
-        }
-    }
 }
 
 /* The regions, in the space's root and beside it */

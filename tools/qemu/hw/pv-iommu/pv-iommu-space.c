@@ -92,7 +92,8 @@ bool pv_iommu_space_switch(PvIommuSpace *sp)
     }
 
     if (sp->bypassing && !bypass) {
-        pv_iommu_reach_forget(sp);
+        /* what they asked for while it bypassed */
+        pv_iommu_reach_forget(sp, 0, UINT64_MAX);
     }
     sp->bypassing = bypass;
     trace_pv_iommu_space_switch(memory_region_name(&sp->root),

@@ -346,7 +346,7 @@ bool pv_iommu_reach_map_entry(PvIommuSpace *sp, IOMMUTLBEntry entry);
 void pv_iommu_reach_unmap_entry(PvIommuSpace *sp, IOMMUTLBEntry entry);
 bool pv_iommu_reach_show(PvIommuSpace *sp, PvIommuDomain *d);
 void pv_iommu_reach_hide(PvIommuSpace *sp, PvIommuDomain *d);
-void pv_iommu_reach_forget(PvIommuSpace *sp);
+void pv_iommu_reach_forget(PvIommuSpace *sp, hwaddr first, hwaddr last);
 
 /* pv-iommu-domain.c */
 void pv_iommu_chunks_init(PvIommuState *s);

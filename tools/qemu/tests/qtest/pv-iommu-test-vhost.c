@@ -460,6 +460,47 @@ static void test_permission(void)
     vhost_quit(&v);
 }
 
+/*
+ * What goes at once is forgotten at once, however many pages it is: a backend
+ * answers each time, while QEMU does nothing else
+ */
+static void test_forget(void)
+{
+    const uint64_t page = RAM_DMA / GRANULE, apart = page + 64;
+    const uint64_t in = DIRECT_DMA + RAM_DMA;
+    Vhost v = vhost_launch(PROPS ",boot-bypass=off,direct-limit=1M");
+    Backend *b = v.backend;
+    uint64_t addr, size;
+
+    enable_direct(v.vm);
+    data_open(&v, 0);
+    g_assert_cmpuint(grant_pages(v.vm, DOM, page, 32, PV_IOMMU_RANGE_READ), ==,
+                     PV_IOMMU_S_OK);
+    for (int i = 0; i < 64; i++) {
+        g_assert_cmpuint(grant_pages(v.vm, DOM, apart + 2 * i, 1,
+                                     PV_IOMMU_RANGE_READ), ==, PV_IOMMU_S_OK);
+    }
+    queue_begin(&v);
+    g_assert(backend_ask(b, in, false, &addr, &size));
+
+    backend_remember_all(b);
+    g_assert_cmpuint(revoke_pages(v.vm, DOM, page, 32), ==, PV_IOMMU_S_OK);
+    g_assert(backend_forgot(b, in));
+    g_assert(backend_forgot(b, in + 32 * GRANULE - 1));
+    g_assert(!backend_forgot(b, in + 32 * GRANULE));
+    g_assert_cmpuint(b->nr_forgets, ==, 1);
+
+    backend_remember_all(b);
+    g_assert_cmpuint(detach(v.vm, RID_VHOST), ==, PV_IOMMU_S_OK);
+    for (int i = 0; i < 64; i++) {
+        g_assert(backend_forgot(b, DIRECT_DMA + (apart + 2 * i) * GRANULE));
+    }
+    g_assert(backend_forgot(b, DATA_DMA));
+    /* chunks, and guest RAM */
+    g_assert_cmpuint(b->nr_forgets, ==, 2);
+    vhost_quit(&v);
+}
+
 /* The guest may have it asked as often as it likes: that fills no log */
 static void test_once(void)
 {
@@ -500,5 +541,6 @@ void add_vhost_tests(void)
     qtest_add_func("/pv-iommu/vhost/bypass-again", test_bypass_again);
     qtest_add_func("/pv-iommu/vhost/data", test_data);
     qtest_add_func("/pv-iommu/vhost/permission", test_permission);
+    qtest_add_func("/pv-iommu/vhost/forget", test_forget);
     qtest_add_func("/pv-iommu/vhost/once", test_once);
 }
