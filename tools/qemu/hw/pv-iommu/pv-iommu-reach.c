@@ -347,6 +347,7 @@ void pv_iommu_reach_init(PvIommuSpace *sp, const char *name)
     memory_region_init_iommu(&sp->reach, sizeof(sp->reach),
                              TYPE_PV_IOMMU_MEMORY_REGION, owner,
                              "pv-iommu-reach", REACH_SIZE);
+    sp->reach.maps_all = true;
     memory_region_add_subregion(&sp->root, 0, MEMORY_REGION(&sp->reach));
     memory_region_init_io(&sp->msi, owner, &msi_ops, sp, "pv-iommu-msi",
                           PV_IOMMU_MSI_SIZE);
