@@ -308,9 +308,7 @@ void pviommu_direct_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 	if (WARN_ON_ONCE(!pd))
 		return;
 	leaf = pviommu_leaf_around(pd->domain, dma - pd->host->direct_dma, size);
-	if (likely(pviommu_leaf_cached(leaf)))
-		atomic_dec(&leaf->live);
-	else
+	if (unlikely(!pviommu_leaf_put(leaf)))
 		pviommu_direct_put_phys(pd, dma, size);
 	this_cpu_inc(pd->stats->unmaps);
 	trace_pviommu_unmap(pd->rid, dma, size, 0, dir);

@@ -175,6 +175,21 @@ static __always_inline bool pviommu_leaf_get(struct pviommu_leaf *leaf)
 }
 
 /*
+ * One for the mapping less; false: none of it is mapped, or not as one. Without ram.lock:
+ * who undoes a mapping twice must not have it taken for one that is not granted.
+ */
+static __always_inline bool pviommu_leaf_put(struct pviommu_leaf *leaf)
+{
+	int live = leaf ? atomic_read(&leaf->live) : 0;
+
+	do {
+		if (unlikely(live <= 1))
+			return false;
+	} while (unlikely(!atomic_try_cmpxchg(&leaf->live, &live, live - 1)));
+	return true;
+}
+
+/*
  * Of the first so many leaves of a mapping, one user less. With ram.lock; or without,
  * by who has them mapped and knows that each of them is granted as one.
  */
@@ -187,7 +202,7 @@ static inline void pviommu_leaves_put(struct pviommu_domain *d, struct scatterli
 		struct pviommu_leaf *leaf = pviommu_leaf(d, w.index);
 
 		if (likely(pviommu_leaf_cached(leaf)))
-			atomic_dec(&leaf->live);
+			WARN_ON_ONCE(!pviommu_leaf_put(leaf));
 		else if (leaf && leaf->exact)
 			leaf->exact--;
 	}
