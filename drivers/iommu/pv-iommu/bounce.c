@@ -913,12 +913,15 @@ pviommu_sync_block(const struct pviommu_sync *sync, unsigned long page, dma_addr
 
 /*
  * Mappings that follow one another without a gap can be one to their driver:
- * AF_XDP treats pages so. What goes on past the last of them is nobody's.
+ * AF_XDP treats pages so, which are for both directions. What goes on past the last
+ * of them is nobody's.
  */
 static noinline void pviommu_sync_neighbours(const struct pviommu_sync *sync,
 					     dma_addr_t dma, size_t size,
 					     bool host_copies)
 {
+	/* The chunk that comes next may go at any time, and with it what is known of it */
+	rcu_read_lock();
 	while (size) {
 		unsigned long page;
 		struct pviommu_slot *slot = pviommu_find(sync->pd->host, sync->sp, dma,
@@ -929,11 +932,12 @@ static noinline void pviommu_sync_neighbours(const struct pviommu_sync *sync,
 		if (!slot || READ_ONCE(slot->rid) != sync->pd->rid ||
 		    !pviommu_is_streaming(slot) ||
 		    slot->off || pviommu_page_dma(sync->sp, page) != dma)
-			return;
+			break;
 		end = pviommu_sync_block(sync, page, dma, size, host_copies);
 		size -= min_t(size_t, size, end - dma);
 		dma = end;
 	}
+	rcu_read_unlock();
 }
 
 static __always_inline void
@@ -965,7 +969,8 @@ pviommu_sync_single(struct device *dev, dma_addr_t dma, size_t size,
 		return;
 
 	end = pviommu_sync_block(&sync, page, dma, size, host_copies);
-	if (unlikely(size > end - dma))
+	/* Others' data may be on its way in the other direction */
+	if (unlikely(size > end - dma) && dir == DMA_BIDIRECTIONAL)
 		pviommu_sync_neighbours(&sync, end, size - (end - dma), host_copies);
 }
 

@@ -772,7 +772,10 @@ static void sync_image(struct map_model *m, size_t from, size_t n, bool to_devic
 		memcpy(m->cpu + from, m->dma + from, n);
 }
 
-/* Another mapping of the device that follows without a gap: drivers may take both as one */
+/*
+ * Another mapping of the device that follows without a gap. Drivers may take both as one if
+ * they are for both directions; what goes on past others is left alone
+ */
 static struct map_model *neighbour(struct map_model *m)
 {
 	unsigned int i;
@@ -827,7 +830,8 @@ static void op_sync(struct step *s)
 	quiet(0, false);
 	sync_image(m, at + off, min(n, seg->len - off), to_device);
 	if (next) {
-		sync_image(next, 0, more, to_device);
+		if (m->dir == DMA_BIDIRECTIONAL)
+			sync_image(next, 0, more, to_device);
 		verify(next);
 	}
 	verify(m);
