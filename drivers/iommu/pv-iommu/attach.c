@@ -669,7 +669,9 @@ bool pviommu_serves_mask(struct pviommu_dev *pd, u64 mask)
 	else
 		dev_warn(pd->dev, "pv_iommu: cannot be served by %s for its mask of %#llx: error %d\n",
 			 pviommu_mode_name(mode), mask, ret);
-	return !ret || mode == PVIOMMU_MODE_WINDOW;
+	/* Where it still is what it was; but nothing is good enough for one that is blocked */
+	return !ret || (mode == PVIOMMU_MODE_WINDOW &&
+			pd->dev->dma_ops != &pviommu_blocked_ops);
 }
 
 static int pviommu_notify(struct notifier_block *nb, unsigned long action,
