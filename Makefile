@@ -51,6 +51,7 @@ help:
 	@echo 'make test     all tests; TESTS="GLOB..." some of them (make list: which)'
 	@echo 'make test KERNEL=kcsan  those in which CPUs race, with the detector of data races'
 	@echo 'make test-short  some of them, in minutes: does another kernel do?'
+	@echo 'make soak     HOURS=$(HOURS) of load while all comes and goes, and a report (MODE=window)'
 	@echo 'make test-native  the module in user space: properties, threads, fuzzing'
 	@echo 'make mutate   breaks the code in small ways, and says what no test saw'
 	@echo 'make coverage  which lines of both the tests without a guest execute'
@@ -142,6 +143,13 @@ SHORT = edu-* nvme-fio counters rebind load-late unload
 .PHONY: test-short
 test-short: prepare
 	@$(runner) test --jobs $(JOBS) -- $(SHORT:%='%')
+
+# For hours, which may be a fraction: disks and cards at work while devices, drivers and
+# the machine come and go. SET='SEED=1 EVENTS=ram+migrate' for what is not at random
+HOURS ?= 4
+.PHONY: soak
+soak: prepare
+	@SET='HOURS=$(HOURS) $(SET)' $(runner) test --jobs 1 -- $(or $(MODE),window)/soak
 
 # The module's code in user space: no guest, no QEMU
 .PHONY: test-native

@@ -365,6 +365,13 @@ static void pviommu_free_dev(struct pviommu_dev *pd)
 	kfree(pd);
 }
 
+static void pviommu_unlink(struct pviommu_dev *pd)
+{
+	if (pd->bridge)
+		device_link_del(pd->bridge);
+	device_link_del(pd->link);
+}
+
 /* Devres action: the driver is gone, and so is all that it allocated */
 static void pviommu_detach(void *data)
 {
@@ -408,7 +415,7 @@ static void pviommu_detach(void *data)
 	pviommu_stats_sum(pd, &host->retired);
 	mutex_unlock(&host->lock);
 
-	device_link_del(pd->link);
+	pviommu_unlink(pd);
 	free_percpu(pd->stats);
 
 	spin_lock_irqsave(&pviommu_gone_lock, flags);
@@ -478,6 +485,28 @@ static void pviommu_leave(struct pviommu_dev *pd)
 	mutex_unlock(&pd->host->lock);
 }
 
+/*
+ * The order of resumes. The host device comes before the devices, as it forgets them in
+ * a suspend; the bridges before the host device: until they have their buses' numbers
+ * again, the host finds nobody there.
+ */
+static int pviommu_link(struct pviommu_dev *pd)
+{
+	struct device *host = &pd->host->pdev->dev;
+	struct pci_dev *bridge = pci_upstream_bridge(to_pci_dev(pd->dev));
+
+	pd->link = device_link_add(pd->dev, host, DL_FLAG_STATELESS);
+	if (!pd->link)
+		return -ENOMEM;
+	if (!bridge)
+		return 0;
+	pd->bridge = device_link_add(host, &bridge->dev, DL_FLAG_STATELESS);
+	if (pd->bridge)
+		return 0;
+	device_link_del(pd->link);
+	return -ENOMEM;
+}
+
 static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 {
 	struct device *dev = &pdev->dev;
@@ -528,12 +557,9 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 	if (ret)
 		goto err_detach;
 
-	/* Resumes the host device first: it forgets its devices in a suspend */
-	pd->link = device_link_add(dev, &host->pdev->dev, DL_FLAG_STATELESS);
-	if (!pd->link) {
-		ret = -ENOMEM;
+	ret = pviommu_link(pd);
+	if (ret)
 		goto err_group;
-	}
 
 	mutex_lock(&host->lock);
 	list_add_tail(&pd->node, &host->devices);

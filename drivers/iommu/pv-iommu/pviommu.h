@@ -523,6 +523,7 @@ struct pviommu_host {
  * @node: in pviommu_host.devices, later in pviommu_gone
  * @stats: per-CPU counters
  * @link: makes the host device resume first
+ * @bridge: makes the bridge above resume before that; NULL if there is none
  * @orphans: once gone: blocks of coherent memory that its driver has not freed
  */
 struct pviommu_dev {
@@ -537,6 +538,7 @@ struct pviommu_dev {
 	struct list_head node;
 	struct pviommu_stats __percpu *stats;
 	struct device_link *link;
+	struct device_link *bridge;
 	unsigned int orphans;
 };
 

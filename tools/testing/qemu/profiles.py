@@ -45,6 +45,8 @@ class Profile:
     reboots: bool = False
     # The host drives devices itself (witness.py)
     driven: bool = False
+    # QEMU's options in addition
+    options: tuple = ()
     # A device that not every QEMU has; without it, tests are skipped
     wants: str = ""
 
@@ -541,6 +543,15 @@ PROFILES = {
     "migrate-builds": replace(
         MIGRATE, about="the same, as every version of QEMU that is built has it",
         machine="pc-q35-7.2"),
+    "soak": replace(
+        MIGRATE,
+        about="the same with a slot for an NVMe disk, which is empty while it migrates",
+        memory=512,
+        disks={**MIGRATE.disks, "nvme0": 256},
+        devices=(*MIGRATE.devices, "pcie-root-port,id=port0,slot=1"),
+        # By the port itself: ACPI has no interrupt any more after a suspend to RAM
+        options=("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
+    ),
     "withheld": Profile(
         # QEMU's nvme keeps a reference to itself for each answer that it could
         # not write, and is never deleted after it was unplugged

@@ -21,7 +21,7 @@ import hosttests
 import mails
 import nativetests
 from profiles import PROFILES
-from vm import FACTOR, VM, Failed, GuestDied, Machine, Skipped
+from vm import FACTOR, SET, VM, Failed, GuestDied, Machine, Skipped
 
 HERE = Path(__file__).resolve().parent
 TESTS = HERE.parent / "selftests" / "pv_iommu"
@@ -49,6 +49,8 @@ class Test:
     timeout: int = 60
     # How often the guest boots in it
     boots: int = 1
+    # For how many hours it is told to go on; None: it is not, and is skipped
+    hours: float | None = 0
     # Tests that need no guest of the runner's bring a function instead
     function: object = None
 
@@ -59,9 +61,21 @@ def read_header(path):
     for line in path.read_text(encoding="utf-8").split("\n"):
         if line and not line.startswith("#"):
             break
-        if match := re.match(r"# (Test|VM|Modes|Timeout|Boots): +(.*)", line):
+        if match := re.match(r"# (Test|VM|Modes|Timeout|Boots|Hours): +(.*)", line):
             header[match[1]] = match[2].strip()
     return header
+
+
+def hours_of(path, header):
+    """For how many hours SET has a test go on, if its header says that it asks."""
+    if "Hours" not in header:
+        return 0
+    settings = dict(word.partition("=")[::2] for word in SET)
+    try:
+        hours = settings.get(header["Hours"])
+        return float(hours) if hours else None
+    except ValueError:
+        sys.exit(f"{path}: {header['Hours']}={hours}: no number")
 
 
 def guest_tests():
@@ -78,7 +92,7 @@ def guest_tests():
         for mode in modes:
             yield Test(f"{mode}/{path.stem}", path.stem, mode, header["Test"],
                        profile, int(header.get("Timeout", "60")),
-                       int(header.get("Boots", "1")))
+                       int(header.get("Boots", "1")), hours_of(path, header))
 
 
 def all_tests(machine):
@@ -158,6 +172,9 @@ class Group:
         self.again = None
 
     def run(self):
+        for test in [test for test in self.tests if test.hours is None]:
+            self.tests.remove(test)
+            self.done(test, "skipped", 0, "takes as long as SET= says")
         boots = 0
         while self.tests:
             boots += 1
@@ -246,7 +263,7 @@ class Group:
     @staticmethod
     def run_test(vm, test):
         """Runs a test; returns its status and last words."""
-        end = time.monotonic() + test.timeout * FACTOR
+        end = time.monotonic() + test.timeout * FACTOR + test.hours * 3600
         boots = 1
         vm.send(f"run {test.name}")
         while True:

@@ -197,6 +197,7 @@ class VM:
                      (f",direct-limit={DIRECT_LIMIT}M"
                       if self.mode == "direct" and
                       "direct-limit=" not in profile.iommu else "")]
+        line += profile.options
         if profile.firmware:
             line += ["-bios", profile.firmware]
         for netdev in profile.netdevs:

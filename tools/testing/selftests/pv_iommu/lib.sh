@@ -319,19 +319,29 @@ load_endless() {
 # What load_start has fio do
 load_words="--bsrange=512-128k --blockalign=512 --size=4M"
 
+# load_run NAME COMMAND...: in the background, again and again, until load_stop or until
+# it fails
+load_run() {
+	local name
+	name=$1
+	shift
+	rm -f "/tmp/load-stop-$name"
+	: >"/tmp/load-$name"
+	while [ ! -e "/tmp/load-stop-$name" ]; do
+		"$@"
+		echo verified
+	done >"/tmp/load-$name" 2>&1 &
+	echo $! >"/tmp/load-pid-$name"
+}
+
 # load_start DISK...: fio writes and verifies them, one round after the other,
 # in the background
 load_start() {
 	local disk
 	rm -f /tmp/load-*
 	for disk; do
-		: >"/tmp/load-$disk"
-		while [ ! -e /tmp/load-stop ]; do
-			# shellcheck disable=SC2086 # one word each
-			fio_verify "/dev/$disk" $load_words
-			echo verified
-		done >"/tmp/load-$disk" 2>&1 &
-		echo $! >"/tmp/load-pid-$disk"
+		# shellcheck disable=SC2086 # one word each
+		load_run "$disk" fio_verify "/dev/$disk" $load_words
 	done
 }
 
@@ -355,12 +365,18 @@ load_goes_on() {
 	done
 }
 
-# load_stop: after the rounds that have begun; fails the test if any has failed
+# load_stop [NAME...]: all, or these, after the rounds that have begun; fails the test if
+# any has failed
 load_stop() {
-	local file
-	touch /tmp/load-stop
-	for file in /tmp/load-pid-*; do
-		wait "$(cat "$file")" ||
-			load_failed "/tmp/load-${file#/tmp/load-pid-}"
+	local file name
+	[ $# != 0 ] || for file in /tmp/load-pid-*; do
+		set -- "$@" "${file#/tmp/load-pid-}"
+	done
+	for name; do
+		touch "/tmp/load-stop-$name"
+	done
+	for name; do
+		wait "$(cat "/tmp/load-pid-$name")" || load_failed "/tmp/load-$name"
+		rm "/tmp/load-pid-$name"
 	done
 }

@@ -20,7 +20,10 @@ pci_of() {
 	readlink -f "/sys/class/net/$1/device" | grep -o '0000:[^/]*' | tail -n 1
 }
 
-# transfer FROM TO ADDRESS: 4 MiB over the wire, the same at the other end; $how
+# How much goes over the wire at once
+WIRE_MIB=${WIRE_MIB:-4}
+
+# transfer FROM TO ADDRESS: so much over the wire, the same at the other end; $how
 # goes into messages
 # shellcheck disable=SC2154
 transfer() {
@@ -40,7 +43,7 @@ wire_cards() {
 	need_attached "$left_pci" "$right_pci"
 	pair="$left and $right"
 	wire_up "$left" "$right"
-	dd if=/dev/urandom of=/tmp/sent bs=1M count=4 2>/dev/null
+	dd if=/dev/urandom of=/tmp/sent bs=1M count="$WIRE_MIB" 2>/dev/null
 }
 
 # wire_gone MAC: gives the cards back
