@@ -285,6 +285,7 @@ extern const struct bus_type pci_bus_type;
 #define pci_info(p, ...)	dev_info(&(p)->dev, __VA_ARGS__)
 #define pci_notice(p, ...)	dev_info(&(p)->dev, __VA_ARGS__)
 #define pci_dbg(p, ...)		dev_dbg(&(p)->dev, __VA_ARGS__)
+#define pci_upstream_bridge(p)	((p)->bus->self)
 #define pci_is_bridge(p)	((p)->hdr_type != PCI_HEADER_TYPE_NORMAL)
 #define pci_dev_get(p)		({ get_device(&(p)->dev); (p); })
 #define pci_dev_put(p)		put_device(&(p)->dev)
