@@ -85,6 +85,8 @@ host_setup() {
 	fi
 	echo +memory >/sys/fs/cgroup/cgroup.subtree_control
 	mkdir -p $CG
+	# What L2 gives back by the balloon would come back with the 2 MiB around it
+	echo 0 >/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none
 	# Of a test before that failed
 	echo max >$CG/memory.max
 	trap l2_kill EXIT
