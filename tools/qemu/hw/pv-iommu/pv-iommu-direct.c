@@ -319,8 +319,7 @@ static void hide(PvIommuState *s, PvIommuDomain *d, uint64_t first,
     PvIommuSpace *sp;
     GHashTableIter iter;
 
-    g_hash_table_iter_init(&iter, s->spaces);
-    while ((sp = pv_iommu_domain_next_space(d, &iter))) {
+    PV_IOMMU_FOREACH_SPACE(sp, s, d, iter) {
         unmap_pages(sp, d->ram, first, count);
     }
 }
@@ -331,8 +330,7 @@ static void forget(PvIommuState *s, PvIommuDomain *d, uint64_t first,
     PvIommuSpace *sp;
     GHashTableIter iter;
 
-    g_hash_table_iter_init(&iter, s->spaces);
-    while ((sp = pv_iommu_domain_next_space(d, &iter))) {
+    PV_IOMMU_FOREACH_SPACE(sp, s, d, iter) {
         forget_pages(sp, first, count);
     }
 }
@@ -344,8 +342,7 @@ static bool show(PvIommuState *s, PvIommuDomain *d, uint64_t first,
     PvIommuSpace *sp;
     GHashTableIter iter;
 
-    g_hash_table_iter_init(&iter, s->spaces);
-    while ((sp = pv_iommu_domain_next_space(d, &iter))) {
+    PV_IOMMU_FOREACH_SPACE(sp, s, d, iter) {
         if (!map_pages(sp, d->ram, first, count)) {
             return false;
         }
@@ -749,8 +746,7 @@ void pv_iommu_direct_end_all(PvIommuState *s)
 
     g_hash_table_iter_init(&domains, s->domains);
     while (g_hash_table_iter_next(&domains, NULL, (gpointer *)&d)) {
-        g_hash_table_iter_init(&spaces, s->spaces);
-        while ((sp = pv_iommu_domain_next_space(d, &spaces))) {
+        PV_IOMMU_FOREACH_SPACE(sp, s, d, spaces) {
             pv_iommu_direct_hide(sp, d);
         }
         pv_iommu_direct_end(s, d);

@@ -221,8 +221,7 @@ static void hide(PvIommuState *s, PvIommuDomain *d, uint32_t first,
     PvIommuSpace *sp;
     GHashTableIter iter;
 
-    g_hash_table_iter_init(&iter, s->spaces);
-    while ((sp = pv_iommu_domain_next_space(d, &iter))) {
+    PV_IOMMU_FOREACH_SPACE(sp, s, d, iter) {
         pv_iommu_reach_unmap(sp, first, count);
     }
 }
@@ -234,8 +233,7 @@ static bool show(PvIommuState *s, PvIommuDomain *d, uint32_t first,
     PvIommuSpace *sp;
     GHashTableIter iter;
 
-    g_hash_table_iter_init(&iter, s->spaces);
-    while ((sp = pv_iommu_domain_next_space(d, &iter))) {
+    PV_IOMMU_FOREACH_SPACE(sp, s, d, iter) {
         if (!pv_iommu_reach_map(sp, first, count)) {
             return false;
         }

@@ -356,6 +356,13 @@ uint64_t pv_iommu_limit(PvIommuState *s);
 PvIommuDomain *pv_iommu_domain_find(PvIommuState *s, uint32_t id);
 PvIommuSpace *pv_iommu_domain_next_space(PvIommuDomain *d,
                                          GHashTableIter *iter);
+
+/* All spaces that show the domain */
+#define PV_IOMMU_FOREACH_SPACE(sp, s, d, iter)                          \
+    for (g_hash_table_iter_init(&(iter), (s)->spaces),                  \
+         (sp) = pv_iommu_domain_next_space(d, &(iter)); (sp);           \
+         (sp) = pv_iommu_domain_next_space(d, &(iter)))
+
 PvIommuDomain *pv_iommu_domain_get(PvIommuState *s, uint32_t id);
 void pv_iommu_domain_put(PvIommuState *s, PvIommuDomain *d);
 uint32_t pv_iommu_grant(PvIommuState *s, uint32_t domain, uint32_t first,
