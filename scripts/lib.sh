@@ -167,6 +167,28 @@ with_compiler() {
 	fi
 }
 
+# unpack_kernel DIRECTORY: makes vmlinux of its vmlinuz. QEMU starts that by its PVH
+# entry, and the guest need not unpack it, which under TCG is half of its boot. What is
+# packed otherwise, or has no such entry, stays as it is.
+unpack_kernel() {
+	local at tool magic file=$1/vmlinuz
+	while read -r tool magic; do
+		at=$(LC_ALL=C grep -aobP -m 1 "$magic" "$file" | head -n 1 | cut -d : -f 1)
+		[ -n "$at" ] || continue
+		# There is more behind it than the packer knows of
+		tail -c "+$((at + 1))" "$file" | "$tool" -dcq >"$1/vmlinux.new" 2>/dev/null || :
+		if readelf -n "$1/vmlinux.new" 2>/dev/null | grep -q 'Xen.*0x00000012'; then
+			mv "$1/vmlinux.new" "$1/vmlinux"
+			return 0
+		fi
+	done <<-END
+		xz \xfd7zXZ\x00
+		zstd \x28\xb5\x2f\xfd
+	END
+	rm -f "$1/vmlinux.new"
+	ln -sfn vmlinuz "$1/vmlinux"
+}
+
 # make_modules KERNEL DIRECTORY [MAKE-ARGUMENT...]: builds the modules there. No
 # type information: the headers of some kernels have it made with a program that
 # need not be here, and nothing uses it.

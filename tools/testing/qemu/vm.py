@@ -57,6 +57,7 @@ class Machine:
         self.qemu = self.build / "qemu" / (suite or "") / \
             ("obj-sanitize" if sanitize else "obj") / "qemu-system-x86_64"
         self.vmlinuz = self.build / "kernel" / kernel / "vmlinuz"
+        self.vmlinux = self.build / "kernel" / kernel / "vmlinux"
         self.initrd = self.build / "guest" / kernel / "initrd"
         self.kvm = kvm_usable() if accel == "auto" else accel == "kvm"
         self.window = window
@@ -183,7 +184,9 @@ class VM:
             "-smp", str(profile.cpus),
             "-m", f"{memory}M,slots={profile.slots},"
             f"maxmem={memory + window + profile.pluggable}M",
-            "-kernel", str(machine.vmlinuz),
+            # UEFI knows the packed one only
+            "-kernel", str(machine.vmlinuz if profile.firmware
+                           else machine.vmlinux),
             "-initrd", str(machine.initrd),
             "-append", self.kernel_line(),
         ]
@@ -256,6 +259,10 @@ class VM:
                  # the breakpoint that was there meanwhile ("Oops: int3").
                  # /init starts the others.
                  "maxcpus=1"]
+        # Another page table for each system call is a TLB that TCG has to fill
+        # anew. Where instructions are counted it counts, as users have it.
+        if not self.profile.icount:
+            words.append("mitigations=off")
         if not self.interactive:
             words.append("loglevel=6")
         if self.mode == "none":

@@ -19,6 +19,7 @@ column() {
 	local way=$1 before chunks
 	L2_APPEND=''
 	L2_MACHINE=q35
+	L2_CPUS=2
 	"way_$way" ""
 	l2_start -device "$(vfio $NVME nvme0)"
 	set_result start_locked "$(locked)"

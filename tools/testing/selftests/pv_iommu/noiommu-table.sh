@@ -51,6 +51,7 @@ edu_cases() {
 column() {
 	local way=$1 nvme before maps calls moved
 	L2_APPEND="pv_iommu.mode=$2"
+	L2_CPUS=2
 	shift 2
 	way_huge ""
 	l2_start -device "$(noiommu $NVME nvme0)" -device "$(noiommu $EDU edu0)"
