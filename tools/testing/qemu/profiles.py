@@ -41,6 +41,9 @@ class Profile:
     nested: bool = False
     # Instead of SeaBIOS
     firmware: str = ""
+    # The guest suspends to RAM: as it wakes up, QEMU would write an unpacked
+    # kernel to its memory anew
+    sleeps: bool = False
     # A guest that reboots does; elsewhere that is its end
     reboots: bool = False
     # The host drives devices itself (witness.py)
@@ -213,6 +216,7 @@ def confined(iommu):
         devices=("edu,id=edu0", "edu,id=edu1", "edu,id=edu2"),
         iommu=iommu,
         append=PAGES,
+        sleeps=True,
         driven=True,
     )
 
@@ -292,6 +296,7 @@ PROFILES = {
         disks={"nvme0": 1024, "vblk0": 256},
         netdevs=WIRE,
         devices=(nvme(), e1000e("port0"), virtio_net("port1"), virtio_blk()),
+        sleeps=True,
     ),
     "hostile": Profile(
         about="disks and cards among twelve DMA engines, of which eleven go wild",
@@ -547,6 +552,7 @@ PROFILES = {
         MIGRATE,
         about="the same with a slot for an NVMe disk, which is empty while it migrates",
         memory=512,
+        sleeps=True,
         disks={**MIGRATE.disks, "nvme0": 256},
         devices=(*MIGRATE.devices, "pcie-root-port,id=port0,slot=1"),
         # By the port itself: ACPI has no interrupt any more after a suspend to RAM
@@ -581,6 +587,7 @@ PROFILES = {
     "served": Profile(
         about="disks at all kinds of places in the PCI hierarchy",
         memory=512,
+        sleeps=True,
         disks={name: 64 for name in ("root0", "pxb0", "port0", "conv0",
                                      "class0", "past0")},
         devices=(

@@ -185,7 +185,8 @@ class VM:
             "-m", f"{memory}M,slots={profile.slots},"
             f"maxmem={memory + window + profile.pluggable}M",
             # UEFI knows the packed one only
-            "-kernel", str(machine.vmlinuz if profile.firmware
+            "-kernel", str(machine.vmlinuz
+                           if profile.firmware or profile.sleeps
                            else machine.vmlinux),
             "-initrd", str(machine.initrd),
             "-append", self.kernel_line(),
