@@ -41,9 +41,10 @@ class Profile:
     nested: bool = False
     # Instead of SeaBIOS
     firmware: str = ""
-    # The guest suspends to RAM: as it wakes up, QEMU would write an unpacked
-    # kernel to its memory anew
-    sleeps: bool = False
+    # The kernel unpacks itself. It then looks for a place that memmap= has not
+    # taken, and no reset writes it anew, as QEMU does with one that is unpacked:
+    # a guest that suspends to RAM would wake up without what it knew.
+    packed: bool = False
     # A guest that reboots does; elsewhere that is its end
     reboots: bool = False
     # The host drives devices itself (witness.py)
@@ -202,6 +203,7 @@ def kdump(iommu, window):
     return replace(
         guest,
         driven=True,
+        packed=True,
         disks={**guest.disks, "nvme0": guest.memory},
         netdevs=(*guest.netdevs, *OUTSIDE),
         devices=(*guest.devices, "edu,id=edu0,dma_mask=0xffffffff",
@@ -216,7 +218,7 @@ def confined(iommu):
         devices=("edu,id=edu0", "edu,id=edu1", "edu,id=edu2"),
         iommu=iommu,
         append=PAGES,
-        sleeps=True,
+        packed=True,
         driven=True,
     )
 
@@ -224,7 +226,7 @@ def confined(iommu):
 def confined_again(iommu):
     """The same in a guest that boots again."""
     guest = again(iommu, PAGES)
-    return replace(guest, driven=True,
+    return replace(guest, driven=True, packed=True,
                    devices=(*guest.devices, "edu,id=edu0", "edu,id=edu1"))
 
 
@@ -296,7 +298,7 @@ PROFILES = {
         disks={"nvme0": 1024, "vblk0": 256},
         netdevs=WIRE,
         devices=(nvme(), e1000e("port0"), virtio_net("port1"), virtio_blk()),
-        sleeps=True,
+        packed=True,
     ),
     "hostile": Profile(
         about="disks and cards among twelve DMA engines, of which eleven go wild",
@@ -552,7 +554,7 @@ PROFILES = {
         MIGRATE,
         about="the same with a slot for an NVMe disk, which is empty while it migrates",
         memory=512,
-        sleeps=True,
+        packed=True,
         disks={**MIGRATE.disks, "nvme0": 256},
         devices=(*MIGRATE.devices, "pcie-root-port,id=port0,slot=1"),
         # By the port itself: ACPI has no interrupt any more after a suspend to RAM
@@ -587,7 +589,7 @@ PROFILES = {
     "served": Profile(
         about="disks at all kinds of places in the PCI hierarchy",
         memory=512,
-        sleeps=True,
+        packed=True,
         disks={name: 64 for name in ("root0", "pxb0", "port0", "conv0",
                                      "class0", "past0")},
         devices=(

@@ -186,7 +186,7 @@ class VM:
             f"maxmem={memory + window + profile.pluggable}M",
             # UEFI knows the packed one only
             "-kernel", str(machine.vmlinuz
-                           if profile.firmware or profile.sleeps
+                           if profile.firmware or profile.packed
                            else machine.vmlinux),
             "-initrd", str(machine.initrd),
             "-append", self.kernel_line(),
