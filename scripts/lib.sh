@@ -173,11 +173,12 @@ with_compiler() {
 unpack_kernel() {
 	local at tool magic file=$1/vmlinuz
 	while read -r tool magic; do
-		at=$(LC_ALL=C grep -aobP -m 1 "$magic" "$file" | head -n 1 | cut -d : -f 1)
-		[ -n "$at" ] || continue
+		at=$(LC_ALL=C grep -aobP -m 1 "$magic" "$file" | head -n 1) || continue
+		at=${at%%:*}
 		# There is more behind it than the packer knows of
 		tail -c "+$((at + 1))" "$file" | "$tool" -dcq >"$1/vmlinux.new" 2>/dev/null || :
-		if readelf -n "$1/vmlinux.new" 2>/dev/null | grep -q 'Xen.*0x00000012'; then
+		if readelf -n "$1/vmlinux.new" 2>/dev/null |
+				grep 'Xen.*0x00000012' >/dev/null; then
 			mv "$1/vmlinux.new" "$1/vmlinux"
 			return 0
 		fi
