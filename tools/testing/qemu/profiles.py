@@ -43,7 +43,8 @@ class Profile:
     firmware: str = ""
     # The kernel unpacks itself. It then looks for a place that memmap= has not
     # taken, and no reset writes it anew, as QEMU does with one that is unpacked:
-    # a guest that suspends to RAM would wake up without what it knew.
+    # a guest that suspends to RAM would wake up without what it knew. UEFI knows
+    # no other.
     packed: bool = False
     # A guest that reboots does; elsewhere that is its end
     reboots: bool = False
@@ -157,7 +158,8 @@ AT_SOUTHBRIDGE = ",addr=14.0,class=0x0c05"
 def firmware(about, image, memory, window):
     """What the firmware says of memory types differs; a disk to see it by."""
     return Profile(about=f"{about}, {memory} MiB, a window of {window} MiB",
-                   firmware=image, memory=memory, window=window,
+                   firmware=image, packed=bool(image),
+                   memory=memory, window=window,
                    disks={"nvme0": 64}, devices=(nvme(),))
 
 

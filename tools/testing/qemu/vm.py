@@ -184,9 +184,7 @@ class VM:
             "-smp", str(profile.cpus),
             "-m", f"{memory}M,slots={profile.slots},"
             f"maxmem={memory + window + profile.pluggable}M",
-            # UEFI knows the packed one only
-            "-kernel", str(machine.vmlinuz
-                           if profile.firmware or profile.packed
+            "-kernel", str(machine.vmlinuz if profile.packed
                            else machine.vmlinux),
             "-initrd", str(machine.initrd),
             "-append", self.kernel_line(),
