@@ -206,7 +206,7 @@ static __always_inline bool pviommu_direct_kept(struct pviommu_dev *pd, phys_add
 static __always_inline bool pviommu_direct_cached(struct pviommu_dev *pd,
 						  struct scatterlist *sgl, unsigned int nsegs)
 {
-	return READ_ONCE(pd->cached) && pviommu_cache_get(pd->domain, sgl, nsegs);
+	return READ_ONCE(pd->cached) && pviommu_ram_cache_get(pd->domain, sgl, nsegs);
 }
 
 /* Or else have it granted; the pages have been checked */
@@ -214,7 +214,7 @@ static noinline int pviommu_direct_take(struct pviommu_dev *pd, struct scatterli
 					unsigned int nsegs, bool write,
 					enum pviommu_need need)
 {
-	if (READ_ONCE(pd->cached) && pviommu_cache_fill(pd, sgl, nsegs))
+	if (READ_ONCE(pd->cached) && pviommu_ram_cache_fill(pd, sgl, nsegs))
 		return 0;
 	/* For what can be bounced as well, exits are no gain */
 	if (need == PVIOMMU_NEED_SPEED)

@@ -139,12 +139,12 @@ bool pviommu_wants_direct(struct pci_dev *pdev)
 }
 
 /**
- * pviommu_cache_budget - how much RAM may stay granted that is not mapped
+ * pviommu_ram_cache_budget - how much RAM may stay granted that is not mapped
  *
  * Context: any.
  * Return: pieces of 2 MiB.
  */
-unsigned int pviommu_cache_budget(void)
+unsigned int pviommu_ram_cache_budget(void)
 {
 	return min(direct_cache / 2, (unsigned int)INT_MAX);
 }

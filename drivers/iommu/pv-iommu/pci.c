@@ -268,7 +268,7 @@ static int pviommu_init_direct(struct pviommu_host *host)
 	}
 	host->direct_dma = dma;
 	host->direct_size = size;
-	host->max_cached = pviommu_cache_budget();
+	host->max_cached = pviommu_ram_cache_budget();
 	if (host->max_cached && !(host->features & PV_IOMMU_F_LARGE)) {
 		pci_warn(host->pdev, "direct_cache= is not used: the host grants no 2 MiB at once; update it\n");
 		host->max_cached = 0;
@@ -429,7 +429,7 @@ static int pviommu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 	pviommu_host = host;
 	pci_set_drvdata(pdev, host);
-	ret = pviommu_cache_watch(host);
+	ret = pviommu_ram_cache_watch(host);
 	if (ret)
 		goto err_reset;
 	ret = pviommu_attach_init(host);
@@ -445,7 +445,7 @@ static int pviommu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	return 0;
 
 err_unwatch:
-	pviommu_cache_unwatch(host);
+	pviommu_ram_cache_unwatch(host);
 err_reset:
 	iowrite32(PV_IOMMU_CTL_RESET, host->regs + PV_IOMMU_REG_CONTROL);
 	pviommu_host = NULL;
@@ -460,7 +460,7 @@ static void pviommu_remove(struct pci_dev *pdev)
 
 	pviommu_debugfs_exit();
 	unregister_pm_notifier(&host->pm_notifier);
-	pviommu_cache_unwatch(host);
+	pviommu_ram_cache_unwatch(host);
 	pviommu_attach_exit(host);
 	pviommu_domains_stop(host);
 	iowrite32(PV_IOMMU_CTL_RESET, host->regs + PV_IOMMU_REG_CONTROL);

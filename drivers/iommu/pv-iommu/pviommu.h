@@ -547,7 +547,7 @@ extern enum pviommu_mode pviommu_mode;
 const char *pviommu_mode_name(enum pviommu_mode m);
 bool pviommu_wants(struct pci_dev *pdev);
 bool pviommu_wants_direct(struct pci_dev *pdev);
-unsigned int pviommu_cache_budget(void);
+unsigned int pviommu_ram_cache_budget(void);
 
 /* pci.c */
 extern struct pviommu_host *pviommu_host;
@@ -629,8 +629,8 @@ struct pviommu_slot *pviommu_low_next(struct pviommu_host *host, u16 rid,
 unsigned long pviommu_low_used(struct pviommu_host *host);
 
 /* ram_cache.c */
-int pviommu_cache_watch(struct pviommu_host *host);
-void pviommu_cache_unwatch(struct pviommu_host *host);
+int pviommu_ram_cache_watch(struct pviommu_host *host);
+void pviommu_ram_cache_unwatch(struct pviommu_host *host);
 
 /* direct.c */
 void pviommu_direct_setup(struct pviommu_host *host);

@@ -641,7 +641,7 @@ int pviommu_ram_take(struct pviommu_dev *pd, struct scatterlist *sgl, unsigned i
 		pviommu_batch_begin(&b, PV_IOMMU_OP_GRANT_RAM);
 		ret = pviommu_take(&b, sgl, nsegs, write);
 		pviommu_batch_end(&b);
-	} while (ret == -ENOSPC && pviommu_cache_press(pd->domain, true));
+	} while (ret == -ENOSPC && pviommu_ram_cache_press(pd->domain, true));
 	return ret;
 }
 
@@ -658,7 +658,7 @@ void pviommu_ram_put(struct pviommu_dev *pd, struct scatterlist *sgl, unsigned i
 {
 	struct pviommu_batch b = { .pd = pd, .d = pd->domain };
 
-	if (pviommu_cache_put(pd->domain, sgl, nsegs))
+	if (pviommu_ram_cache_put(pd->domain, sgl, nsegs))
 		return;
 	pviommu_batch_begin(&b, PV_IOMMU_OP_REVOKE_RAM);
 	pviommu_untake(&b, sgl, nsegs, ULONG_MAX);
@@ -681,7 +681,7 @@ void pviommu_ram_flush(struct pviommu_domain *d)
 
 	if (!d->ram.leaves)
 		return;
-	pviommu_cache_drop_all(d);
+	pviommu_ram_cache_drop_all(d);
 	cancel_delayed_work_sync(&d->ram.flush);
 	pviommu_queue_work(&d->ram.flush.work);
 	/* And what others have taken along */
@@ -749,7 +749,7 @@ int pviommu_ram_regrant(struct pviommu_domain *d)
 	pviommu_batch_begin(&b, PV_IOMMU_OP_NOP);
 	/* What waited to be taken back was, and so was what nothing uses */
 	d->ram.nr_queued = 0;
-	pviommu_cache_forget(&b);
+	pviommu_ram_cache_forget(&b);
 	pviommu_batch_end(&b);
 	for (i = 0; i < d->ram.nr_leaves && !ret; i++)
 		ret = pviommu_regrant_leaf(d, pviommu_leaf(d, i));
@@ -771,7 +771,7 @@ int pviommu_ram_init(struct pviommu_domain *d)
 	raw_spin_lock_init(&d->ram.lock);
 	INIT_LIST_HEAD(&d->ram.flying);
 	INIT_DELAYED_WORK(&d->ram.flush, pviommu_queue_work);
-	pviommu_cache_init(d);
+	pviommu_ram_cache_init(d);
 	if (!d->host->direct_size)
 		return 0;
 	d->ram.nr_leaves = DIV_ROUND_UP(d->host->direct_size,
@@ -793,7 +793,7 @@ void pviommu_ram_exit(struct pviommu_domain *d)
 
 	if (!d->ram.leaves)
 		return;
-	pviommu_cache_stop(d);
+	pviommu_ram_cache_stop(d);
 	cancel_delayed_work_sync(&d->ram.flush);
 	for (i = 0; i < d->ram.nr_leaves; i++)
 		pviommu_leaf_free(d->ram.leaves[i]);

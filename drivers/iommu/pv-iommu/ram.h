@@ -228,16 +228,16 @@ void pviommu_queue_room(struct pviommu_batch *b);
 bool pviommu_queue_add(struct pviommu_batch *b, unsigned long pfn, unsigned int count);
 
 /* ram_cache.c */
-bool pviommu_cache_get(struct pviommu_domain *d, struct scatterlist *sgl,
-		       unsigned int nsegs);
-bool pviommu_cache_put(struct pviommu_domain *d, struct scatterlist *sgl,
-		       unsigned int nsegs);
-bool pviommu_cache_fill(struct pviommu_dev *pd, struct scatterlist *sgl,
-			unsigned int nsegs);
-bool pviommu_cache_press(struct pviommu_domain *d, bool must);
-void pviommu_cache_drop_all(struct pviommu_domain *d);
-void pviommu_cache_forget(struct pviommu_batch *b);
-void pviommu_cache_init(struct pviommu_domain *d);
-void pviommu_cache_stop(struct pviommu_domain *d);
+bool pviommu_ram_cache_get(struct pviommu_domain *d, struct scatterlist *sgl,
+			   unsigned int nsegs);
+bool pviommu_ram_cache_put(struct pviommu_domain *d, struct scatterlist *sgl,
+			   unsigned int nsegs);
+bool pviommu_ram_cache_fill(struct pviommu_dev *pd, struct scatterlist *sgl,
+			    unsigned int nsegs);
+bool pviommu_ram_cache_press(struct pviommu_domain *d, bool must);
+void pviommu_ram_cache_drop_all(struct pviommu_domain *d);
+void pviommu_ram_cache_forget(struct pviommu_batch *b);
+void pviommu_ram_cache_init(struct pviommu_domain *d);
+void pviommu_ram_cache_stop(struct pviommu_domain *d);
 
 #endif /* _PVIOMMU_RAM_H */

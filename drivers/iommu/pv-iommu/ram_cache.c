@@ -21,24 +21,24 @@
 #include "ram.h"
 
 /* How many leaves are looked at with the lock held */
-#define PVIOMMU_CACHE_LOOK	64
+#define PVIOMMU_RAM_CACHE_LOOK	64
 
 /* A domain makes room for itself so often in a second: then its pages are granted one by
  * one, so that more that is in use than there is room for does not cost 2 MiB each time
  */
-#define PVIOMMU_CACHE_SWAPS	64
+#define PVIOMMU_RAM_CACHE_SWAPS	64
 
 static unsigned int direct_cache_idle = 60;
 module_param(direct_cache_idle, uint, 0644);
 MODULE_PARM_DESC(direct_cache_idle, "Seconds without use after which memory of direct_cache= is given back (default: 60)");
 
-static unsigned long pviommu_cache_idle(void)
+static unsigned long pviommu_ram_cache_idle(void)
 {
 	return (unsigned long)min(READ_ONCE(direct_cache_idle), 86400U) * HZ;
 }
 
 /**
- * pviommu_cache_get - map what is granted by 2 MiB
+ * pviommu_ram_cache_get - map what is granted by 2 MiB
  * @d: the domain
  * @sgl: the mapping's DMA segments
  * @nsegs: how many
@@ -46,8 +46,8 @@ static unsigned long pviommu_cache_idle(void)
  * Context: any but NMI. Takes no lock.
  * Return: whether all of it was, and is counted; or else nothing was done.
  */
-bool pviommu_cache_get(struct pviommu_domain *d, struct scatterlist *sgl,
-		       unsigned int nsegs)
+bool pviommu_ram_cache_get(struct pviommu_domain *d, struct scatterlist *sgl,
+			   unsigned int nsegs)
 {
 	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
 	unsigned int got = 0;
@@ -63,7 +63,7 @@ bool pviommu_cache_get(struct pviommu_domain *d, struct scatterlist *sgl,
 }
 
 /**
- * pviommu_cache_put - undo pviommu_cache_get()
+ * pviommu_ram_cache_put - undo pviommu_ram_cache_get()
  * @d: the domain
  * @sgl: the mapping's DMA segments
  * @nsegs: how many
@@ -71,8 +71,8 @@ bool pviommu_cache_get(struct pviommu_domain *d, struct scatterlist *sgl,
  * Context: any but NMI. Takes no lock.
  * Return: whether all of it was granted by 2 MiB; or else nothing was done.
  */
-bool pviommu_cache_put(struct pviommu_domain *d, struct scatterlist *sgl,
-		       unsigned int nsegs)
+bool pviommu_ram_cache_put(struct pviommu_domain *d, struct scatterlist *sgl,
+			   unsigned int nsegs)
 {
 	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
 
@@ -133,12 +133,12 @@ static int pviommu_leaf_fill(struct pviommu_batch *b, struct pviommu_leaf *leaf)
 	WRITE_ONCE(leaf->when, jiffies);
 	/* Orders the grant before it, for who takes no lock */
 	atomic_set_release(&leaf->live, 1);
-	queue_delayed_work(system_freezable_wq, &ram->age, pviommu_cache_idle() / 4 + 1);
+	queue_delayed_work(system_freezable_wq, &ram->age, pviommu_ram_cache_idle() / 4 + 1);
 	return 0;
 }
 
 /**
- * pviommu_cache_fill - have what is around a mapping granted, and map it
+ * pviommu_ram_cache_fill - have what is around a mapping granted, and map it
  * @pd: the device
  * @sgl: the mapping's DMA segments, for which there are leaves
  * @nsegs: how many
@@ -146,8 +146,8 @@ static int pviommu_leaf_fill(struct pviommu_batch *b, struct pviommu_leaf *leaf)
  * Context: any but NMI. An exit for each 2 MiB that are not granted.
  * Return: whether it is mapped. What was granted stays in any case.
  */
-bool pviommu_cache_fill(struct pviommu_dev *pd, struct scatterlist *sgl,
-			unsigned int nsegs)
+bool pviommu_ram_cache_fill(struct pviommu_dev *pd, struct scatterlist *sgl,
+			    unsigned int nsegs)
 {
 	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
 	struct pviommu_domain *d = pd->domain;
@@ -167,9 +167,9 @@ bool pviommu_cache_fill(struct pviommu_dev *pd, struct scatterlist *sgl,
 			if (ret == -EAGAIN)
 				cpu_relax();
 		} while (ret == -EAGAIN ||
-			 (ret == -ENOSPC && pviommu_cache_press(d, false)));
+			 (ret == -ENOSPC && pviommu_ram_cache_press(d, false)));
 	}
-	return pviommu_cache_get(d, sgl, nsegs);
+	return pviommu_ram_cache_get(d, sgl, nsegs);
 }
 
 /* ---- giving it back ---- */
@@ -189,12 +189,12 @@ static bool pviommu_leaf_drop(struct pviommu_batch *b, struct pviommu_leaf *leaf
 }
 
 /* Of some, the one that was mapped least recently, and is not mapped */
-static struct pviommu_leaf *pviommu_cache_oldest(struct pviommu_ram *ram)
+static struct pviommu_leaf *pviommu_ram_cache_oldest(struct pviommu_ram *ram)
 {
 	struct pviommu_leaf *leaf, *oldest = NULL;
 	unsigned int i;
 
-	for (i = 0; i < min_t(unsigned int, ram->nr_cached, PVIOMMU_CACHE_LOOK); i++) {
+	for (i = 0; i < min_t(unsigned int, ram->nr_cached, PVIOMMU_RAM_CACHE_LOOK); i++) {
 		leaf = list_first_entry(&ram->cached, struct pviommu_leaf, node);
 		/* Others have their turn the next time */
 		list_move_tail(&leaf->node, &ram->cached);
@@ -206,14 +206,14 @@ static struct pviommu_leaf *pviommu_cache_oldest(struct pviommu_ram *ram)
 }
 
 /* What is taken from another domain goes at once; one's own, with the next request */
-static bool pviommu_cache_drop_one(struct pviommu_domain *d, bool others)
+static bool pviommu_ram_cache_drop_one(struct pviommu_domain *d, bool others)
 {
 	struct pviommu_batch b = { .d = d };
 	struct pviommu_leaf *leaf;
 	bool dropped;
 
 	pviommu_batch_begin(&b, PV_IOMMU_OP_NOP);
-	leaf = pviommu_cache_oldest(&d->ram);
+	leaf = pviommu_ram_cache_oldest(&d->ram);
 	dropped = leaf && pviommu_leaf_drop(&b, leaf);
 	if (dropped && others)
 		b.refused |= pviommu_batch_ring(&b) != 0;
@@ -222,48 +222,48 @@ static bool pviommu_cache_drop_one(struct pviommu_domain *d, bool others)
 }
 
 /* May the domain make room for itself, or has it done so too often? Approximate */
-static bool pviommu_cache_may_swap(struct pviommu_ram *ram)
+static bool pviommu_ram_cache_may_swap(struct pviommu_ram *ram)
 {
 	if (time_after_eq(jiffies, READ_ONCE(ram->swapped) + HZ)) {
 		WRITE_ONCE(ram->swapped, jiffies);
 		WRITE_ONCE(ram->nr_swaps, 0);
 	}
-	if (READ_ONCE(ram->nr_swaps) >= PVIOMMU_CACHE_SWAPS)
+	if (READ_ONCE(ram->nr_swaps) >= PVIOMMU_RAM_CACHE_SWAPS)
 		return false;
 	WRITE_ONCE(ram->nr_swaps, READ_ONCE(ram->nr_swaps) + 1);
 	return true;
 }
 
 /**
- * pviommu_cache_press - make room for a domain that may have no more granted
+ * pviommu_ram_cache_press - make room for a domain that may have no more granted
  * @d: the domain
  * @must: a mapping fails, if there is none
  *
  * Context: any but NMI; no lock is held. An exit, if it is another domain's.
  * Return: whether 2 MiB that nobody had mapped were given back.
  */
-bool pviommu_cache_press(struct pviommu_domain *d, bool must)
+bool pviommu_ram_cache_press(struct pviommu_domain *d, bool must)
 {
 	struct pviommu_domain *other;
 	bool dropped;
 
-	if (!must && !pviommu_cache_may_swap(&d->ram))
+	if (!must && !pviommu_ram_cache_may_swap(&d->ram))
 		return false;
-	dropped = READ_ONCE(d->ram.nr_cached) && pviommu_cache_drop_one(d, false);
+	dropped = READ_ONCE(d->ram.nr_cached) && pviommu_ram_cache_drop_one(d, false);
 	rcu_read_lock();
 	list_for_each_entry_rcu(other, &d->host->window.domains, node) {
 		if (dropped)
 			break;
 		if (other != d && READ_ONCE(other->ram.nr_cached))
-			dropped = pviommu_cache_drop_one(other, true);
+			dropped = pviommu_ram_cache_drop_one(other, true);
 	}
 	rcu_read_unlock();
 	return dropped;
 }
 
 /* Of the first so many, give those back that were not mapped for so long */
-static void pviommu_cache_sweep(struct pviommu_domain *d, unsigned int most,
-				unsigned long idle)
+static void pviommu_ram_cache_sweep(struct pviommu_domain *d, unsigned int most,
+				    unsigned long idle)
 {
 	struct pviommu_batch b = { .d = d };
 	struct pviommu_leaf *leaf;
@@ -279,48 +279,48 @@ static void pviommu_cache_sweep(struct pviommu_domain *d, unsigned int most,
 	pviommu_batch_end(&b);
 }
 
-static void pviommu_cache_sweep_all(struct pviommu_domain *d, unsigned long idle)
+static void pviommu_ram_cache_sweep_all(struct pviommu_domain *d, unsigned long idle)
 {
 	unsigned int left = READ_ONCE(d->ram.nr_cached), most;
 
 	for (; left; left -= most) {
-		most = min_t(unsigned int, left, PVIOMMU_CACHE_LOOK);
-		pviommu_cache_sweep(d, most, idle);
+		most = min_t(unsigned int, left, PVIOMMU_RAM_CACHE_LOOK);
+		pviommu_ram_cache_sweep(d, most, idle);
 		cond_resched();
 	}
 }
 
-static void pviommu_cache_work(struct work_struct *work)
+static void pviommu_ram_cache_work(struct work_struct *work)
 {
 	struct pviommu_domain *d = container_of(to_delayed_work(work),
 						struct pviommu_domain, ram.age);
-	unsigned long idle = pviommu_cache_idle();
+	unsigned long idle = pviommu_ram_cache_idle();
 
-	pviommu_cache_sweep_all(d, idle);
+	pviommu_ram_cache_sweep_all(d, idle);
 	if (READ_ONCE(d->ram.nr_cached))
 		queue_delayed_work(system_freezable_wq, &d->ram.age, idle / 4 + 1);
 }
 
 /**
- * pviommu_cache_drop_all - give all back that is not mapped
+ * pviommu_ram_cache_drop_all - give all back that is not mapped
  * @d: the domain
  *
  * Context: process; sleeps.
  */
-void pviommu_cache_drop_all(struct pviommu_domain *d)
+void pviommu_ram_cache_drop_all(struct pviommu_domain *d)
 {
-	pviommu_cache_sweep_all(d, 0);
+	pviommu_ram_cache_sweep_all(d, 0);
 }
 
 /**
- * pviommu_cache_forget - the host has taken all back
+ * pviommu_ram_cache_forget - the host has taken all back
  * @b: a batch of the domain; in the queue is nothing
  *
  * What is not mapped is not granted any more; what is has to be granted anew.
  *
  * Context: ram.lock is held, and no device is at work.
  */
-void pviommu_cache_forget(struct pviommu_batch *b)
+void pviommu_ram_cache_forget(struct pviommu_batch *b)
 {
 	struct pviommu_ram *ram = &b->d->ram;
 	struct pviommu_leaf *leaf, *next;
@@ -429,48 +429,48 @@ static int pviommu_memory_event(struct notifier_block *nb, unsigned long event, 
 }
 
 /**
- * pviommu_cache_watch - have what is kept given back before its memory goes
+ * pviommu_ram_cache_watch - have what is kept given back before its memory goes
  * @host: the host device
  *
  * Context: process; sleeps.
  * Return: 0 or a negative errno.
  */
-int pviommu_cache_watch(struct pviommu_host *host)
+int pviommu_ram_cache_watch(struct pviommu_host *host)
 {
 	host->memory_notifier.notifier_call = pviommu_memory_event;
 	return host->direct_size ? register_memory_notifier(&host->memory_notifier) : 0;
 }
 
 /**
- * pviommu_cache_unwatch - undo pviommu_cache_watch()
+ * pviommu_ram_cache_unwatch - undo pviommu_ram_cache_watch()
  * @host: the host device
  *
  * Context: process; sleeps.
  */
-void pviommu_cache_unwatch(struct pviommu_host *host)
+void pviommu_ram_cache_unwatch(struct pviommu_host *host)
 {
 	if (host->direct_size)
 		unregister_memory_notifier(&host->memory_notifier);
 }
 
 /**
- * pviommu_cache_init - prepare a domain to keep what is granted
+ * pviommu_ram_cache_init - prepare a domain to keep what is granted
  * @d: the domain
  */
-void pviommu_cache_init(struct pviommu_domain *d)
+void pviommu_ram_cache_init(struct pviommu_domain *d)
 {
 	INIT_LIST_HEAD(&d->ram.cached);
-	INIT_DELAYED_WORK(&d->ram.age, pviommu_cache_work);
+	INIT_DELAYED_WORK(&d->ram.age, pviommu_ram_cache_work);
 	d->ram.swapped = jiffies;
 }
 
 /**
- * pviommu_cache_stop - a domain keeps nothing any more
+ * pviommu_ram_cache_stop - a domain keeps nothing any more
  * @d: the domain, which the host has ended, and that has no device
  *
  * Context: process; sleeps.
  */
-void pviommu_cache_stop(struct pviommu_domain *d)
+void pviommu_ram_cache_stop(struct pviommu_domain *d)
 {
 	cancel_delayed_work_sync(&d->ram.age);
 	/* What a driver has not unmapped */
