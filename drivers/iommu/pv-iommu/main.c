@@ -171,6 +171,8 @@ static int __init pviommu_init(void)
 			devices);
 		devices = "all";
 	}
+	if (direct_cache == 1)
+		pr_warn("direct_cache=1 keeps nothing: it is in MiB, and 2 of them are granted at once\n");
 
 	if (pviommu_mode == PVIOMMU_MODE_OFF) {
 		pr_info("off by mode=off; no device is attached\n");

@@ -251,8 +251,11 @@ static int pviommu_init_direct(struct pviommu_host *host)
 	u64 dma, size;
 	int ret;
 
-	if (!(host->features & PV_IOMMU_F_DIRECT))
+	if (!(host->features & PV_IOMMU_F_DIRECT)) {
+		if (pviommu_ram_cache_budget())
+			pci_warn(host->pdev, "direct_cache= is not used: the host offers no direct mappings; give the host device direct-limit=\n");
 		return 0;
+	}
 	dma = pviommu_read64(host, PV_IOMMU_REG_DIRECT_DMA);
 	size = pviommu_read64(host, PV_IOMMU_REG_DIRECT_SIZE);
 	ret = pviommu_check_range(host, "guest RAM", dma, size);

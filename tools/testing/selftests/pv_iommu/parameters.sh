@@ -76,3 +76,13 @@ load devices=everything
 grep -q 'pv_iommu.*everything' /tmp/log || fail "devices=everything: no message"
 attached || fail "devices=everything: not attached by default"
 unload
+
+# what is to be kept: less than one grant is none, and without direct-limit= there is none
+load direct_cache=1
+grep -q 'pv_iommu.*direct_cache=1 keeps nothing' /tmp/log || fail "direct_cache=1: no message"
+unload
+load direct_cache=2
+grep -q 'pv_iommu.*direct_cache= is not used.*direct-limit=' /tmp/log ||
+	fail "direct_cache=2: no message"
+attached || fail "direct_cache=2: not attached"
+unload
