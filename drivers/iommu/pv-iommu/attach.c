@@ -562,6 +562,12 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 		goto err_group;
 
 	mutex_lock(&host->lock);
+	if (host->hibernating) {
+		mutex_unlock(&host->lock);
+		why = "the guest is about to hibernate";
+		ret = -EBUSY;
+		goto err_link;
+	}
 	list_add_tail(&pd->node, &host->devices);
 	(*bus)[pdev->devfn] = pd;
 	mutex_unlock(&host->lock);
@@ -584,6 +590,8 @@ not_served:
 	pviommu_free_dev(pd);
 	return;
 
+err_link:
+	pviommu_unlink(pd);
 err_group:
 	sysfs_remove_group(&dev->kobj, &pviommu_dev_group);
 err_detach:
@@ -734,19 +742,34 @@ static int pviommu_notify(struct notifier_block *nb, unsigned long action,
 }
 
 /**
- * pviommu_is_idle - is no device attached, and no driver's memory left?
+ * pviommu_forbid_attach - attach no device until pviommu_permit_attach()
  * @host: the host device
  *
- * Context: process; sleeps. A snapshot.
+ * Context: process; sleeps.
+ * Return: true; or false, if a device is attached, or a driver's memory is left.
  */
-bool pviommu_is_idle(struct pviommu_host *host)
+bool pviommu_forbid_attach(struct pviommu_host *host)
 {
 	bool idle;
 
 	mutex_lock(&host->lock);
-	idle = list_empty(&host->devices);
+	idle = list_empty(&host->devices) && !pviommu_has_orphans();
+	host->hibernating = idle;
 	mutex_unlock(&host->lock);
-	return idle && !pviommu_has_orphans();
+	return idle;
+}
+
+/**
+ * pviommu_permit_attach - undo pviommu_forbid_attach()
+ * @host: the host device
+ *
+ * Context: process; sleeps.
+ */
+void pviommu_permit_attach(struct pviommu_host *host)
+{
+	mutex_lock(&host->lock);
+	host->hibernating = false;
+	mutex_unlock(&host->lock);
 }
 
 /**

@@ -348,17 +348,24 @@ static void pviommu_host_drop(struct pviommu_host *host)
 
 /*
  * An image of memory has not the window, and with it what drivers have in there.
- * This is asked before anything is frozen.
+ * This is asked before anything is frozen; nobody is to come after it.
  */
 static int pviommu_pm_notify(struct notifier_block *nb, unsigned long action,
 			     void *unused)
 {
 	struct pviommu_host *host = container_of(nb, struct pviommu_host, pm_notifier);
 
-	if (action != PM_HIBERNATION_PREPARE || pviommu_is_idle(host))
-		return NOTIFY_DONE;
-	pci_err(host->pdev, "hibernation refused: it would lose what drivers have in the window; suspend to RAM, or unbind the drivers of the devices that are attached before\n");
-	return notifier_from_errno(-EBUSY);
+	switch (action) {
+	case PM_HIBERNATION_PREPARE:
+		if (pviommu_forbid_attach(host))
+			break;
+		pci_err(host->pdev, "hibernation refused: it would lose what drivers have in the window; suspend to RAM, or unbind the drivers of the devices that are attached before\n");
+		return notifier_from_errno(-EBUSY);
+	case PM_POST_HIBERNATION:
+		pviommu_permit_attach(host);
+		break;
+	}
+	return NOTIFY_DONE;
 }
 
 static int pviommu_probe(struct pci_dev *pdev, const struct pci_device_id *id)

@@ -475,8 +475,9 @@ struct pviommu_stats {
  * @flush: bounds the age of queued unmaps
  * @balance: has chunks granted ahead of need, and gives them back
  * @max_mapping: what dma_max_mapping_size() says, bytes
- * @lock: serialises attach and detach; @devices, @retired
+ * @lock: serialises attach and detach; @devices, @hibernating, @retired
  * @devices: attached devices
+ * @hibernating: no device is to be attached
  * @retired: counters of devices that are gone, so that totals only grow
  * @notifier: tells of drivers that are about to be bound
  * @pm_notifier: tells of hibernation
@@ -504,6 +505,7 @@ struct pviommu_host {
 	size_t max_mapping;
 	struct mutex lock;		/* attach and detach */
 	struct list_head devices;
+	bool hibernating;
 	struct pviommu_stats retired;
 	struct notifier_block notifier;
 	struct notifier_block pm_notifier;
@@ -655,7 +657,8 @@ extern const struct dma_map_ops pviommu_gone_ops;
 int pviommu_attach_init(struct pviommu_host *host);
 void pviommu_attach_exit(struct pviommu_host *host);
 void pviommu_exempt_all(struct pviommu_host *host);
-bool pviommu_is_idle(struct pviommu_host *host);
+bool pviommu_forbid_attach(struct pviommu_host *host);
+void pviommu_permit_attach(struct pviommu_host *host);
 int pviommu_reattach_all(struct pviommu_host *host);
 bool pviommu_serves_mask(struct pviommu_dev *pd, u64 mask);
 void pviommu_orphan_freed(struct device *dev);

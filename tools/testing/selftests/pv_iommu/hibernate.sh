@@ -39,5 +39,21 @@ echo "$dev" >/sys/bus/pci/drivers/nvme/unbind
 try idle
 cat /tmp/log
 ! grep -q "hibernation refused" /tmp/log || fail "refused with nothing attached"
+
+# A device that is bound once that was looked at is refused until it is over
+edu=$(basename "$(dirname "$(grep -l 0x11e8 /sys/bus/pci/devices/*/device)")")
+bind=/sys/bus/pci/drivers/pviommu_test
+modprobe pviommu_test bind_at_hibernation="$edu" || fail "no pviommu_test"
+need_attached "$edu"
+echo "$edu" >$bind/unbind
+try raced
+cat /tmp/log
+grep -q "binding $edu" /tmp/log || fail "nothing was bound: that says nothing"
+grep -q "$edu: pv_iommu: not attached: the guest is about to hibernate" /tmp/log ||
+	fail "the log does not say why it is not attached"
+[ ! -e "/sys/bus/pci/devices/$edu/driver" ] || fail "$edu was bound all the same"
+echo "$edu" >$bind/bind
+need_attached "$edu"
+rmmod pviommu_test
 rmmod nvme
 rmmod pv_iommu || fail "rmmod"

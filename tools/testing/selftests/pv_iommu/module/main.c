@@ -304,6 +304,9 @@ static int __init pvt_init(void)
 	ret = pvt_edu_init();
 	if (ret)
 		goto err_host;
+	ret = pvt_pm_init();
+	if (ret)
+		goto err_edu;
 	pvt_dir = debugfs_create_dir("pviommu_test", NULL);
 	debugfs_create_file("run", 0200, pvt_dir, NULL, &pvt_run_fops);
 	debugfs_create_file("log", 0400, pvt_dir, NULL, &pvt_log_fops);
@@ -313,6 +316,8 @@ static int __init pvt_init(void)
 	debugfs_create_file("crash", 0200, pvt_dir, NULL, &pvt_crash_fops);
 	return 0;
 
+err_edu:
+	pvt_edu_exit();
 err_host:
 	pvt_host_exit();
 err_pattern:
@@ -325,6 +330,7 @@ err_log:
 static void __exit pvt_exit(void)
 {
 	debugfs_remove(pvt_dir);
+	pvt_pm_exit();
 	pvt_edu_exit();
 	pvt_host_exit();
 	pvt_pattern_exit();

@@ -148,6 +148,10 @@ u64 pvt_host_direct_granted(void);
 bool pvt_host_direct(struct device *dev);
 void *pvt_host_memory(dma_addr_t dma, size_t len);
 
+/* pm.c */
+int pvt_pm_init(void);
+void pvt_pm_exit(void);
+
 /* direct.c */
 bool pvt_direct_start(struct pvt *t);
 u64 pvt_direct_granted(void);
