@@ -20,28 +20,30 @@
 #define DEVICES	"bus/pci/devices"
 
 enum {
-	MAPS, UNMAPS, SYNCS, TO_DEVICE, FROM_DEVICE, FAILURES, HYPERCALLS,
+	MAPS, MAPS_DIRECT, UNMAPS, SYNCS, TO_DEVICE, FROM_DEVICE, FAILURES, HYPERCALLS,
 	DOMAIN, DOMAIN_GRANTED, DOMAIN_GRANTED_MAX, DOMAIN_USED, DOMAIN_GRANTS,
 	DOMAIN_GRANTS_LATE, DOMAIN_REVOKES,
 	NR_COUNTERS
 };
 
 static const char * const counter_names[NR_COUNTERS] = {
-	"maps", "unmaps", "syncs", "bytes_to_device", "bytes_from_device",
-	"failures", "hypercalls", "domain", "domain_granted",
+	"maps", "maps_direct", "unmaps", "syncs", "bytes_to_device",
+	"bytes_from_device", "failures", "hypercalls", "domain", "domain_granted",
 	"domain_granted_max", "domain_used", "domain_grants",
 	"domain_grants_late", "domain_revokes",
 };
 
 enum {
 	WINDOW_SIZE, WINDOW_USED, WINDOW_HIGH_WATER, WINDOW_GRANTED,
-	WINDOW_LIMIT, CHUNK_SIZE, HOST_HYPERCALLS, REFUSED_DMAS,
+	WINDOW_LIMIT, CHUNK_SIZE, DIRECT_GRANTED, DIRECT_LIMIT, DIRECT_CACHED,
+	HOST_HYPERCALLS, REFUSED_DMAS,
 	NR_VALUES
 };
 
 static const char * const value_names[NR_VALUES] = {
 	"window_size", "window_used", "window_high_water", "window_granted",
-	"window_limit", "chunk_size", "hypercalls", "refused_dmas",
+	"window_limit", "chunk_size", "direct_granted", "direct_limit",
+	"direct_cached", "hypercalls", "refused_dmas",
 };
 
 /**
@@ -304,17 +306,21 @@ static void print_table(const struct sample *s, const struct sample *last,
 	printf("in use %.1f MiB, high water %.1f MiB, refused DMAs %llu\n",
 	       s->values[WINDOW_USED] / mib, s->values[WINDOW_HIGH_WATER] / mib,
 	       s->values[REFUSED_DMAS]);
-	printf("%-13s %-14s %6s %11s %10s %10s %10s %10s %10s %8s %8s\n",
-	       "device", "driver", "domain", "granted MiB", "maps/s", "unmaps/s",
-	       "syncs/s", "to MiB/s", "from MiB/s", "fail/s", "exits/s");
+	printf("direct: granted %.1f of %.1f MiB of guest memory, %.1f MiB to be kept\n",
+	       s->values[DIRECT_GRANTED] / mib, s->values[DIRECT_LIMIT] / mib,
+	       s->values[DIRECT_CACHED] / mib);
+	printf("%-13s %-14s %6s %11s %10s %10s %10s %10s %10s %10s %8s %8s\n",
+	       "device", "driver", "domain", "granted MiB", "maps/s", "direct/s",
+	       "unmaps/s", "syncs/s", "to MiB/s", "from MiB/s", "fail/s", "exits/s");
 	for (d = 0; d < s->nr_devices; d++) {
 		const struct device *now = &s->devices[d];
 		const struct device *then = last ? find(last, now->name) : NULL;
 
-		printf("%-13s %-14s %6llu %11.1f %10.1f %10.1f %10.1f %10.2f %10.2f %8.1f %8.1f\n",
+		printf("%-13s %-14s %6llu %11.1f %10.1f %10.1f %10.1f %10.1f %10.2f %10.2f %8.1f %8.1f\n",
 		       now->name, now->driver, now->counters[DOMAIN],
 		       now->counters[DOMAIN_GRANTED] / mib,
 		       rate(now, then, MAPS, seconds),
+		       rate(now, then, MAPS_DIRECT, seconds),
 		       rate(now, then, UNMAPS, seconds),
 		       rate(now, then, SYNCS, seconds),
 		       rate(now, then, TO_DEVICE, seconds) / mib,

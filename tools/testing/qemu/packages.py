@@ -198,12 +198,13 @@ def does_not_boot(name):
         raise Failed("it did not miss its root:\n" + "\n".join(tail))
 
 
-COUNTERS = {"maps", "unmaps", "syncs", "bytes_to_device", "bytes_from_device",
-            "failures", "hypercalls", "domain", "domain_granted",
+COUNTERS = {"maps", "maps_direct", "unmaps", "syncs", "bytes_to_device",
+            "bytes_from_device", "failures", "hypercalls", "domain", "domain_granted",
             "domain_granted_max", "domain_used", "domain_grants",
             "domain_grants_late", "domain_revokes"}
 VALUES = {"window_size", "window_used", "window_high_water", "window_granted",
-          "window_limit", "chunk_size", "hypercalls", "refused_dmas"}
+          "window_limit", "chunk_size", "direct_granted", "direct_limit",
+          "direct_cached", "hypercalls", "refused_dmas"}
 ADDRESS = r"0000:00:[0-9a-f]{2}\.[0-7]"
 
 
@@ -247,12 +248,15 @@ def check_live(text):
     reports = [part.split("\n") for part in text.strip("\n").split("\n\n")]
     if len(reports) != 3:
         raise Failed(f"pv-iommu-stat has {len(reports)} reports, not 3")
-    for number, (host, head, *rows) in enumerate(reports):
+    for number, (host, direct, head, *rows) in enumerate(reports):
         if not re.fullmatch(
                 ADDRESS + r": window mode, window 64\.0 MiB, granted [\d.]+ of "
                 r"64\.0 MiB, in use [\d.]+ MiB, high water [\d.]+ MiB, "
                 "refused DMAs 0", host):
             raise Failed(f"pv-iommu-stat has {host}")
+        if direct != ("direct: granted 0.0 of 0.0 MiB of guest memory, 0.0 MiB "
+                      "to be kept"):
+            raise Failed(f"pv-iommu-stat has {direct}")
         # Names have spaces, but before a unit only
         names = re.sub(r" (?=MiB)", "_", head).split()
         disk = [row for row in (dict(zip(names, row.split())) for row in rows)

@@ -7,8 +7,8 @@
 
 need_disk nvme "NVMe disk"
 host_names="window_size window_used window_high_water window_granted window_limit
-	chunk_size hypercalls refused_dmas"
-names="maps unmaps syncs bytes_to_device bytes_from_device failures hypercalls
+	chunk_size direct_granted direct_limit direct_cached hypercalls refused_dmas"
+names="maps maps_direct unmaps syncs bytes_to_device bytes_from_device failures hypercalls
 	domain domain_granted domain_granted_max domain_used domain_grants
 	domain_grants_late domain_revokes"
 
@@ -52,7 +52,8 @@ by_table() {
 				if ($i == "granted")
 					print "host granted", $(i + 1), "of", $(i + 3)
 		}
-		NR > 2 && NF { print $1, "domain", $3, "granted", $4 }' /tmp/table
+		$1 == "direct:" { print "direct granted", $3, "of", $5, "kept", $10 }
+		NR > 3 && NF { print $1, "domain", $3, "granted", $4 }' /tmp/table
 }
 
 mib() {
@@ -63,6 +64,8 @@ by_sysfs_table() {
 	local device
 	echo "host granted $(mib "$(host_stat window_granted)") of" \
 		"$(mib "$(host_stat window_limit)")"
+	echo "direct granted $(mib "$(host_stat direct_granted)") of" \
+		"$(mib "$(host_stat direct_limit)") kept $(mib "$(host_stat direct_cached)")"
 	for device in $(served); do
 		echo "$device domain $(stat_of "$device" domain) granted" \
 			"$(mib "$(stat_of "$device" domain_granted)")"
@@ -119,8 +122,9 @@ bytes=$(($(stat_of "$dev" bytes_from_device) - bytes))
 wait $stat || fail "pv-iommu-stat 3 2 ends with $?"
 cat /tmp/live
 awk -v dev="$dev" '/^$/ { n++ } n == 1 && $1 == dev' /tmp/live >/tmp/row
-read -r _ driver _ _ maps_s unmaps_s _ _ from_s fail_s _ </tmp/row
+read -r _ driver _ _ maps_s direct_s unmaps_s _ _ from_s fail_s _ </tmp/row
 [ "$driver" = nvme ] || fail "driver: $driver"
+[ "$direct_s" = 0.0 ] || fail "direct/s: $direct_s, which the host does not offer"
 [ "$fail_s" = 0.0 ] || fail "fail/s: $fail_s"
 awk -v maps=$maps -v bytes=$bytes -v maps_s="$maps_s" -v unmaps_s="$unmaps_s" \
 	-v from_s="$from_s" 'BEGIN {
