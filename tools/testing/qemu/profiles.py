@@ -635,3 +635,10 @@ for _kind in ("bench", "bench-io", "bench-io-counted"):
     PROFILES[f"{_kind}-direct"] = replace(
         PROFILES[_kind], about=f"{PROFILES[_kind].about}, direct mappings",
         iommu="boot-bypass=off,direct-limit=512M")
+
+# Machines whose devices are all direct, and have something kept
+for _name in ("main", "migrate"):
+    PROFILES[f"{_name}-direct"] = replace(
+        PROFILES[_name], about=f"{PROFILES[_name].about}, direct mappings",
+        iommu="boot-bypass=off,direct-limit=256M",
+        append="pv_iommu.direct=all pv_iommu.direct_cache=64")
