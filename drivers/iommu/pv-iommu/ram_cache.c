@@ -21,7 +21,7 @@
 #include "ram.h"
 
 /* How many leaves are looked at with the lock held */
-#define PVIOMMU_RAM_CACHE_LOOK	64
+#define PVIOMMU_RAM_CACHE_LOOK	64U
 
 /* A domain makes room for itself so often in a second: then its pages are granted one by
  * one, so that more that is in use than there is room for does not cost 2 MiB each time
@@ -221,6 +221,19 @@ static bool pviommu_ram_cache_drop_one(struct pviommu_domain *d, bool others)
 	return dropped;
 }
 
+/* The same, of all that is kept, if that @must be looked through */
+static bool pviommu_ram_cache_drop(struct pviommu_domain *d, bool others, bool must)
+{
+	unsigned int left = READ_ONCE(d->ram.nr_cached);
+
+	while (left) {
+		if (pviommu_ram_cache_drop_one(d, others))
+			return true;
+		left = must ? left - min(left, PVIOMMU_RAM_CACHE_LOOK) : 0;
+	}
+	return false;
+}
+
 /* May the domain make room for itself, or has it done so too often? Approximate */
 static bool pviommu_ram_cache_may_swap(struct pviommu_ram *ram)
 {
@@ -249,13 +262,13 @@ bool pviommu_ram_cache_press(struct pviommu_domain *d, bool must)
 
 	if (!must && !pviommu_ram_cache_may_swap(&d->ram))
 		return false;
-	dropped = READ_ONCE(d->ram.nr_cached) && pviommu_ram_cache_drop_one(d, false);
+	dropped = pviommu_ram_cache_drop(d, false, must);
 	rcu_read_lock();
 	list_for_each_entry_rcu(other, &d->host->window.domains, node) {
 		if (dropped)
 			break;
-		if (other != d && READ_ONCE(other->ram.nr_cached))
-			dropped = pviommu_ram_cache_drop_one(other, true);
+		if (other != d)
+			dropped = pviommu_ram_cache_drop(other, true, must);
 	}
 	rcu_read_unlock();
 	return dropped;
