@@ -481,6 +481,9 @@ static int pviommu_join(struct pviommu_dev *pd, u32 group)
 static void pviommu_leave(struct pviommu_dev *pd)
 {
 	mutex_lock(&pd->host->lock);
+	/* The others may be gone by now */
+	if (pd->domain->nr_devices == 1)
+		pviommu_domain_hold(pd->domain);
 	pviommu_domain_put(pd->domain, pviommu_still_attached(pviommu_tell_detach(pd)));
 	mutex_unlock(&pd->host->lock);
 }
@@ -614,7 +617,7 @@ static bool pviommu_has_mappings(struct pviommu_dev *pd)
 /*
  * Have the host detach the device and attach it in the other mode, or as it was. If it
  * is the only one of its domain, the domain ends in between, and the host keeps what
- * its chunks hold: they are granted anew.
+ * its chunks hold: they are granted anew, as are pages that are direct.
  */
 static int pviommu_tell_mode(struct pviommu_dev *pd, enum pviommu_mode mode)
 {
@@ -632,10 +635,11 @@ static int pviommu_tell_mode(struct pviommu_dev *pd, enum pviommu_mode mode)
 	if (ret)
 		again = pviommu_tell_attach(pd, pd->mode);
 	if (!again && only)
-		again = pviommu_domain_regrant(d);
+		again = pviommu_domain_regrant(d) ?: pviommu_ram_regrant(d);
 	if (again) {
 		dev_err(pd->dev, "pv_iommu: host refused to attach again: error %d; its DMA is blocked\n",
 			again);
+		pci_clear_master(to_pci_dev(pd->dev));
 		pviommu_set_ops(pd->dev, &pviommu_blocked_ops);
 		/* The host takes no chunk back of a domain that it does not know */
 		return ret ?: again;
@@ -784,7 +788,7 @@ int pviommu_reattach_all(struct pviommu_host *host)
 {
 	struct pviommu_domain *d;
 	struct pviommu_dev *pd;
-	int ret, first = 0;
+	int ret, again, first = 0;
 
 	mutex_lock(&host->lock);
 	/* Until one of its devices is attached the host does not know a domain */
@@ -801,10 +805,28 @@ int pviommu_reattach_all(struct pviommu_host *host)
 		first = first ?: ret;
 	}
 	ret = pviommu_domains_regrant(host);
-	list_for_each_entry(d, &host->window.domains, node)
-		ret = ret ?: d->held ? 0 : pviommu_ram_regrant(d);
+	list_for_each_entry(d, &host->window.domains, node) {
+		again = d->held ? 0 : pviommu_ram_regrant(d);
+		ret = ret ?: again;
+	}
 	mutex_unlock(&host->lock);
 	return first ?: ret;
+}
+
+/**
+ * pviommu_attach_flush - have the host take back all pages that no device has mapped
+ * @host: the host device
+ *
+ * Context: process; sleeps.
+ */
+void pviommu_attach_flush(struct pviommu_host *host)
+{
+	struct pviommu_domain *d;
+
+	mutex_lock(&host->lock);
+	list_for_each_entry(d, &host->window.domains, node)
+		pviommu_ram_flush(d);
+	mutex_unlock(&host->lock);
 }
 
 /**

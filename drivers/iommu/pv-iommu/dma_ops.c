@@ -3,11 +3,11 @@
  * pv-iommu: what the DMA API calls
  *
  * Two tables, for the two ways in which streaming DMA is served, two more of each for
- * those where some of it, or all, is not bounced at all, and one for
- * devices that must not reach anything. Coherent memory is a piece of the
- * window in both ways, or of the arena's start for devices that do not reach it,
- * and is struct-page memory, so that it can be mapped to user space and put into
- * scatterlists like any other.
+ * those where some of it, or all, is not bounced at all, and two for devices that
+ * must not reach anything: those that could not be attached, and those whose driver is
+ * gone. Coherent memory is a piece of the window in both ways, or of the arena's start
+ * for devices that do not reach it, and is struct-page memory, so that it can be mapped
+ * to user space and put into scatterlists like any other.
  */
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>

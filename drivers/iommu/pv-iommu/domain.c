@@ -472,8 +472,8 @@ void pviommu_domain_low(struct pviommu_domain *d)
  *
  * The others give back chunks of which nothing is in use, as many as are wanted, and
  * for a while no CPU keeps blocks. If not any will do, they give back until one that does
- * is free; if chunks in a row are wanted, the domain's own go as well: there may be a row
- * with those beside them.
+ * is free, and the domain's own go as well: there may be a row with those beside them, or
+ * one that the device reaches in place of one that it does not.
  *
  * Context: any but NMI. Some exits.
  */
@@ -488,7 +488,7 @@ void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *w
 
 	WRITE_ONCE(w->pressure, jiffies + PVIOMMU_PRESSURE);
 	WRITE_ONCE(w->limit_due, jiffies);
-	if (n > 1) {
+	if (placed) {
 		/* First what CPUs keep, which may be all that is in the way */
 		pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);
 		while (pviommu_chunks_return(d, PVIOMMU_PICK, false))
@@ -739,6 +739,20 @@ unsigned long pviommu_domains_share(struct pviommu_host *host)
 	return share << (w->space.shift + PAGE_SHIFT);
 }
 
+/* All or none of them is granted: those that can be one by one; the first error */
+static int pviommu_regrant_each(struct pviommu_domain *d, unsigned long first,
+				unsigned long n)
+{
+	unsigned long i;
+	int ret = 0, err;
+
+	for (i = first; i < first + n; i++) {
+		err = pviommu_grant(d, i, 1, PV_IOMMU_GRANT_KEEP);
+		ret = ret ?: err;
+	}
+	return ret;
+}
+
 /**
  * pviommu_domain_regrant - have the host grant a domain's chunks anew
  * @d: the domain, which the host had ended, and has devices again
@@ -762,9 +776,11 @@ int pviommu_domain_regrant(struct pviommu_domain *d)
 		if (!n)
 			continue;
 		ret = pviommu_grant(d, i, n, PV_IOMMU_GRANT_KEEP);
+		if (ret && n > 1)
+			ret = pviommu_regrant_each(d, i, n);
 		if (ret)
-			pci_err(host->pdev, "host refused to grant chunk %lu to domain %u again: error %d\n",
-				i, d->id, ret);
+			pci_err(host->pdev, "host refused to grant chunks to domain %u again, from %lu to %lu: error %d\n",
+				d->id, i, i + n - 1, ret);
 		first = first ?: ret;
 	}
 	return first;

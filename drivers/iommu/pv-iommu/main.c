@@ -125,7 +125,7 @@ bool pviommu_wants(struct pci_dev *pdev)
  * @pdev: the device
  *
  * Those of displays and processing accelerators do not, which map pages once and leave
- * them so. More are named by the user, or fewer.
+ * them so. More are named by the user.
  *
  * Context: any.
  */

@@ -117,7 +117,8 @@ static int pviommu_choose(struct pviommu_host *host)
 	host->features = host->mode == PVIOMMU_MODE_WINDOW ? PV_IOMMU_F_WINDOW :
 							     PV_IOMMU_F_BOUNCE;
 	host->features |= offered & PV_IOMMU_F_CHUNKS;
-	if (offered & PV_IOMMU_F_CHUNKS)
+	/* A crash kernel has no memory for tables of all that there is */
+	if (offered & PV_IOMMU_F_CHUNKS && !is_kdump_kernel())
 		host->features |= offered & PV_IOMMU_F_DIRECT;
 	if (host->features & PV_IOMMU_F_DIRECT)
 		host->features |= offered & PV_IOMMU_F_LARGE;
@@ -470,8 +471,8 @@ static void pviommu_remove(struct pci_dev *pdev)
 
 	pviommu_debugfs_exit();
 	unregister_pm_notifier(&host->pm_notifier);
-	pviommu_ram_cache_unwatch(host);
 	pviommu_attach_exit(host);
+	pviommu_ram_cache_unwatch(host);
 	pviommu_domains_stop(host);
 	iowrite32(PV_IOMMU_CTL_RESET, host->regs + PV_IOMMU_REG_CONTROL);
 	pviommu_channels_exit(host);
@@ -491,7 +492,10 @@ static void pviommu_remove(struct pci_dev *pdev)
  */
 static int pviommu_suspend_noirq(struct device *dev)
 {
-	pviommu_flush(dev_get_drvdata(dev));
+	struct pviommu_host *host = dev_get_drvdata(dev);
+
+	pviommu_flush(host);
+	pviommu_attach_flush(host);
 	return 0;
 }
 

@@ -659,6 +659,7 @@ void pviommu_attach_exit(struct pviommu_host *host);
 void pviommu_exempt_all(struct pviommu_host *host);
 bool pviommu_forbid_attach(struct pviommu_host *host);
 void pviommu_permit_attach(struct pviommu_host *host);
+void pviommu_attach_flush(struct pviommu_host *host);
 int pviommu_reattach_all(struct pviommu_host *host);
 bool pviommu_serves_mask(struct pviommu_dev *pd, u64 mask);
 void pviommu_orphan_freed(struct device *dev);

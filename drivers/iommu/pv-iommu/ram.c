@@ -315,7 +315,7 @@ static void pviommu_ranges_done(struct pviommu_batch *b)
  * refused stays busy: it is for who asked to give it up.
  *
  * Return: 0, or the errno that stands for the host's answer. All that is queued was
- * done in any case.
+ * done if the host has looked at the request at all.
  */
 int pviommu_batch_ring(struct pviommu_batch *b)
 	__must_hold(pviommu_ram)
@@ -735,14 +735,16 @@ static int pviommu_regrant_leaf(struct pviommu_domain *d, struct pviommu_leaf *l
  * pviommu_ram_regrant - have the host grant a domain's pages anew
  * @d: the domain, which the host had forgotten, and has devices again
  *
- * Context: process, while devices are suspended.
+ * What the host refuses its devices do not reach; the rest is granted all the same.
+ *
+ * Context: process, while none of its devices is at work.
  * Return: 0, or the first error.
  */
 int pviommu_ram_regrant(struct pviommu_domain *d)
 {
 	struct pviommu_batch b = { .d = d };
+	int ret = 0, err;
 	unsigned long i;
-	int ret = 0;
 
 	if (!d->ram.leaves)
 		return 0;
@@ -751,8 +753,10 @@ int pviommu_ram_regrant(struct pviommu_domain *d)
 	d->ram.nr_queued = 0;
 	pviommu_ram_cache_forget(&b);
 	pviommu_batch_end(&b);
-	for (i = 0; i < d->ram.nr_leaves && !ret; i++)
-		ret = pviommu_regrant_leaf(d, pviommu_leaf(d, i));
+	for (i = 0; i < d->ram.nr_leaves; i++) {
+		err = pviommu_regrant_leaf(d, pviommu_leaf(d, i));
+		ret = ret ?: err;
+	}
 	if (ret)
 		pci_err(d->host->pdev, "host refused to grant pages to domain %u again: error %d\n",
 			d->id, ret);
