@@ -10,6 +10,9 @@
 #define WINDOW		SZ_64M
 #define MAX_PAGES	(WINDOW / PAGE_SIZE)
 
+extern char **const shim_param_direct;
+extern unsigned int *const shim_param_direct_cache;
+
 static struct guest guest;
 static const char *now;
 static u16 refused_rid;
@@ -193,17 +196,24 @@ static void left_behind(void)
 	end();
 }
 
+/* Sleeps, and the host has forgotten all when it wakes up; returns what the driver says */
+static int sleep_and_wake(void)
+{
+	const struct dev_pm_ops *pm = shim_driver->driver.pm;
+	struct device *host = &guest.host->dev;
+
+	require(!pm->suspend_noirq(host), "no suspend");
+	host_machine_reset();
+	return pm->resume_noirq(host);
+}
+
 /* A device that could not be attached again after a suspend: its chunks are not lost */
 static void not_again(void)
 {
 	struct pages *p = &pages[0], *other = &pages[1];
-	const struct dev_pm_ops *pm;
 	unsigned int before, after;
-	struct device *host;
 
 	begin("an attach that is refused on wake", 2, 0);
-	host = &guest.host->dev;
-	pm = shim_driver->driver.pm;
 	shim_unbind(to_pci_dev(guest.devices[0]));
 	before = fill(other);
 	unmap_all(other);
@@ -211,12 +221,10 @@ static void not_again(void)
 	shim_bind(to_pci_dev(guest.devices[0]));
 
 	fill(p);
-	require(!pm->suspend_noirq(host), "no suspend");
-	host_machine_reset();
 	refused_op = PV_IOMMU_OP_ATTACH;
 	refused_rid = guest.rids[0];
 	host_refuse = refuse;
-	require(pm->resume_noirq(host), "resumed, and nothing was refused");
+	require(sleep_and_wake(), "resumed, and nothing was refused");
 	host_refuse = NULL;
 	unmap_all(p);
 	rest();
@@ -227,6 +235,155 @@ static void not_again(void)
 	unmap_all(other);
 	guest.devices[0] = guest.devices[--guest.nr_devices];
 	end();
+}
+
+/* The host grants less than before a suspend: what it does grant is not lost */
+static void less_on_wake(void)
+{
+	struct pages *p = &pages[0];
+	unsigned long had;
+
+	begin("a lower limit on wake", 1, 0);
+	while (host_chunks_granted() < 8)
+		require(map(p), "no room for 8 chunks");
+	had = host_chunks_granted();
+	host_set_limit((had - 2) * guest.config.chunk);
+	require(sleep_and_wake(), "resumed, and nothing was refused");
+	require(host_chunks_granted() == had - 2, "%lu of %lu chunks are granted",
+		host_chunks_granted(), had);
+	host_set_limit(WINDOW);
+	/* So that each is granted that the guest takes for granted */
+	require(!sleep_and_wake(), "no resume");
+	unmap_all(p);
+	end();
+}
+
+/*
+ * The device's chunk is idle, and beyond what it reaches now; another one is not to be
+ * had but in exchange.
+ */
+static void out_of_reach(void)
+{
+	struct pages *p = &pages[0];
+	u64 mask = DMA_BIT_MASK(25);
+
+	begin("a chunk out of reach", 1, host_chunk_size(WINDOW, SZ_2M));
+	require(map(p), "no room");
+	require(p->dma[0] > mask, "%#llx is within reach", p->dma[0]);
+	unmap_all(p);
+	to_pci_dev(p->dev)->dma_mask = mask;
+	require(map(p), "no room, and nothing is in use");
+	require(p->dma[0] <= mask, "%#llx is out of reach", p->dma[0]);
+	unmap_all(p);
+	end();
+}
+
+/* ---- guest RAM ---- */
+
+static struct page *refused_page;
+
+static u32 refuse_page(const struct pv_iommu_req *req)
+{
+	u16 i;
+
+	if (req->opcode != PV_IOMMU_OP_GRANT_RAM)
+		return PV_IOMMU_S_OK;
+	for (i = 0; i < req->nr_segs; i++)
+		if (req->ranges[i].first == page_to_pfn(refused_page))
+			return PV_IOMMU_S_IO;
+	return PV_IOMMU_S_OK;
+}
+
+static void begin_direct(const char *name, unsigned int devices, unsigned long ram,
+			 u64 limit, unsigned int cache)
+{
+	now = name;
+	*shim_param_direct = "all";
+	*shim_param_direct_cache = cache;
+	guest_begin_direct(&guest, 1, devices, WINDOW, 0, true, ram, limit);
+}
+
+static void end_direct(void)
+{
+	guest_check();
+	guest_end(&guest);
+	*shim_param_direct = "";
+	*shim_param_direct_cache = 0;
+	printf("%s: ok\n", now);
+	fflush(stdout);
+}
+
+static bool map_direct(struct device *dev, struct page *page, dma_addr_t *dma)
+{
+	*dma = dev->dma_ops->map_phys(dev, page_to_phys(page), PAGE_SIZE,
+				      DMA_BIDIRECTIONAL, DMA_ATTR_NO_WARN);
+	return *dma != DMA_MAPPING_ERROR;
+}
+
+static void unmap_direct(struct device *dev, dma_addr_t dma)
+{
+	dev->dma_ops->unmap_phys(dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
+}
+
+/* Of two domains and several pages one is not granted again: the others are */
+static void one_page_less(void)
+{
+	struct page *page[4];
+	dma_addr_t dma[4];
+	unsigned int i;
+
+	begin_direct("a page that is refused on wake", 2, SZ_64M, SZ_64M, 0);
+	for (i = 0; i < 4; i++) {
+		/* Each in 2 MiB of its own */
+		page[i] = shim_alloc_pages(GFP_KERNEL, SZ_2M / PAGE_SIZE);
+		require(page[i] && map_direct(guest.devices[i / 2], page[i], &dma[i]),
+			"page %u is not mapped", i);
+	}
+	refused_page = page[0];
+	host_refuse = refuse_page;
+	require(sleep_and_wake(), "resumed, and nothing was refused");
+	host_refuse = NULL;
+	for (i = 1; i < 4; i++)
+		require(host_ram_perm(guest.rids[i / 2], page_to_phys(page[i])),
+			"page %u is not granted any more", i);
+	require(!sleep_and_wake(), "no resume");
+	for (i = 0; i < 4; i++) {
+		unmap_direct(guest.devices[i / 2], dma[i]);
+		shim_free_pages(page[i], SZ_2M / PAGE_SIZE);
+	}
+	end_direct();
+}
+
+/*
+ * All that may be granted is, by 2 MiB; the first of it is mapped, the rest idle. What
+ * must be direct gets something of that.
+ */
+static void idle_behind(void)
+{
+	enum { MAPPED = 150, ALL = 160 };
+	struct page *page[ALL + 1];
+	dma_addr_t dma[ALL + 1];
+	unsigned int i;
+
+	begin_direct("idle memory behind what is mapped", 1, SZ_512M, ALL * SZ_2M, 512);
+	for (i = 0; i < ALL; i++) {
+		page[i] = shim_alloc_pages(GFP_KERNEL, SZ_2M / PAGE_SIZE);
+		require(page[i] && map_direct(guest.devices[0], page[i], &dma[i]),
+			"page %u is not mapped", i);
+	}
+	require(host_ram_granted() == ALL * (SZ_2M / PAGE_SIZE), "%lu pages are granted",
+		host_ram_granted());
+	for (i = MAPPED; i < ALL; i++)
+		unmap_direct(guest.devices[0], dma[i]);
+	page[ALL] = shim_alloc_pages(GFP_KERNEL, SZ_2M / PAGE_SIZE);
+	require(page[ALL] && map_direct(guest.devices[0], page[ALL], &dma[ALL]),
+		"no room, with %u x 2 MiB idle", ALL - MAPPED);
+	unmap_direct(guest.devices[0], dma[ALL]);
+	for (i = 0; i < MAPPED; i++)
+		unmap_direct(guest.devices[0], dma[i]);
+	for (i = 0; i <= ALL; i++)
+		shim_free_pages(page[i], SZ_2M / PAGE_SIZE);
+	end_direct();
 }
 
 /* What is said to be possible is, as long as there is little else */
@@ -264,5 +421,9 @@ int main(void)
 	left_behind();
 	not_again();
 	largest();
+	less_on_wake();
+	out_of_reach();
+	one_page_less();
+	idle_behind();
 	return 0;
 }
