@@ -53,6 +53,7 @@ help:
 	@echo 'make test-short  some of them, in minutes: does another kernel do?'
 	@echo 'make soak     HOURS=$(HOURS) of load while all comes and goes, and a report (MODE=window)'
 	@echo 'make test-native  the module in user space: properties, threads, fuzzing'
+	@echo 'make fuzz     the device, and the module in user space, SECONDS=$(SECONDS) each of four'
 	@echo 'make mutate   breaks the code in small ways, and says what no test saw'
 	@echo 'make coverage  which lines of both the tests without a guest execute'
 	@echo 'make bench    what mappings cost, with this and with other schemes'
@@ -155,6 +156,14 @@ soak: prepare
 .PHONY: test-native
 test-native:
 	@$(runner) test --jobs 1 -- $(if $(TESTS),$(foreach t,$(TESTS),'$(t)'),'native/*')
+
+# Inputs that coverage leads: requests to the device, and whatever; lists and answers to
+# the module
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz:
+	@scripts/fuzz $(SECONDS)
+	@$(MAKE) --no-print-directory -s -C tools/testing/user fuzz SECONDS=$(SECONDS)
 
 # Break the code in small ways and see the tests fail; MUTANTS: patterns of names;
 # TESTS: only these, of those that each of them names

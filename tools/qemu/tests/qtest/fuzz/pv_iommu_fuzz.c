@@ -1,0 +1,499 @@
+/*
+ * Fuzz target for the pv-iommu device: registers, requests and DMA
+ *
+ * The generic fuzzer seldom gets past the checks of a request's head. Here an
+ * input is read as a sequence of operations that mostly make sense, to two edu
+ * devices and memory that is mapped and granted; some words of them do not.
+ * Beside what the sanitizers see, each input keeps to these rules:
+ *
+ * - a request that the device has got is answered;
+ * - no more is granted than there is;
+ * - a page that the guest never gave away is never written to, whatever devices
+ *   are told;
+ * - after a reset of the device nothing is granted.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "qom/object.h"
+#include "tests/qtest/libqtest.h"
+#include "tests/qtest/libqos/pci.h"
+#include "tests/qtest/libqos/pci-pc.h"
+#include "standard-headers/linux/pv_iommu.h"
+#include "fuzz.h"
+/* fuzz: Make the fuzzers reboot the machine (8.0) */
+#if QEMU_VERSION_MAJOR < 8
+#include "qemu/main-loop.h"
+#include "sysemu/runstate.h"
+#endif
+
+#define MACHINE_ARGS \
+    " -display none -nodefaults -machine q35,accel=qtest " \
+    "-m 64M,slots=1,maxmem=192M " \
+    "-object memory-backend-ram,id=win0,size=4M " \
+    "-device pv-iommu-pci,id=pv0,addr=3,memdev=win0,memaddr=0x100000000," \
+    "boot-bypass=off,arena-size=1M,direct-limit=2M " \
+    "-device edu,id=edu0,addr=4,dma_mask=0xffffffffffffffff " \
+    "-device edu,id=edu1,addr=5,dma_mask=0xffffffffffffffff "
+
+/* Guest memory: request blocks, what is given away, and what never is */
+#define BLOCKS          0x200000
+#define NR_BLOCKS       4
+#define PAGES           0x400000
+#define NR_PAGES        1024
+#define SECRET          0x800000
+#define SECRET_BYTE     0xa5
+
+#define PAGE            PV_IOMMU_GRANULE
+#define MAX_OPS         64
+#define NR_MAPPINGS     16
+
+#define EDU_SRC         0x80
+#define EDU_DST         0x88
+#define EDU_CNT         0x90
+#define EDU_CMD         0x98
+#define EDU_BUFFER      0x40000
+#define EDU_MAX         2048
+
+typedef struct Edu {
+    QPCIDevice *dev;
+    QPCIBar bar;
+} Edu;
+
+static struct {
+    QTestState *qts;
+    QPCIBus *bus;
+    QPCIDevice *dev;
+    QPCIBar regs;
+    Edu edu[2];
+    uint64_t window;
+    uint64_t arena;
+    uint64_t direct;
+} vm;
+
+/* One input, and what has come of it so far */
+typedef struct Run {
+    const uint8_t *data;
+    size_t size;
+    uint64_t mapping[NR_MAPPINGS];  /* what MAP has answered */
+    unsigned int nr_mappings;
+    bool unheard;       /* the registers may not be there */
+    bool given;         /* the secret is the device's own, or the host's */
+} Run;
+
+/* So many bytes of the input; zeroes, where it has ended */
+static uint64_t take(Run *run, unsigned int bytes)
+{
+    uint64_t val = 0;
+
+    for (; bytes && run->size; bytes--, run->size--) {
+        val = val << 8 | *run->data++;
+    }
+    return val;
+}
+
+static uint32_t reg(uint64_t offset)
+{
+    return qpci_io_readl(vm.dev, vm.regs, offset);
+}
+
+static uint64_t reg64(uint64_t offset)
+{
+    return reg(offset) | (uint64_t)reg(offset + 4) << 32;
+}
+
+static void set_reg(uint64_t offset, uint32_t val)
+{
+    qpci_io_writel(vm.dev, vm.regs, offset, val);
+}
+
+/* The firmware's work, after a reset */
+static void enable_devices(void)
+{
+    vm.bus->pio_alloc_ptr = 0xc000;
+    vm.bus->mmio_alloc_ptr = 0xe0000000;
+    qpci_device_enable(vm.dev);
+    vm.regs = qpci_iomap(vm.dev, PV_IOMMU_BAR_REGS, NULL);
+    for (int i = 0; i < ARRAY_SIZE(vm.edu); i++) {
+        qpci_device_enable(vm.edu[i].dev);
+        vm.edu[i].bar = qpci_iomap(vm.edu[i].dev, 0, NULL);
+    }
+}
+
+static bool is_secret(uint64_t addr, uint64_t len)
+{
+    return addr < SECRET + PAGE && len > 0 && SECRET - MIN(addr, SECRET) < len;
+}
+
+/* Does the guest itself give the secret away by this, if it is heard? */
+static bool gives_secret(const struct pv_iommu_req *req)
+{
+    for (int i = 0; i < PV_IOMMU_MAX_SEGS; i++) {
+        const struct pv_iommu_range *range = &req->ranges[i];
+        uint64_t first = le64_to_cpu(range->first);
+
+        /* Of a range, a frame's number is so small that nothing wraps */
+        if (is_secret(le64_to_cpu(req->segs[i].addr),
+                      le32_to_cpu(req->segs[i].len)) ||
+            (first <= SECRET / PAGE &&
+             is_secret(first * PAGE, le32_to_cpu(range->count) *
+                       (uint64_t)PAGE))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Requests
+ */
+
+static uint32_t any_domain(Run *run)
+{
+    uint8_t val = take(run, 1);
+
+    return val < 0xf0 ? val % 4 : take(run, 4);
+}
+
+static uint64_t any_mapping(Run *run)
+{
+    return run->mapping[take(run, 1) % NR_MAPPINGS];
+}
+
+static uint16_t any_rid(Run *run)
+{
+    /* The two, pv-iommu itself, nothing, a bus that is not there */
+    static const uint16_t rids[] = {
+        0x20, 0x28, 0x20, 0x28, 0x18, 0xf0, 0xff20
+    };
+
+    return rids[take(run, 1) % ARRAY_SIZE(rids)];
+}
+
+static void add_segs(Run *run, struct pv_iommu_req *req)
+{
+    unsigned int n = 1 + take(run, 1) % 8;
+    uint32_t pos = 0;
+
+    for (int i = 0; i < n; i++) {
+        uint64_t addr = PAGES + take(run, 2) % NR_PAGES * PAGE;
+        uint32_t len = 1 + take(run, 2) % (2 * PAGE);
+
+        req->segs[i].addr = cpu_to_le64(addr + take(run, 1));
+        req->segs[i].len = cpu_to_le32(len);
+        req->segs[i].pos = cpu_to_le32(pos);
+        pos += len;
+    }
+    req->nr_segs = cpu_to_le16(n);
+    req->length = cpu_to_le64(pos);
+    req->dma_limit = cpu_to_le64(UINT64_MAX >> take(run, 1) % 40);
+    req->align_mask = cpu_to_le64((PAGE << take(run, 1) % 4) - 1);
+    req->boundary_mask = cpu_to_le64(UINT64_MAX >> take(run, 1) % 48);
+}
+
+static void add_ranges(Run *run, struct pv_iommu_req *req, bool grant)
+{
+    unsigned int n = 1 + take(run, 1) % 4;
+
+    for (int i = 0; i < n; i++) {
+        uint64_t first = PAGES / PAGE + take(run, 2) % NR_PAGES;
+        uint8_t kind = take(run, 1);
+        uint32_t count = 1 + kind / 32;
+
+        if (kind % 8 == 7) {
+            first = QEMU_ALIGN_DOWN(first, PV_IOMMU_LARGE_PAGES);
+            count = PV_IOMMU_LARGE_PAGES;
+        }
+        req->ranges[i].first = cpu_to_le64(first);
+        req->ranges[i].count = cpu_to_le32(count);
+        req->ranges[i].flags = cpu_to_le32(grant ? kind % 8 : 0);
+    }
+    req->nr_segs = cpu_to_le16(n);
+}
+
+/* Unmaps and revokes that ride along */
+static void add_riders(Run *run, struct pv_iommu_req *req)
+{
+    uint8_t n = take(run, 1);
+
+    req->nr_unmaps = cpu_to_le16(n % 4);
+    for (int i = 0; i < n % 4; i++) {
+        req->unmaps[i].dma_addr = cpu_to_le64(any_mapping(run));
+        req->unmaps[i].rid = cpu_to_le16(any_rid(run));
+    }
+    n = n / 4 % 4;
+    req->nr_revokes = cpu_to_le16(n);
+    for (int i = 0; i < n; i++) {
+        uint32_t first = take(run, 1);
+        bool ram = take(run, 1) % 2;
+
+        req->revokes[i].domain = cpu_to_le32(any_domain(run));
+        req->revokes[i].first = cpu_to_le32(ram ? PAGES / PAGE + first : first);
+        req->revokes[i].count = cpu_to_le32(1 + take(run, 1) % 8);
+        req->revokes[i].flags = cpu_to_le32(ram ? PV_IOMMU_REVOKE_RAM : 0);
+    }
+}
+
+static void fill_request(Run *run, struct pv_iommu_req *req)
+{
+    /* One of them is not known */
+    uint16_t opcode = take(run, 1) % (PV_IOMMU_OP_REVOKE_RAM + 2);
+
+    req->opcode = cpu_to_le16(opcode);
+    req->status = cpu_to_le32(PV_IOMMU_S_NONE);
+    switch (opcode) {
+    case PV_IOMMU_OP_ATTACH:
+        req->rid = cpu_to_le16(any_rid(run));
+        req->flags = cpu_to_le32(1 << take(run, 1) % 3);
+        req->domain = cpu_to_le32(any_domain(run));
+        break;
+    case PV_IOMMU_OP_DETACH:
+    case PV_IOMMU_OP_PROBE:
+        req->rid = cpu_to_le16(any_rid(run));
+        break;
+    case PV_IOMMU_OP_MAP:
+        req->rid = cpu_to_le16(any_rid(run));
+        req->flags = cpu_to_le32(take(run, 1) % 4);
+        add_segs(run, req);
+        break;
+    case PV_IOMMU_OP_UNMAP:
+        req->rid = cpu_to_le16(any_rid(run));
+        req->flags = cpu_to_le32(take(run, 1) % 2 * PV_IOMMU_DIR_FROM_DEVICE);
+        req->dma_addr = cpu_to_le64(any_mapping(run));
+        break;
+    case PV_IOMMU_OP_SYNC:
+        req->rid = cpu_to_le16(any_rid(run));
+        req->flags = cpu_to_le32(1 + take(run, 1) % 2);
+        req->dma_addr = cpu_to_le64(any_mapping(run));
+        req->offset = cpu_to_le64(take(run, 2));
+        req->length = cpu_to_le64(take(run, 2));
+        break;
+    case PV_IOMMU_OP_GRANT:
+    case PV_IOMMU_OP_REVOKE:
+        req->domain = cpu_to_le32(any_domain(run));
+        req->first = cpu_to_le32(take(run, 1) % 40);
+        req->count = cpu_to_le32(1 + take(run, 1) % 8);
+        req->flags = cpu_to_le32(opcode == PV_IOMMU_OP_GRANT ?
+                                 take(run, 1) % 2 : 0);
+        break;
+    case PV_IOMMU_OP_GRANT_RAM:
+    case PV_IOMMU_OP_REVOKE_RAM:
+        req->domain = cpu_to_le32(any_domain(run));
+        add_ranges(run, req, opcode == PV_IOMMU_OP_GRANT_RAM);
+        break;
+    }
+    add_riders(run, req);
+}
+
+static void op_request(Run *run)
+{
+    uint64_t at = BLOCKS + take(run, 1) % NR_BLOCKS * PAGE;
+    struct pv_iommu_req req = {}, answer;
+    uint32_t *word = (uint32_t *)&req;
+    uint8_t wild;
+
+    fill_request(run, &req);
+    /* What makes no sense, in one of four */
+    wild = take(run, 1);
+    for (int n = wild < 0xc0 ? 0 : wild % 4 + 1; n; n--) {
+        unsigned int i = take(run, 2) % (sizeof(req) / sizeof(*word));
+
+        word[i] = cpu_to_le32(le32_to_cpu(word[i]) ^ take(run, 4));
+    }
+    run->given |= gives_secret(&req);
+    req.status = cpu_to_le32(PV_IOMMU_S_NONE);
+
+    qtest_memwrite(vm.qts, at, &req, sizeof(req));
+    set_reg(PV_IOMMU_REG_DOORBELL, at >> PV_IOMMU_REQ_SHIFT);
+    qtest_memread(vm.qts, at, &answer, sizeof(answer));
+    g_assert(run->unheard || answer.status != cpu_to_le32(PV_IOMMU_S_NONE));
+    if (req.opcode == cpu_to_le16(PV_IOMMU_OP_MAP) &&
+        answer.status == cpu_to_le32(PV_IOMMU_S_OK)) {
+        run->mapping[run->nr_mappings++ % NR_MAPPINGS] =
+            le64_to_cpu(answer.dma_addr);
+    }
+}
+
+/*
+ * What else there is to do
+ */
+
+static void op_write(Run *run)
+{
+    uint8_t at = take(run, 1);
+    uint32_t val = take(run, 4);
+
+    /* Wherever it rings, the host answers there */
+    run->given |= val == SECRET >> PV_IOMMU_REQ_SHIFT;
+    set_reg(at & ~3, val);
+}
+
+static void op_read(Run *run)
+{
+    reg(take(run, 1) & ~3);
+}
+
+/* Enable some features anew, or for the first time */
+static void op_enable(Run *run)
+{
+    set_reg(PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
+    set_reg(PV_IOMMU_REG_GUEST_FEATURES, take(run, 1) % 64);
+    set_reg(PV_IOMMU_REG_GUEST_FEATURES + 4, 0);
+    set_reg(PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_ENABLE);
+}
+
+static uint64_t any_dma(Run *run)
+{
+    uint8_t where = take(run, 1);
+    uint64_t offset = take(run, 3);
+
+    switch (where % 8) {
+    case 0:
+        return vm.window + offset % (4 * MiB);
+    case 1:
+        return vm.arena + offset % (1 * MiB);
+    case 2:
+        return vm.direct + PAGES + offset % (NR_PAGES * PAGE);
+    case 3:
+        return any_mapping(run) + offset % (4 * PAGE);
+    case 4:
+        return SECRET + offset % PAGE;
+    case 5:
+        return vm.direct + SECRET + offset % PAGE;
+    default:
+        return offset << where / 8 * 2;
+    }
+}
+
+static void op_dma(Run *run)
+{
+    uint8_t how = take(run, 1);
+    Edu *edu = &vm.edu[how % 2];
+    bool store = how & 2;
+    uint64_t dma = any_dma(run);
+
+    qpci_io_writeq(edu->dev, edu->bar, EDU_SRC, store ? EDU_BUFFER : dma);
+    qpci_io_writeq(edu->dev, edu->bar, EDU_DST, store ? dma : EDU_BUFFER);
+    qpci_io_writeq(edu->dev, edu->bar, EDU_CNT, 1 + take(run, 2) % EDU_MAX);
+    qpci_io_writeq(edu->dev, edu->bar, EDU_CMD, store ? 3 : 1);
+    /* Some are in flight when the next thing happens */
+    if (!(how & 4)) {
+        qtest_clock_step(vm.qts, 200 * 1000 * 1000);
+    }
+}
+
+static void op_config(Run *run)
+{
+    uint8_t who = take(run, 1) % 3, at = take(run, 1);
+    QPCIDevice *dev = who < 2 ? vm.edu[who].dev : vm.dev;
+
+    qpci_config_writel(dev, at & 0xfc, take(run, 4));
+    run->unheard |= who == 2;
+}
+
+/* The administrator changes what may be granted */
+static void op_limit(Run *run)
+{
+    Object *obj = object_resolve_path("/machine/peripheral/pv0", NULL);
+    const char *name = take(run, 1) % 2 ? "limit" : "direct-limit";
+
+    object_property_set_int(obj, name, take(run, 2) * PAGE, NULL);
+}
+
+#if QEMU_VERSION_MAJOR < 8
+static void fuzz_reset(QTestState *s)
+{
+    qemu_system_reset(SHUTDOWN_CAUSE_GUEST_RESET);
+    main_loop_wait(true);
+}
+#endif
+
+static void restore_limits(void)
+{
+    Object *obj = object_resolve_path("/machine/peripheral/pv0", NULL);
+
+    object_property_set_int(obj, "limit", 4 * MiB, &error_abort);
+    object_property_set_int(obj, "direct-limit", 2 * MiB, &error_abort);
+}
+
+static void check_secret(const Run *run)
+{
+    uint8_t page[PAGE];
+
+    if (run->given) {
+        return;
+    }
+    qtest_memread(vm.qts, SECRET, page, sizeof(page));
+    for (int i = 0; i < sizeof(page); i++) {
+        g_assert(page[i] == SECRET_BYTE);
+    }
+}
+
+static void pv_iommu_fuzz(QTestState *s, const unsigned char *data, size_t size)
+{
+    /* The likelier ones more than once */
+    static void (*const ops[])(Run *) = {
+        op_request, op_request, op_request, op_request, op_request, op_request,
+        op_dma, op_dma, op_dma, op_enable, op_write, op_read, op_config,
+        op_limit,
+    };
+    Run run = { .data = data, .size = size };
+
+    enable_devices();
+    qtest_memset(s, SECRET, SECRET_BYTE, PAGE);
+    op_enable(&run);
+    for (int i = 0; i < MAX_OPS && run.size; i++) {
+        ops[take(&run, 1) % ARRAY_SIZE(ops)](&run);
+        flush_events(s);
+        if (!run.unheard) {
+            g_assert(reg64(PV_IOMMU_REG_WINDOW_GRANTED) <= 4 * MiB);
+            g_assert(reg64(PV_IOMMU_REG_DIRECT_GRANTED) <= 64 * MiB);
+        }
+    }
+    /* Whatever is in flight */
+    qtest_clock_step(s, 200 * 1000 * 1000);
+    check_secret(&run);
+    if (!run.unheard) {
+        set_reg(PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
+        g_assert(reg64(PV_IOMMU_REG_WINDOW_GRANTED) == 0);
+        g_assert(reg64(PV_IOMMU_REG_DIRECT_GRANTED) == 0);
+    }
+    restore_limits();
+    fuzz_reset(s);
+}
+
+static void pv_iommu_pre_fuzz(QTestState *s)
+{
+    vm.qts = s;
+    vm.bus = qpci_new_pc(s, NULL);
+    vm.dev = qpci_device_find(vm.bus, QPCI_DEVFN(3, 0));
+    vm.edu[0].dev = qpci_device_find(vm.bus, QPCI_DEVFN(4, 0));
+    vm.edu[1].dev = qpci_device_find(vm.bus, QPCI_DEVFN(5, 0));
+    g_assert(vm.dev && vm.edu[0].dev && vm.edu[1].dev);
+    enable_devices();
+    vm.window = reg64(PV_IOMMU_REG_WINDOW_DMA);
+    vm.arena = reg64(PV_IOMMU_REG_ARENA_DMA);
+    vm.direct = reg64(PV_IOMMU_REG_DIRECT_DMA);
+}
+
+static GString *pv_iommu_cmdline(FuzzTarget *t)
+{
+    return g_string_new(TARGET_NAME MACHINE_ARGS);
+}
+
+static void register_pv_iommu_fuzz_target(void)
+{
+    fuzz_add_target(&(FuzzTarget) {
+        .name = "pv-iommu-fuzz",
+        .description = "Fuzz pv-iommu's requests, beside two devices' DMA",
+        .get_init_cmdline = pv_iommu_cmdline,
+        .pre_fuzz = pv_iommu_pre_fuzz,
+        .fuzz = pv_iommu_fuzz,
+    });
+}
+
+fuzz_target_init(register_pv_iommu_fuzz_target);
