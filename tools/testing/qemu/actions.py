@@ -22,12 +22,21 @@ def action_qmp(vm, *words):
     return json.dumps(vm.qmp(words[0], **arguments))
 
 
+def typed(value):
+    """What QEMU from 9.2 on does not take for a word: on, off, and MiB"""
+    if value in ("on", "off"):
+        return value == "on"
+    if value[:-1].isdecimal() and value[-1] == "M":
+        return int(value[:-1]) << 20
+    return value
+
+
 def action_plug(vm, driver, *properties):
     """host plug DRIVER KEY=VALUE...: device_add"""
     arguments = {}
     for one in properties:
         key, value = one.split("=", 1)
-        arguments[key] = value
+        arguments[key] = typed(value)
     vm.qmp("device_add", driver=driver, **arguments)
     return "plugged"
 
