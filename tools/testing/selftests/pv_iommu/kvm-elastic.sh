@@ -72,7 +72,7 @@ for cycle in $(seq "$CYCLES"); do
 	[ "$peak" -gt "$idle" ] && [ "$peak" -le $LOADED ] ||
 		fail "under load $peak kB locked, idle $idle"
 	wait_for 10 locked_at_most $((idle + 2048)) ||
-		fail "$(status VmLck) kB locked, long after the load"
+		fail "$(status VmLck) kB locked, long after the load; bytes in use: $(figures | sed -n 3p)"
 	locked_is_granted || fail "what is locked is not what is granted"
 	kept=$(window_rss)
 	[ "$kept" -le $((locked + 2048)) ] ||
