@@ -24,6 +24,7 @@
 #include "qapi/qmp/qlist.h"
 #endif
 #include "standard-headers/linux/pv_iommu.h"
+#include "pv-iommu-test-edu.h"
 
 #define RAM_SIZE        (64 * MiB)
 #define WINDOW_SIZE     (4 * MiB)
@@ -46,13 +47,6 @@
 #define RID_NONE        0xf0    /* nothing at 1e.0 */
 #define RID_NOBUS       0xff20
 
-#define EDU_SRC         0x80
-#define EDU_DST         0x88
-#define EDU_CNT         0x90
-#define EDU_CMD         0x98
-#define EDU_BUFFER      0x40000
-#define EDU_MAX         2048
-
 #define GRANULE         PV_IOMMU_GRANULE
 #define NO_LIMIT        UINT64_MAX
 
@@ -74,11 +68,6 @@
 
 /* An image that the machine takes for its firmware */
 extern char *bios;
-
-typedef struct Edu {
-    QPCIDevice *dev;
-    QPCIBar bar;
-} Edu;
 
 typedef struct Vm {
     QTestState *qts;

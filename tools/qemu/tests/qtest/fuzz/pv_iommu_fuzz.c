@@ -23,6 +23,7 @@
 #include "tests/qtest/libqtest.h"
 #include "tests/qtest/libqos/pci.h"
 #include "tests/qtest/libqos/pci-pc.h"
+#include "tests/qtest/pv-iommu-test-edu.h"
 #include "standard-headers/linux/pv_iommu.h"
 #include "fuzz.h"
 /* fuzz: Make the fuzzers reboot the machine (8.0) */
@@ -51,18 +52,6 @@
 #define PAGE            PV_IOMMU_GRANULE
 #define MAX_OPS         64
 #define NR_MAPPINGS     16
-
-#define EDU_SRC         0x80
-#define EDU_DST         0x88
-#define EDU_CNT         0x90
-#define EDU_CMD         0x98
-#define EDU_BUFFER      0x40000
-#define EDU_MAX         2048
-
-typedef struct Edu {
-    QPCIDevice *dev;
-    QPCIBar bar;
-} Edu;
 
 static struct {
     QTestState *qts;
