@@ -10,6 +10,7 @@
 #include "libqos/virtio.h"
 #include "libqos/virtio-pci.h"
 #include "standard-headers/linux/virtio_config.h"
+#include "standard-headers/linux/virtio_balloon.h"
 #include "standard-headers/linux/virtio_mem.h"
 #include "pv-iommu-test.h"
 
@@ -706,7 +707,7 @@ typedef struct Virtio {
 } Virtio;
 
 /* The device is at 06.0 */
-static void virtio_start(Virtio *v, Vm *vm)
+static void virtio_start_queue(Virtio *v, Vm *vm, uint64_t features, int queue)
 {
     QPCIAddress where = { .devfn = 0x30 };
 
@@ -715,10 +716,15 @@ static void virtio_start(Virtio *v, Vm *vm)
     v->d = virtio_pci_new(vm->bus, &where);
     qvirtio_pci_device_enable(v->d);
     qvirtio_start_device(&v->d->vdev);
-    qvirtio_set_features(&v->d->vdev, 1ULL << VIRTIO_F_VERSION_1);
-    v->vq = qvirtqueue_setup(&v->d->vdev, &v->alloc, 0);
+    qvirtio_set_features(&v->d->vdev, features | 1ULL << VIRTIO_F_VERSION_1);
+    v->vq = qvirtqueue_setup(&v->d->vdev, &v->alloc, queue);
     qvirtio_set_driver_ok(&v->d->vdev);
     v->buf = guest_alloc(&v->alloc, GRANULE);
+}
+
+static void virtio_start(Virtio *v, Vm *vm)
+{
+    virtio_start_queue(v, vm, 0, 0);
 }
 
 /* Have it do a request, with room for an answer behind it if it has one */
@@ -778,6 +784,36 @@ static void test_balloon(void)
             check_zero(vm, 0x301000, 2 * GRANULE);
         }
     }
+    virtio_stop(&v);
+    vm_stop(vm);
+}
+
+/*
+ * Nor does free page reporting take what is granted, be it for a guest that is
+ * wrong about what is free. What is reported in one piece stays as a whole.
+ */
+static void test_reporting(void)
+{
+    Vm *vm = vm_direct("", "-device virtio-balloon-pci,addr=6,"
+                       "disable-legacy=on,free-page-reporting=on");
+    QTestState *qts = vm->qts;
+    uint32_t head;
+    Virtio v;
+
+    /* Behind those to inflate, to deflate, and for figures */
+    virtio_start_queue(&v, vm, 1ULL << VIRTIO_BALLOON_F_REPORTING, 3);
+    g_assert_cmpuint(grant_pages(vm, DOM_A, 0x301, 2, RW), ==, PV_IOMMU_S_OK);
+    fill(vm, 0x300000, 5 * GRANULE, 7);
+    head = qvirtqueue_add(qts, v.vq, 0x300000, GRANULE, true, true);
+    qvirtqueue_add(qts, v.vq, 0x301000, GRANULE, true, true);
+    qvirtqueue_add(qts, v.vq, 0x302000, 2 * GRANULE, true, true);
+    qvirtqueue_add(qts, v.vq, 0x304000, GRANULE, true, false);
+    qvirtqueue_kick(qts, &v.d->vdev, v.vq, head);
+    qvirtio_wait_used_elem(qts, &v.d->vdev, v.vq, head, NULL,
+                           30 * G_USEC_PER_SEC);
+    check_zero(vm, 0x300000, GRANULE);
+    check(vm, 0x301000, 3 * GRANULE, 0x301000, 7);
+    check_zero(vm, 0x304000, GRANULE);
     virtio_stop(&v);
     vm_stop(vm);
 }
@@ -914,6 +950,7 @@ void add_direct_tests(void)
     qtest_add_func("/pv-iommu/direct/moved", test_moved);
     qtest_add_func("/pv-iommu/direct/no-memory", test_no_memory);
     qtest_add_func("/pv-iommu/direct/balloon", test_balloon);
+    qtest_add_func("/pv-iommu/direct/reporting", test_reporting);
     qtest_add_func("/pv-iommu/direct/virtio-mem", test_virtio_mem);
     qtest_add_func("/pv-iommu/direct/virtio-mem-reset", test_virtio_mem_reset);
 }
