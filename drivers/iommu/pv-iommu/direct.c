@@ -37,9 +37,26 @@ MODULE_PARM_DESC(direct_min, "KiB from which on mappings of any device and direc
 
 /* ---- may it be direct? ---- */
 
+/* It must not be copied, and is: to be said, and once? */
+static bool pviommu_direct_tell(struct pviommu_dev *pd, unsigned long attrs,
+				enum pviommu_need need)
+{
+	if (need != PVIOMMU_NEED_MUST || attrs & DMA_ATTR_NO_WARN || READ_ONCE(pd->told))
+		return false;
+	WRITE_ONCE(pd->told, true);
+	return true;
+}
+
+static void pviommu_direct_no_ram(struct pviommu_dev *pd, unsigned long attrs,
+				  enum pviommu_need need)
+{
+	if (pviommu_direct_tell(pd, attrs, need))
+		dev_warn(pd->dev, "pv_iommu: a direct mapping of what is no RAM, as another device's coherent memory, is bounced instead, and may have old data\n");
+}
+
 /*
- * What must not be copied is, for it does not fit: say so once, if it is whole pages and
- * only the device's mask is in the way.
+ * It does not fit: say so, if it is whole pages, and only the device's mask is in the
+ * way, or it is memory beyond all RAM.
  */
 static noinline void pviommu_direct_missed(struct pviommu_dev *pd, phys_addr_t phys,
 					   size_t len, unsigned long attrs,
@@ -49,12 +66,14 @@ static noinline void pviommu_direct_missed(struct pviommu_dev *pd, phys_addr_t p
 	u64 mask = lim.dma_limit;
 	bool lower;
 
-	if (need != PVIOMMU_NEED_MUST || attrs & DMA_ATTR_NO_WARN || READ_ONCE(pd->told))
+	if (PAGE_ALIGNED(phys | len) && phys >= pd->host->direct_size) {
+		pviommu_direct_no_ram(pd, attrs, need);
 		return;
+	}
 	lim.dma_limit = U64_MAX;
-	if (!pviommu_direct_fits(pd->host, phys, len, &lim))
+	if (!pviommu_direct_fits(pd->host, phys, len, &lim) ||
+	    !pviommu_direct_tell(pd, attrs, need))
 		return;
-	WRITE_ONCE(pd->told, true);
 	/* It cannot be much below 4 GiB, as interrupt messages are there */
 	lower = pd->host->direct_dma > SZ_4G && SZ_4G + phys + len - 1 <= mask;
 	dev_warn(pd->dev, "pv_iommu: direct mappings are bounced instead, and may have old data: its mask, %#llx, does not reach guest RAM at %#llx; %shave its driver set a larger mask, or give the guest another device\n",
@@ -155,8 +174,12 @@ static noinline bool pviommu_direct_failed(struct pviommu_dev *pd, size_t size,
 	bool must = need == PVIOMMU_NEED_MUST;
 	const char *what = must ? "refused" : "bounced instead";
 
-	if (error == -EOPNOTSUPP || need == PVIOMMU_NEED_SPEED)
+	if (need == PVIOMMU_NEED_SPEED)
 		return false;
+	if (error == -EOPNOTSUPP) {
+		pviommu_direct_no_ram(pd, attrs, need);
+		return false;
+	}
 	if (must) {
 		this_cpu_inc(pd->stats->failures);
 		trace_pviommu_fail(pd->rid, size, error);

@@ -521,7 +521,7 @@ struct pviommu_host {
  * @mode: how its streaming DMA is served, where it is not direct
  * @direct: whole pages are to be direct, whatever the direction
  * @cached: what is around direct mappings is granted, too, and kept
- * @told: it was said that the device's mask does not reach guest RAM
+ * @told: it was said why a mapping that should be direct is not
  * @node: in pviommu_host.devices, later in pviommu_gone
  * @stats: per-CPU counters
  * @link: makes the host device resume first

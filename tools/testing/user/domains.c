@@ -386,6 +386,34 @@ static void idle_behind(void)
 	end_direct();
 }
 
+/* Memory of the window's, which another device was given, is bounced; that is said once */
+static void not_ram(void)
+{
+	dma_addr_t ring, dma[2];
+	unsigned int warnings, i;
+	struct device *dev;
+	void *cpu;
+
+	begin_direct("another device's coherent memory", 2, SZ_64M, SZ_64M, 0);
+	dev = guest.devices[0];
+	cpu = dev->dma_ops->alloc(dev, PAGE_SIZE, &ring, GFP_KERNEL, 0);
+	require(cpu, "no ring");
+	warnings = shim_log.warnings;
+	for (i = 0; i < 2; i++) {
+		dma[i] = guest.devices[1]->dma_ops->map_phys(guest.devices[1],
+							     virt_to_phys(cpu), PAGE_SIZE,
+							     DMA_BIDIRECTIONAL, 0);
+		require(dma[i] != DMA_MAPPING_ERROR, "not mapped");
+	}
+	require(host_ram_granted() == 0, "granted as if it were RAM");
+	require(shim_log.warnings == warnings + 1, "%u warnings",
+		shim_log.warnings - warnings);
+	for (i = 0; i < 2; i++)
+		unmap_direct(guest.devices[1], dma[i]);
+	dev->dma_ops->free(dev, PAGE_SIZE, cpu, ring, 0);
+	end_direct();
+}
+
 /* What is said to be possible is, as long as there is little else */
 static void largest(void)
 {
@@ -425,5 +453,6 @@ int main(void)
 	out_of_reach();
 	one_page_less();
 	idle_behind();
+	not_ram();
 	return 0;
 }
