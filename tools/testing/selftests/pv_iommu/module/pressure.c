@@ -17,6 +17,7 @@
 #define PRESSURE_ROUNDS	4
 #define PRESSURE_MAPS	32768
 #define PRESSURE_BUF	SZ_1M
+#define PRESSURE_ENTRIES	32
 
 /**
  * struct pressure - one device's part
@@ -38,6 +39,7 @@ struct pressure {
 struct pressure_worst {
 	u64 map;
 	u64 refused;
+	u64 list;
 	u64 unmap;
 };
 
@@ -62,6 +64,31 @@ static bool pressure_map(struct pressure *p, size_t len, struct pressure_worst *
 	p->dma[p->n] = dma;
 	p->len[p->n++] = len;
 	return true;
+}
+
+/* A long list for which there is no room: it is tried as a whole, and in pieces */
+static void pressure_list(struct pressure *p, struct pressure_worst *worst)
+{
+	const unsigned int len = PRESSURE_BUF / PRESSURE_ENTRIES;
+	struct scatterlist sgl[PRESSURE_ENTRIES];
+	unsigned long flags;
+	unsigned int i;
+	u64 took;
+	int n;
+
+	sg_init_table(sgl, PRESSURE_ENTRIES);
+	for (i = 0; i < PRESSURE_ENTRIES; i++)
+		sg_set_buf(&sgl[i], p->buf + i * len, len);
+	local_irq_save(flags);
+	took = get_cycles();
+	n = dma_map_sg_attrs(p->dev, sgl, PRESSURE_ENTRIES, DMA_TO_DEVICE,
+			     DMA_ATTR_NO_WARN);
+	took = get_cycles() - took;
+	local_irq_restore(flags);
+	if (n)
+		dma_unmap_sg(p->dev, sgl, PRESSURE_ENTRIES, DMA_TO_DEVICE);
+	else
+		worst->list = max(worst->list, took);
 }
 
 static void pressure_unmap_all(struct pressure *p, struct pressure_worst *worst)
@@ -132,6 +159,7 @@ static void pressure_irqs_off(struct pvt *t)
 		while (pressure_map(&mine, PAGE_SIZE, &worst))
 			;
 		least = min(least, mine.n);
+		pressure_list(&mine, &worst);
 		pressure_unmap_all(&mine, &worst);
 		/* Larger ones, for which chunks have to be whole again */
 		pressure_keep(&others);
@@ -139,12 +167,14 @@ static void pressure_irqs_off(struct pvt *t)
 			;
 		pressure_unmap_all(&mine, &worst);
 	}
-	pvt_log("# of maps, of refused ones and of unmaps the longest took %llu, %llu and %llu",
-		worst.map, worst.refused, worst.unmap);
-	pvt_expect(t, worst.refused, "the window was never full: that says nothing");
+	pvt_log("# the longest: map %llu, refused %llu, refused list %llu, unmap %llu",
+		worst.map, worst.refused, worst.list, worst.unmap);
+	pvt_expect(t, worst.refused && worst.list,
+		   "the window was never full: that says nothing");
 	pvt_expect(t, least >= 1000, "only %zu mappings", least);
 	pvt_expect(t, worst.map <= PRESSURE_MOST, "a map took %llu", worst.map);
 	pvt_expect(t, worst.refused <= PRESSURE_MOST, "a refused map took %llu", worst.refused);
+	pvt_expect(t, worst.list <= PRESSURE_MOST, "a refused list took %llu", worst.list);
 	pvt_expect(t, worst.unmap <= PRESSURE_MOST, "an unmap took %llu", worst.unmap);
 out:
 	pressure_exit(&mine);
