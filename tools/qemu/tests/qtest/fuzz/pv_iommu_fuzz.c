@@ -233,7 +233,6 @@ static void fill_request(Run *run, struct pv_iommu_req *req)
     uint16_t opcode = take(run, 1) % (PV_IOMMU_OP_REVOKE_RAM + 2);
 
     req->opcode = cpu_to_le16(opcode);
-    req->status = cpu_to_le32(PV_IOMMU_S_NONE);
     switch (opcode) {
     case PV_IOMMU_OP_ATTACH:
         req->rid = cpu_to_le16(any_rid(run));
