@@ -223,8 +223,10 @@ class Group:
                     status, reason = self.run_test(vm, test)
                 except GuestDied as death:
                     self.tests.pop(0)
-                    self.done(test, "failed", time.monotonic() - start,
-                              str(death), vm.tail(40, since))
+                    seconds = time.monotonic() - start
+                    tail = vm.tail(40, since)
+                    self.done(test, "failed", seconds, str(death),
+                              [*tail, *vm.stuck()])
                     return
                 if status == TRIPLE_FAULT and self.once_more(vm, test, reason):
                     continue

@@ -218,7 +218,10 @@ class VM:
             line += ["-serial", "mon:stdio", "-serial", "null"]
         else:
             line += ["-chardev",
-                     f"file,id=console,append=on,path={self.console}",
+                     # A socket for stuck() only
+                     "socket,id=console,server=on,wait=off,"
+                     f"path={self.sockets}/console,"
+                     f"logfile={self.console},logappend=on",
                      "-serial", "chardev:console",
                      "-chardev", "socket,id=results,server=on,wait=off,"
                      f"path={self.sockets}/results",
@@ -251,6 +254,8 @@ class VM:
                  f"watchdog_thresh={min(60, 10 * factor)}",
                  f"rcupdate.rcu_cpu_stall_timeout={min(300, 21 * factor)}",
                  *(["pvtest.set=" + ",".join(SET)] if SET else []),
+                 # For stuck()
+                 "sysrq_always_enabled",
                  # On a busy machine the timer can miss its test under TCG
                  "no_timer_check",
                  # The kernel patches its own code while it boots. Under TCG
@@ -410,6 +415,28 @@ class VM:
             self.pending += data
         line, self.pending = self.pending.split(b"\n", 1)
         return line.decode(errors="replace").replace("\r", "").split(" ")
+
+    def stuck(self):
+        """What a guest that went silent was doing: its blocked tasks, as lines. What
+        its processors and all other tasks did is on its console as well."""
+        # 9: all of it goes to the console
+        for key in "9tlw":
+            since = now = self.console.stat().st_size
+            try:
+                with self._connect("console") as port:
+                    self.qmp("chardev-send-break", id="console")
+                    port.sendall(key.encode())
+                    # It may need a while to begin, and is through when it pauses
+                    port.settimeout(10 * FACTOR)
+                    while port.recv(4096):
+                        port.settimeout(1 * FACTOR)
+            except TimeoutError:
+                now = self.console.stat().st_size
+            except (Failed, GuestDied, OSError) as why:
+                return [f"SysRq {key}: {why}"]
+            if now == since:
+                return [f"no answer to SysRq {key}"]
+        return self.tail(60, since)
 
     def wait_ready(self, timeout=BOOT_TIMEOUT):
         end = time.monotonic() + timeout * FACTOR
