@@ -232,7 +232,7 @@ class Group:
                     continue
                 self.tests.pop(0)
                 verdict = {0: "passed", SKIP: "skipped"}.get(status, "failed")
-                tail = vm.tail(20, since) if verdict == "failed" else ()
+                tail = vm.tail(40, since) if verdict == "failed" else ()
                 if verdict == "failed":
                     reason = f"status {status}: {reason}"
                 # The guest's last act counts with its last test

@@ -23,7 +23,7 @@ load_cases
 edus=$(devices_of pviommu_test | wc -l)
 wait_for 20 disks_there 2 || fail "not two disks: $disks"
 wire_cards 52:54:00:00:00:10 52:54:00:00:00:11
-wait_for 60 wire_works || fail "no link"
+need_wire
 
 # shellcheck disable=SC2086 # one word each
 load_start $disks

@@ -25,7 +25,7 @@ set -- $disks
 [ $# = 3 ] || fail "three disks are wanted, there are: $disks"
 wire_cards 52:54:00:00:00:10 52:54:00:00:00:11
 served="$served $left_pci $right_pci"
-wait_for 60 wire_works || fail "no link"
+need_wire
 
 refused=$(host_stat refused_dmas)
 load_start "$@"

@@ -20,6 +20,18 @@ pci_of() {
 	readlink -f "/sys/class/net/$1/device" | grep -o '0000:[^/]*' | tail -n 1
 }
 
+# need_wire: one end reaches the other soon, or the test fails, with how the cards are
+need_wire() {
+	local at
+	wait_for 60 wire_works && return
+	for at in a b; do
+		ip -n $at -s addr
+		ip -n $at neigh
+	done
+	grep -e "$left" -e "$right" -e virtio /proc/interrupts
+	fail "$pair${how:+, $how}: no link"
+}
+
 # How much goes over the wire at once
 WIRE_MIB=${WIRE_MIB:-4}
 

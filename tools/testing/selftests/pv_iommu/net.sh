@@ -13,7 +13,7 @@ both_ways() {
 		fail "$pair: cannot set MTU $1"
 	ip netns exec a ethtool -K "$left" tso "$2" >/dev/null 2>&1
 	ip netns exec b ethtool -K "$right" tso "$2" >/dev/null 2>&1
-	wait_for 60 wire_works || fail "$pair, $how: no link"
+	need_wire
 	# datagrams as large as a frame, and larger
 	ip netns exec a ping -c 3 -i 0.2 -s $(($1 - 28)) $WIRE_B >/dev/null ||
 		fail "$pair, $how: ping"

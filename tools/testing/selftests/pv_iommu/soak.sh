@@ -58,7 +58,7 @@ disk_round() {
 }
 
 net_round() {
-	wait_for 60 wire_works || fail "$pair, $how: no link"
+	need_wire
 	transfer a b "$WIRE_B"
 	transfer b a "$WIRE_A"
 	round_done /tmp/network 2 $((WIRE_MIB << 11)) $((WIRE_MIB << 11))

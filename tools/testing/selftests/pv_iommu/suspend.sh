@@ -17,14 +17,14 @@ for dev in $(devices_of virtio-pci); do
 done
 [ $# = 2 ] || fail "two disks are wanted, there are: $*"
 wire_cards 52:54:00:00:00:10 52:54:00:00:00:11
-wait_for 60 wire_works || fail "no link"
+need_wire
 refused=$(host_stat refused_dmas)
 load_start "$@"
 load_goes_on
 while read -r state test; do
 	sleep_by "$state" "$test"
 	load_goes_on
-	wait_for 60 wire_works || fail "$how: no link"
+	need_wire
 	transfer a b "$WIRE_B"
 	need_attached "$nvme" "$left_pci" "$right_pci"
 done <<-END
