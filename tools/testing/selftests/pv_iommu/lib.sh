@@ -22,17 +22,15 @@ skip() {
 # How much longer than expected anything may take here: the runner says it
 FACTOR=${FACTOR:-1}
 
-# wait_for SECONDS COMMAND...: until it succeeds; ten times at least
+# wait_for SECONDS COMMAND...: until it succeeds. Longer, if the command takes long: it
+# is tried ten times for each second.
 wait_for() {
-	local wait_now wait_end wait_left
-	read -r wait_now _ </proc/uptime
-	wait_end=$((${wait_now%.*} + $1 * FACTOR))
-	wait_left=10
+	local left
+	left=$(($1 * 10 * FACTOR))
 	shift
 	until "$@"; do
-		read -r wait_now _ </proc/uptime
-		wait_left=$((wait_left - 1))
-		[ "${wait_now%.*}" -lt $wait_end ] || [ $wait_left -gt 0 ] || return 1
+		left=$((left - 1))
+		[ $left -gt 0 ] || return 1
 		sleep 0.1
 	done
 }
