@@ -254,6 +254,9 @@ class VM:
                  f"watchdog_thresh={min(60, 10 * factor)}",
                  f"rcupdate.rcu_cpu_stall_timeout={min(300, 21 * factor)}",
                  *(["pvtest.set=" + ",".join(SET)] if SET else []),
+                 # On a busy machine the watchdog takes the TSC for unstable, and what
+                 # there is instead costs an exit for each look
+                 "tsc=nowatchdog",
                  # For stuck()
                  "sysrq_always_enabled",
                  # On a busy machine the timer can miss its test under TCG
