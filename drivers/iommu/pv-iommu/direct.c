@@ -41,7 +41,9 @@ MODULE_PARM_DESC(direct_min, "KiB from which on mappings of any device and direc
 static bool pviommu_direct_tell(struct pviommu_dev *pd, unsigned long attrs,
 				enum pviommu_need need)
 {
-	if (need != PVIOMMU_NEED_MUST || attrs & DMA_ATTR_NO_WARN || READ_ONCE(pd->told))
+	/* Who requires it is refused */
+	if (need != PVIOMMU_NEED_MUST || READ_ONCE(pd->told) ||
+	    attrs & (DMA_ATTR_NO_WARN | DMA_ATTR_REQUIRE_COHERENT))
 		return false;
 	WRITE_ONCE(pd->told, true);
 	return true;
@@ -222,7 +224,7 @@ static __always_inline bool pviommu_direct_kept(struct pviommu_dev *pd, phys_add
 						size_t size)
 {
 	return READ_ONCE(pd->cached) &&
-	       pviommu_leaf_get(pviommu_leaf_around(pd->domain, phys, size));
+	       pviommu_leaf_get(pviommu_leaf_around(pd->domain, phys, size), true);
 }
 
 /* Is all of a list granted by 2 MiB, and kept? Then that is all */

@@ -308,6 +308,7 @@ bool pviommu_domain_grow(struct pviommu_domain *d, const struct pviommu_want *wa
 		goto err;
 
 	raw_spin_lock_irqsave(&d->lock, flags);
+	d->locked++;
 	list_for_each_entry_safe(c, next, &bodies, node)
 		pviommu_chunk_add(d, c);
 	d->grants += n;
@@ -345,6 +346,7 @@ static unsigned int pviommu_chunks_pick(struct pviommu_domain *d, u32 *chunk,
 	unsigned int nr = 0;
 
 	raw_spin_lock_irqsave(&d->lock, flags);
+	d->locked++;
 	for_each_set_bit(i, d->avail[w->space.shift], w->space.nr_chunks) {
 		struct pviommu_chunk *c = w->chunks[i];
 
@@ -410,6 +412,7 @@ static bool pviommu_domain_balance(struct pviommu_domain *d)
 		cond_resched();
 
 	raw_spin_lock_irq(&d->lock);
+	d->locked++;
 	more = d->nr_avail[w->space.shift] && pviommu_dispensable(d);
 	raw_spin_unlock_irq(&d->lock);
 	return more || pviommu_window_parked(d);

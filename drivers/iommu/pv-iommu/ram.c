@@ -446,9 +446,10 @@ static void pviommu_queue_work(struct work_struct *work)
  * One user more of each of them, which stay as they are as long as it does. False, and
  * nothing was done: one of them is just about to change.
  */
-static bool pviommu_leaves_get(struct pviommu_domain *d, struct scatterlist *sgl,
+static bool pviommu_leaves_get(struct pviommu_batch *b, struct scatterlist *sgl,
 			       unsigned int nsegs)
 {
+	struct pviommu_domain *d = b->d;
 	struct pviommu_walk w = pviommu_walk(sgl, nsegs);
 	unsigned int got = 0;
 
@@ -459,7 +460,7 @@ static bool pviommu_leaves_get(struct pviommu_domain *d, struct scatterlist *sgl
 			pviommu_leaves_put(d, sgl, nsegs, got);
 			return false;
 		}
-		if (!pviommu_leaf_get(leaf))
+		if (!pviommu_leaf_get(leaf, READ_ONCE(b->pd->cached)))
 			leaf->exact++;
 		got++;
 	}
@@ -597,7 +598,7 @@ static int pviommu_take(struct pviommu_batch *b, struct scatterlist *sgl,
 	unsigned long seen = 0;
 	int ret;
 
-	while (unlikely(!pviommu_leaves_get(b->d, sgl, nsegs)))
+	while (unlikely(!pviommu_leaves_get(b, sgl, nsegs)))
 		pviommu_batch_wait(b);
 	b->perm = PV_IOMMU_RANGE_READ | (write ? PV_IOMMU_RANGE_WRITE : 0);
 	ret = pviommu_take_pages(b, sgl, nsegs, write, &seen);

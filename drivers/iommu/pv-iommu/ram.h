@@ -164,12 +164,15 @@ static inline bool pviommu_leaf_cached(const struct pviommu_leaf *leaf)
 	return leaf && atomic_read(&leaf->live);
 }
 
-/* One for the mapping, if the leaf is granted as one */
-static __always_inline bool pviommu_leaf_get(struct pviommu_leaf *leaf)
+/*
+ * One for the mapping, if the leaf is granted as one; it is kept for longer, if the device
+ * keeps any
+ */
+static __always_inline bool pviommu_leaf_get(struct pviommu_leaf *leaf, bool keep)
 {
 	if (unlikely(!leaf || !atomic_inc_not_zero(&leaf->live)))
 		return false;
-	if (time_after(jiffies, READ_ONCE(leaf->when)))
+	if (keep && time_after(jiffies, READ_ONCE(leaf->when)))
 		WRITE_ONCE(leaf->when, jiffies);
 	return true;
 }

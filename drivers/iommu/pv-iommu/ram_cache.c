@@ -53,7 +53,7 @@ bool pviommu_ram_cache_get(struct pviommu_domain *d, struct scatterlist *sgl,
 	unsigned int got = 0;
 
 	while (pviommu_walk_next(&w, d)) {
-		if (!pviommu_leaf_get(pviommu_leaf(d, w.index))) {
+		if (!pviommu_leaf_get(pviommu_leaf(d, w.index), true)) {
 			pviommu_leaves_put(d, sgl, nsegs, got);
 			return false;
 		}

@@ -674,6 +674,7 @@ bool pviommu_window_drain(struct pviommu_domain *d, enum pviommu_drain which)
 			c->seen = seen;
 		} else {
 			raw_spin_lock(&d->lock);
+			d->locked++;
 			for (o = 0; o < PVIOMMU_CACHE_ORDERS; o++) {
 				any |= c->nr[o];
 				pviommu_cache_flush(d, c, o, c->nr[o]);
