@@ -422,22 +422,26 @@ class VM:
     def stuck(self):
         """What a guest that went silent was doing: its blocked tasks, as lines. What
         its processors and all other tasks did is on its console as well."""
+        # One that has ended has said so
+        if self.process.poll() is not None:
+            return []
         # 9: all of it goes to the console
         for key in "9tlw":
-            since = now = self.console.stat().st_size
+            since = self.console.stat().st_size
             try:
                 with self._connect("console") as port:
                     self.qmp("chardev-send-break", id="console")
                     port.sendall(key.encode())
                     # It may need a while to begin, and is through when it pauses
                     port.settimeout(10 * FACTOR)
-                    while port.recv(4096):
+                    end = time.monotonic() + 120 * FACTOR
+                    while port.recv(4096) and time.monotonic() < end:
                         port.settimeout(1 * FACTOR)
             except TimeoutError:
-                now = self.console.stat().st_size
+                pass
             except (Failed, GuestDied, OSError) as why:
                 return [f"SysRq {key}: {why}"]
-            if now == since:
+            if self.console.stat().st_size == since:
                 return [f"no answer to SysRq {key}"]
         return self.tail(60, since)
 

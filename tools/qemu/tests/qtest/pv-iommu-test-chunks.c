@@ -532,7 +532,10 @@ static void test_left(void)
 static void test_old_guest(void)
 {
     Vm *vm = vm_start(PROPS);
+    g_autofree char *file = temp_file("stderr");
+    g_autofree char *more = g_strdup_printf("2>%s", file);
     g_autofree char *err = NULL;
+    char *line;
 
     set_features(vm, PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE);
     fill(vm, WINDOW_ADDR, WINDOW_SIZE, 1);
@@ -563,8 +566,8 @@ static void test_old_guest(void)
     check_zero(vm, ADDR(0), CHUNK_SIZE);
     vm_stop(vm);
 
-    /* a limit that is smaller than the window is not for it */
-    vm = vm_start(PROPS ",limit=2M");
+    /* a smaller limit is not for it, which is said once */
+    vm = vm_start_on("q35", PROPS ",limit=2M", more);
     set_features(vm, PV_IOMMU_F_WINDOW);
     g_assert_cmphex(reg(vm, PV_IOMMU_REG_CONTROL), ==, 0);
     g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_WINDOW), ==,
@@ -580,6 +583,12 @@ static void test_old_guest(void)
                      PV_IOMMU_S_OK);
     g_assert(reaches(vm, 0, 0));
     vm_stop(vm);
+    g_assert(g_file_get_contents(file, &err, NULL, NULL));
+    unlink(file);
+    line = strstr(err, "the guest's driver does not know chunks");
+    g_assert_nonnull(line);
+    g_assert_nonnull(strstr(line, "update the driver"));
+    g_assert_null(strstr(line + 1, "the guest's driver does not know"));
 }
 
 /* The chunk's size, by the window's and its place */
