@@ -360,10 +360,13 @@ PROFILES = {
         iommu="boot-bypass=off,direct-limit=384M",
         append="pv_iommu.direct=1b36:0010 pv_iommu.direct_cache=256"),
     "direct-gpu": Profile(
-        about="a display, whose memory is direct for what it is",
+        about="a display, and what says that it is an accelerator, whose memory is "
+              "direct for what they are",
         memory=512,
+        disks={"accel0": 64},
         devices=("virtio-gpu-pci,id=gpu0,iommu_platform=on,"
-                 "xres=640,yres=480",),
+                 "xres=640,yres=480",
+                 virtio_blk("accel0") + ",class=0x1200"),
     ),
     "xsk": Profile(
         about="two network cards, of which one may be mapped by a program",

@@ -6,4 +6,6 @@
 # Timeout: 240
 . ./lib.sh
 
-run_cases single sg sync attrs limits context pages mmap pool coherent
+edu0=0000:00:10.0
+run_cases single sg sync attrs limits masks context pages mmap pool coherent
+[ "$(stat_of $edu0 maps_direct)" -gt 0 ] || fail "nothing was direct"

@@ -22,6 +22,11 @@ case $said_so in
 *) fail "it is not direct: $said_so" ;;
 esac
 
+# A processing accelerator, by its class
+accel=$(grep -l '^0x1200' /sys/bus/pci/devices/*/class | grep -o '0000:[^/]*')
+[ -n "$accel" ] || fail "there is no accelerator"
+dmesg | grep -q "$accel: pv_iommu: attached (.*direct)" || fail "the accelerator $accel is not direct"
+
 # Nobody else draws
 for console in /sys/class/vtconsole/vtcon*; do
 	grep -q "frame buffer" "$console/name" && echo 0 >"$console/bind"

@@ -8,8 +8,6 @@
 
 . ./kvm-lib.sh
 
-IDLE=16384
-
 host_setup
 cards=$(grep -l 0x10d3 /sys/bus/pci/devices/*/device | cut -d/ -f6)
 assign $NVME
@@ -30,7 +28,7 @@ up=$(must "cat /sys/class/net/*/flags | grep -c '0x1..3'")
 [ "$attached" = 6 ] && [ "$up" = 5 ] || fail "$attached devices attached, $up cards up"
 must "cat /sys/bus/pci/devices/*/pv_iommu/domain_granted" |
 	awk '!$1 { exit 1 }' || fail "a device that works, and nothing granted to it"
-wait_for 20 locked_at_most $IDLE || fail "$(status VmLck) kB locked"
+wait_for 20 locked_at_most $IDLE_LOCKED || fail "$(status VmLck) kB locked"
 locked_is_granted || fail "what is locked is not what is granted"
 echo "$attached devices, $up cards up: $locked kB locked, $(window_rss) kB of the window in memory"
 l2_stop

@@ -186,6 +186,8 @@ isolation_holds() {
 	flows=$((flows & ~4095))
 	refused "a mapping under load" $flows edu_writes
 	refused "a mapping under load" $flows edu_reads
+	edu_writes $own
+	[ "$(holds $own)" = "$zeroes" ] || fail "a mapping under load: edu has seen it"
 	must "until [ -s /run/end ]; do sleep 0.2; done; [ \$(cat /run/end) = 0 ] || { cat /run/fio; false; }"
 
 	wait_for 20 given_back ||

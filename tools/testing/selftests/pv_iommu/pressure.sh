@@ -8,7 +8,7 @@
 
 LIMIT_MIB=16
 # Requests of all disks together, in which each has to have had some
-INTERVAL=4000
+INTERVAL=2000
 INTERVALS=8
 
 # done_by DISK: requests that it has completed
@@ -35,7 +35,7 @@ for driver in nvme ahci virtio-pci xhci_hcd; do
 done
 echo "disks:$disks"
 
-load_words="--bsrange=4k-256k --blockalign=4k --iodepth=32 --size=32M"
+load_words="--bsrange=4k-512k --blockalign=4k --iodepth=64 --size=32M"
 full=$(window_stat full)
 # What they ask for, while they may have it
 # shellcheck disable=SC2086 # one word each
@@ -43,7 +43,7 @@ load_start $disks
 load_goes_on
 wants_more() {
 	wanted=$(host_stat window_granted)
-	[ "$wanted" -ge $((LIMIT_MIB * 5 / 4 << 20)) ]
+	[ "$wanted" -ge $((LIMIT_MIB * 2 << 20)) ]
 }
 wait_for 20 wants_more ||
 	fail "they want $wanted bytes only, so $LIMIT_MIB MiB are no pressure"
