@@ -4,10 +4,7 @@
 # VM: edu-cached
 # Modes: direct
 # Timeout: 240
-. ./lib.sh
+. ./direct-contract.sh
 
-edu0=0000:00:10.0
-run_cases single sg sync attrs limits masks context pages mmap pool coherent
-[ "$(stat_of $edu0 maps_direct)" -gt 0 ] || fail "nothing was direct"
 [ "$(host_stat direct_cached)" -gt 0 ] || fail "nothing was kept"
 allocator_whole

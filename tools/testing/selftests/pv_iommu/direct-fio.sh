@@ -19,6 +19,10 @@ nothing_granted() {
 	[ "$(host_stat direct_granted)" = 0 ]
 }
 
+nothing_cached() {
+	[ "$(host_stat direct_cached)" = 0 ]
+}
+
 # What has not been used for long goes back meanwhile
 at_rest() {
 	granted=$(host_stat direct_granted)
@@ -59,9 +63,6 @@ echo "$some of $((48 << 20)) bytes were copied where buffers begin within a page
 	fail "buffers that begin within a page: $some bytes were copied"
 
 # A device that is told to be exact has nothing kept any more, though it goes on mapping
-nothing_cached() {
-	[ "$(host_stat direct_cached)" = 0 ]
-}
 load_start "$disk"
 load_goes_on
 echo 0 >"/sys/bus/pci/devices/$dev/pv_iommu/direct_cache"
@@ -71,5 +72,5 @@ wait_for 60 nothing_granted || fail "$(host_stat direct_granted) bytes granted w
 fio_verify "/dev/$disk"
 fio_verify "/dev/$disk" --bs=128k --iomem_align=512
 [ "$(stat_of "$dev" hypercalls_map)" -gt 0 ] || fail "no requests to map"
-[ "$(host_stat direct_cached)" = 0 ] || fail "$(host_stat direct_cached) bytes kept"
+nothing_cached || fail "$(host_stat direct_cached) bytes kept"
 wait_for 10 nothing_granted || fail "$(host_stat direct_granted) bytes granted at the end"
