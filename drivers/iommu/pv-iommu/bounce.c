@@ -400,6 +400,7 @@ pviommu_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
 	struct pviommu_space *sp;
 	struct pviommu_slot *slot;
+	unsigned long page;
 	u32 len;
 
 	if (WARN_ON_ONCE(!pd))
@@ -413,14 +414,14 @@ pviommu_unmap_phys(struct device *dev, dma_addr_t dma, size_t size,
 	}
 
 	len = slot->len - slot->off;
+	page = pviommu_head(sp, slot, dma);
 	if (pviommu_copies_back(dir, attrs)) {
 		if (!host_copies)
 			pviommu_copy(pd->host->window.virt + (dma - sp->dma),
 				     slot->phys, len, false);
 		this_cpu_add(pd->stats->bytes_from_device, len);
 	}
-	pviommu_put(pd, slot, pviommu_head(sp, slot, dma),
-		    pviommu_copies_back(dir, attrs), host_copies);
+	pviommu_put(pd, slot, page, pviommu_copies_back(dir, attrs), host_copies);
 	this_cpu_inc(pd->stats->unmaps);
 	trace_pviommu_unmap(pd->rid, dma, len, 0, dir);
 }
@@ -633,6 +634,34 @@ static void pviommu_next_run(struct pviommu_cursor *c, struct pviommu_slot *slot
 }
 
 /*
+ * All of a run that is one segment, as most are: there each entry's own DMA member
+ * says where it lies, and the entry behind it where it ends.
+ */
+static __always_inline size_t
+pviommu_copy_segment(struct pviommu_window *w, const struct pviommu_slot *slot,
+		     struct scatterlist *sg, bool to_device)
+{
+	size_t left = slot->len - slot->off, copied = 0, room, len;
+	void *virt = w->virt + (sg_dma_address(sg) - w->space.dma);
+	unsigned int nents = slot->nents;
+	struct scatterlist *next;
+
+	do {
+		next = --nents ? pviommu_sg_next(sg) : NULL;
+		room = next ? sg_dma_address(next) - sg_dma_address(sg) : left;
+		if (unlikely(room > left))
+			break;
+		len = min_t(size_t, sg->length, room);
+		pviommu_copy(virt, sg_phys(sg), len, to_device);
+		copied += len;
+		left -= room;
+		virt += room;
+		sg = next;
+	} while (sg);
+	return copied;
+}
+
+/*
  * Copy the part of a run that lies in @start..@end (bytes from the start of the
  * block) between window and caller. The list's DMA members say where each entry
  * lies, so this holds whatever became of the device's limits and of the entries'
@@ -654,6 +683,10 @@ static size_t pviommu_copy_run(struct pviommu_window *w, unsigned long page,
 	void *virt = pviommu_page_virt(w, page);
 	size_t copied = 0, pos, next;
 	unsigned int i;
+
+	if (places.nsegs == 1 && !start && end == slot->len)
+		return to_device ? pviommu_copy_segment(w, slot, c.sg, true) :
+				   pviommu_copy_segment(w, slot, c.sg, false);
 
 	/* The whole list is one run, if it has places noted down */
 	if (places.nnotes)

@@ -364,17 +364,18 @@ static int pviommu_domains_show(struct seq_file *m, void *unused)
 	struct pviommu_host *host = m->private;
 	struct pviommu_domain *d;
 
-	seq_printf(m, "%-8s %-8s %8s %12s %12s %12s %12s %8s %8s %8s %8s\n", "domain",
-		   "group", "devices", "granted", "granted_max", "used", "parked",
+	seq_printf(m, "%-8s %-8s %8s %8s %12s %12s %12s %12s %8s %8s %8s %8s\n", "domain",
+		   "group", "devices", "chunks", "granted", "granted_max", "used", "parked",
 		   "grants", "late", "revokes", "failed");
 	mutex_lock(&host->lock);
 	list_for_each_entry(d, &host->window.domains, node) {
+		unsigned int chunks = READ_ONCE(d->nr_chunks);
 		struct pviommu_totals t = { };
 
 		pviommu_domain_add(d, &t);
-		seq_printf(m, "%-8u %-8u %8u %12llu %12llu %12llu %12llu %8llu %8llu %8llu %8llu\n",
-			   d->id, d->group, d->nr_devices,
-			   pviommu_chunks_bytes(&host->window, READ_ONCE(d->nr_chunks)),
+		seq_printf(m, "%-8u %-8u %8u %8u %12llu %12llu %12llu %12llu %8llu %8llu %8llu %8llu\n",
+			   d->id, d->group, d->nr_devices, chunks,
+			   pviommu_chunks_bytes(&host->window, chunks),
 			   pviommu_chunks_bytes(&host->window, READ_ONCE(d->high_chunks)),
 			   t.used, t.parked, t.grants, t.late, t.revokes, t.failed);
 	}

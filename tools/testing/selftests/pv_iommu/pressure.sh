@@ -7,19 +7,16 @@
 . ./lib.sh
 
 LIMIT_MIB=16
-# Requests of all disks together, in which each has to have had some
+# Requests of all disks together, in which each that is waiting has to have had some
 INTERVAL=2000
-INTERVALS=8
+INTERVALS=${INTERVALS:-8}
 
-# done_by DISK: requests that it has completed
-done_by() {
-	awk '{ print $1 + $5 }' "/sys/block/$1/stat"
-}
-
+# done_by_all: of each disk, the requests that it has completed, and those that wait for
+# it: none, while fio begins a round
 done_by_all() {
 	local disk
 	for disk in $disks; do
-		echo "$disk $(done_by "$disk")"
+		awk -v disk="$disk" '{ print disk, $1 + $5, $9 }' "/sys/block/$disk/stat"
 	done
 }
 
@@ -68,10 +65,10 @@ while [ $interval -lt $INTERVALS ]; do
 	[ $(($(total /tmp/now) - $(total /tmp/before))) -ge $INTERVAL ] || continue
 	interval=$((interval + 1))
 	echo "interval $interval: $(paste /tmp/now /tmp/before |
-		awk '{ printf "%s=%d ", $1, $2 - $4 }') granted=$(host_stat window_granted)"
-	paste /tmp/now /tmp/before | awk '$2 == $4 { print $1; bad = 1 }
+		awk '{ printf "%s=%d ", $1, $2 - $5 }') granted=$(host_stat window_granted)"
+	paste /tmp/now /tmp/before | awk '$2 == $5 && $3 && $6 { print $1; bad = 1 }
 		END { exit bad }' >/tmp/starved ||
-		fail "no request of $(cat /tmp/starved) in $INTERVAL of all"
+		fail "no request of $(cat /tmp/starved) in $INTERVAL of all: $(cat $pv_debug/domains)"
 	mv /tmp/now /tmp/before
 done
 in_limit || fail "$(host_stat window_granted) bytes are granted, with limit=$LIMIT_MIB MiB"
