@@ -55,7 +55,7 @@ wait_for 30 in_limit ||
 	fail "$(host_stat window_granted) bytes are granted still, with limit=$LIMIT_MIB MiB"
 interval=0
 done_by_all >/tmp/before
-while [ $interval -lt $INTERVALS ]; do
+while [ $interval -lt "$INTERVALS" ]; do
 	sleep 1
 	done_by_all >/tmp/now
 	for pid in /tmp/load-pid-*; do
