@@ -17,7 +17,9 @@
  * - Half of what may be granted is divided among the domains, and one more that may
  *   come, as their shares: no other domain gets at it, whatever it wants. The other
  *   half goes to who comes first.
- * - A domain that gets no chunk has others give back what they do not use.
+ * - A domain that gets no chunk has others give back what they do not use. If it has
+ *   less than its share even so, or if more is granted than may be, who has more than
+ *   its share takes nothing from one of its chunks any more, until that is empty.
  *
  * Chunks come from the top of the window, unless the device does not reach it, so that
  * low addresses are left to those that reach no others.
@@ -46,6 +48,13 @@
 
 /* How long CPUs keep no blocks after a domain found nothing */
 #define PVIOMMU_PRESSURE	(HZ / 10)
+
+/*
+ * How long nothing is taken from a chunk that is to go, and by which power of two of
+ * that, at most, a domain is left alone after one that was not empty by then
+ */
+#define PVIOMMU_EMPTY		HZ
+#define PVIOMMU_EMPTY_MAX	6
 
 static bool pviommu_grants(struct pviommu_host *host)
 {
@@ -329,8 +338,99 @@ err:
 	return false;
 }
 
+/* ---- chunks that are emptied, so that they can go ---- */
+
+static bool pviommu_is_empty(struct pviommu_domain *d)
+{
+	return d->emptied && !d->emptied->used;
+}
+
+/*
+ * It was not empty in time, as there may be memory that is never freed: it is used
+ * again. Then another one is next, but not at once. domain.lock is held.
+ */
+static void pviommu_empty_end(struct pviommu_domain *d)
+{
+	struct pviommu_chunk *c = d->emptied;
+
+	if (!c || !c->used || time_before(jiffies, d->emptied_until))
+		return;
+	c->kept++;
+	d->emptied_until = jiffies +
+			   (PVIOMMU_EMPTY << min_t(unsigned int, c->kept, PVIOMMU_EMPTY_MAX));
+	pviommu_chunk_empty(d, NULL);
+}
+
+/* Which is best: that was kept least often before, and of which least is in use */
+static struct pviommu_chunk *pviommu_empty_find(struct pviommu_domain *d, u64 dma_limit)
+{
+	struct pviommu_space *sp = &d->host->window.space;
+	unsigned long i, nr = pviommu_chunks_reached(sp, dma_limit);
+	struct pviommu_chunk *c, *best = NULL;
+
+	for (i = 0; i < nr; i++) {
+		c = pviommu_chunk_of(d, i);
+		if (c && (!best || c->kept < best->kept ||
+			  (c->kept == best->kept && c->used < best->used)))
+			best = c;
+	}
+	return best;
+}
+
+/*
+ * If a domain has more than its share, one of its chunks, that a device reaches, is to go.
+ * Returns whether one is.
+ */
+static bool pviommu_domain_empty(struct pviommu_domain *d, u64 dma_limit)
+{
+	struct pviommu_window *w = &d->host->window;
+	unsigned long flags;
+	bool more;
+
+	raw_spin_lock_irqsave(&d->lock, flags);
+	d->locked++;
+	pviommu_empty_end(d);
+	raw_spin_lock(&w->lock);
+	more = d->nr_chunks > (d->group ? pviommu_share(w) : w->limit);
+	raw_spin_unlock(&w->lock);
+	if (more && !d->emptied && !d->held &&
+	    time_after_eq(jiffies, d->emptied_until)) {
+		pviommu_chunk_empty(d, pviommu_empty_find(d, dma_limit));
+		d->emptied_until = jiffies + PVIOMMU_EMPTY;
+	}
+	more = d->emptied;
+	raw_spin_unlock_irqrestore(&d->lock, flags);
+	/* The worker sees to its end */
+	if (more)
+		pviommu_domain_busy(d->host);
+	return more;
+}
+
+/* Does a domain have less than what it has in any case? */
+static bool pviommu_domain_short(struct pviommu_domain *d)
+{
+	struct pviommu_window *w = &d->host->window;
+	unsigned long flags;
+	bool less;
+
+	raw_spin_lock_irqsave(&w->lock, flags);
+	less = d->group && d->nr_chunks < pviommu_share(w);
+	raw_spin_unlock_irqrestore(&w->lock, flags);
+	return less;
+}
+
+/* ---- giving back ---- */
+
 /* As many as one request has room for */
 #define PVIOMMU_PICK	PV_IOMMU_MAX_REVOKES
+
+static u32 pviommu_chunk_pick(struct pviommu_domain *d, struct pviommu_chunk *c,
+			      struct list_head *bodies)
+{
+	pviommu_chunk_del(d, c);
+	list_add_tail(&c->node, bodies);
+	return c->index;
+}
 
 /*
  * Take chunks from a domain of which nothing is in use: at most @most, and with @idle
@@ -347,6 +447,8 @@ static unsigned int pviommu_chunks_pick(struct pviommu_domain *d, u32 *chunk,
 
 	raw_spin_lock_irqsave(&d->lock, flags);
 	d->locked++;
+	if (pviommu_is_empty(d) && nr < most && !d->held)
+		chunk[nr++] = pviommu_chunk_pick(d, d->emptied, bodies);
 	for_each_set_bit(i, d->avail[w->space.shift], w->space.nr_chunks) {
 		struct pviommu_chunk *c = w->chunks[i];
 
@@ -355,9 +457,7 @@ static unsigned int pviommu_chunks_pick(struct pviommu_domain *d, u32 *chunk,
 		if (idle && (time_before(jiffies, c->since + PVIOMMU_CHUNK_IDLE) ||
 			     !pviommu_dispensable(d)))
 			continue;
-		pviommu_chunk_del(d, c);
-		list_add_tail(&c->node, bodies);
-		chunk[nr++] = i;
+		chunk[nr++] = pviommu_chunk_pick(d, c, bodies);
 	}
 	d->revokes += nr;
 	raw_spin_unlock_irqrestore(&d->lock, flags);
@@ -396,6 +496,7 @@ static bool pviommu_domain_balance(struct pviommu_domain *d)
 		.npages = 1, .dma_limit = U64_MAX, .ahead = true,
 	};
 	struct pviommu_window *w = &d->host->window;
+	enum pviommu_drain drain = PVIOMMU_DRAIN_IDLE;
 	bool more, over;
 
 	if (READ_ONCE(d->asked)) {
@@ -405,15 +506,27 @@ static bool pviommu_domain_balance(struct pviommu_domain *d)
 			pviommu_domain_grow(d, &one);
 	}
 
-	/* The host may have lowered the limit: then even what was used a moment ago goes */
+	/*
+	 * The host may have lowered the limit: then even what was used a moment ago goes,
+	 * and what is in use, one chunk after the other
+	 */
 	over = READ_ONCE(w->taken) > READ_ONCE(w->limit);
-	pviommu_window_drain(d, over ? PVIOMMU_DRAIN_SPARE : PVIOMMU_DRAIN_IDLE);
+	if (over && pviommu_domain_empty(d, U64_MAX)) {
+		/* CPUs must not keep what is freed there */
+		WRITE_ONCE(w->pressure, jiffies + PVIOMMU_EMPTY);
+		drain = PVIOMMU_DRAIN_ALL;
+	} else if (over) {
+		drain = PVIOMMU_DRAIN_SPARE;
+	}
+	pviommu_window_drain(d, drain);
 	while (pviommu_chunks_return(d, PVIOMMU_PICK, !over))
 		cond_resched();
 
 	raw_spin_lock_irq(&d->lock);
 	d->locked++;
-	more = d->nr_avail[w->space.shift] && pviommu_dispensable(d);
+	pviommu_empty_end(d);
+	more = over || d->emptied ||
+	       (d->nr_avail[w->space.shift] && pviommu_dispensable(d));
 	raw_spin_unlock_irq(&d->lock);
 	return more || pviommu_window_parked(d);
 }
@@ -478,6 +591,10 @@ void pviommu_domain_low(struct pviommu_domain *d)
  * is free, and the domain's own go as well: there may be a row with those beside them, or
  * one that the device reaches in place of one that it does not.
  *
+ * If that is not enough, and the domain has less than its share, those that have more are
+ * made to empty a chunk. That takes until what is mapped there is unmapped: the domain
+ * finds nothing now, but later.
+ *
  * Context: any but NMI. Some exits.
  */
 void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *want)
@@ -508,6 +625,12 @@ void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *w
 		if (!again)
 			pviommu_window_drain(other, PVIOMMU_DRAIN_ALL);
 		pviommu_chunks_return(other, placed ? PVIOMMU_PICK : n, false);
+	}
+	if (n == 1 && pviommu_domain_short(d) && !pviommu_has_room(w, want, n)) {
+		list_for_each_entry_rcu(other, &w->domains, node) {
+			if (other != d)
+				pviommu_domain_empty(other, want->dma_limit);
+		}
 	}
 	rcu_read_unlock();
 }
@@ -548,6 +671,7 @@ struct pviommu_domain *pviommu_domain_get(struct pviommu_host *host, u32 group)
 	d->nr_devices = 1;
 	atomic_set(&d->refs, 1);
 	d->called_back = jiffies;
+	d->emptied_until = jiffies;
 	raw_spin_lock_init(&d->lock);
 	d->avail[0] = bitmap_zalloc(nr * BITS_PER_LONG * orders, GFP_KERNEL);
 	d->cache = alloc_percpu(struct pviommu_cache);

@@ -130,7 +130,8 @@ struct pviommu_space {
  * @run: how many chunks are one block that begins here; 0: it is divided
  * @head: which chunk begins the block that it is a part of
  * @used: pages handed out, to mappings and to CPUs' caches
- * @largest: order of the largest free block; negative when there is none
+ * @largest: order of the largest free block; negative when there is none to be had
+ * @kept: how often it was to be emptied, and was not in time
  * @since: jiffies; when the last page in use came back
  * @nr_free: free blocks of each order
  * @free: which; block b of an order that a chunk has n of is bit n + b
@@ -147,6 +148,7 @@ struct pviommu_chunk {
 	u32 head;
 	u32 used;
 	int largest;
+	unsigned int kept;
 	unsigned long since;
 	u16 nr_free[PVIOMMU_CHUNK_ORDER_MAX + 1];
 	DECLARE_BITMAP(free, 2 << PVIOMMU_CHUNK_ORDER_MAX);
@@ -243,6 +245,8 @@ struct pviommu_ram {
  * @avail: bit by bit, its chunks by the order of their largest free block; those of
  *	the highest order are the ones of which nothing is in use
  * @nr_avail: how many bits are set
+ * @emptied: the chunk from which nothing is taken any more, so that it can go; or NULL
+ * @emptied_until: jiffies; for how long, or, if there is none, until when there is none
  * @free: free pages of the shared layer
  * @used: pages handed out by it
  * @high_water: the most there ever were
@@ -272,6 +276,8 @@ struct pviommu_domain {
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 	unsigned long *avail[PVIOMMU_CHUNK_ORDER_MAX + 1];
 	unsigned int nr_avail[PVIOMMU_CHUNK_ORDER_MAX + 1];
+	struct pviommu_chunk *emptied;
+	unsigned long emptied_until;
 	unsigned long free;
 	unsigned long used;
 	unsigned long high_water;
@@ -585,6 +591,8 @@ void pviommu_space_exit(struct pviommu_space *sp);
 void pviommu_chunk_init(struct pviommu_chunk *c, unsigned int shift);
 void pviommu_chunk_add(struct pviommu_domain *d, struct pviommu_chunk *c);
 void pviommu_chunk_del(struct pviommu_domain *d, struct pviommu_chunk *c);
+void pviommu_chunk_empty(struct pviommu_domain *d, struct pviommu_chunk *c);
+unsigned long pviommu_chunks_reached(struct pviommu_space *sp, u64 dma_limit);
 struct pviommu_chunk *pviommu_chunk_of(struct pviommu_domain *d, unsigned long index);
 unsigned long pviommu_run_find(struct pviommu_space *sp, const unsigned long *set,
 			       unsigned long n, const struct pviommu_want *want);

@@ -359,25 +359,37 @@ static int pviommu_devices_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(pviommu_devices);
 
+/* Which of a domain's chunks is emptied; negative: none */
+static int pviommu_emptied(struct pviommu_domain *d)
+{
+	int index;
+
+	raw_spin_lock_irq(&d->lock);
+	index = d->emptied ? (int)d->emptied->index : -1;
+	raw_spin_unlock_irq(&d->lock);
+	return index;
+}
+
 static int pviommu_domains_show(struct seq_file *m, void *unused)
 {
 	struct pviommu_host *host = m->private;
 	struct pviommu_domain *d;
 
-	seq_printf(m, "%-8s %-8s %8s %8s %12s %12s %12s %12s %8s %8s %8s %8s\n", "domain",
+	seq_printf(m, "%-8s %-8s %8s %8s %12s %12s %12s %12s %8s %8s %8s %8s %8s\n", "domain",
 		   "group", "devices", "chunks", "granted", "granted_max", "used", "parked",
-		   "grants", "late", "revokes", "failed");
+		   "grants", "late", "revokes", "failed", "emptied");
 	mutex_lock(&host->lock);
 	list_for_each_entry(d, &host->window.domains, node) {
 		unsigned int chunks = READ_ONCE(d->nr_chunks);
 		struct pviommu_totals t = { };
 
 		pviommu_domain_add(d, &t);
-		seq_printf(m, "%-8u %-8u %8u %8u %12llu %12llu %12llu %12llu %8llu %8llu %8llu %8llu\n",
+		seq_printf(m, "%-8u %-8u %8u %8u %12llu %12llu %12llu %12llu %8llu %8llu %8llu %8llu %8d\n",
 			   d->id, d->group, d->nr_devices, chunks,
 			   pviommu_chunks_bytes(&host->window, chunks),
 			   pviommu_chunks_bytes(&host->window, READ_ONCE(d->high_chunks)),
-			   t.used, t.parked, t.grants, t.late, t.revokes, t.failed);
+			   t.used, t.parked, t.grants, t.late, t.revokes, t.failed,
+			   pviommu_emptied(d));
 	}
 	mutex_unlock(&host->lock);
 	return 0;

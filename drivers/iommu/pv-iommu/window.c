@@ -84,6 +84,10 @@ static void pviommu_chunk_file(struct pviommu_domain *d, struct pviommu_chunk *c
 
 	while (o >= 0 && !c->nr_free[o])
 		o--;
+	if (c == d->emptied)
+		o = -1;
+	if (o == d->host->window.space.shift)
+		c->kept = 0;
 	if (o == c->largest)
 		return;
 	if (c->largest >= 0) {
@@ -182,8 +186,14 @@ static void pviommu_shared_used(struct pviommu_domain *d, unsigned long npages)
 	d->high_water = max(d->high_water, d->used);
 }
 
-/* How many of the chunks, from the first, a device reaches */
-static unsigned long pviommu_chunks_reached(struct pviommu_space *sp, u64 dma_limit)
+/**
+ * pviommu_chunks_reached - how many of the chunks, from the first, a device reaches
+ * @sp: the window's space
+ * @dma_limit: the highest DMA address that it reaches
+ *
+ * Return: how many.
+ */
+unsigned long pviommu_chunks_reached(struct pviommu_space *sp, u64 dma_limit)
 {
 	if (dma_limit >= sp->dma + sp->size - 1)
 		return sp->nr_chunks;
@@ -385,10 +395,33 @@ void pviommu_chunk_del(struct pviommu_domain *d, struct pviommu_chunk *c)
 	lockdep_assert_held(&d->lock);
 	pviommu_chunk_clear(c, 1, w->space.shift);
 	pviommu_chunk_file(d, c);
+	if (d->emptied == c)
+		WRITE_ONCE(d->emptied, NULL);
 	WRITE_ONCE(d->free, d->free - BIT(w->space.shift));
 	WRITE_ONCE(w->owner[c->index], 0);
 	WRITE_ONCE(w->chunks[c->index], NULL);
 	WRITE_ONCE(w->space.slots[c->index], NULL);
+}
+
+/**
+ * pviommu_chunk_empty - take nothing from a chunk any more, so that it can go
+ * @d: the domain
+ * @c: a chunk of its; or NULL: none
+ *
+ * What was taken from the one before can be again.
+ *
+ * Context: any but NMI; domain.lock is held.
+ */
+void pviommu_chunk_empty(struct pviommu_domain *d, struct pviommu_chunk *c)
+{
+	struct pviommu_chunk *before = d->emptied;
+
+	lockdep_assert_held(&d->lock);
+	WRITE_ONCE(d->emptied, c);
+	if (before)
+		pviommu_chunk_file(d, before);
+	if (c)
+		pviommu_chunk_file(d, c);
 }
 
 /* ---- allocation ---- */
@@ -784,7 +817,8 @@ int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size)
 			left += BIT(w->space.shift) - c->used;
 			if (!w->chunks[c->head]->run)
 				wrong = pviommu_check_chunk(c, w->space.shift, seen);
-			if (test_bit(i, d->avail[w->space.shift]) != !c->used)
+			if (test_bit(i, d->avail[w->space.shift]) !=
+			    (!c->used && c != d->emptied))
 				wrong = "not known to be free";
 		}
 		raw_spin_unlock_irq(&d->lock);

@@ -278,6 +278,80 @@ static void out_of_reach(void)
 	end();
 }
 
+/*
+ * Frees, and maps anew, page after page, all of them within a second, for some minutes;
+ * until @other has one, or no more is granted than @chunks. Whether it came to that
+ */
+static bool pages_come_and_go(struct pages *p, struct pages *other, unsigned long chunks)
+{
+	unsigned int i, n, at = 0;
+
+	for (i = 0; i < 20000; i++) {
+		for (n = 0; n < 64; n++) {
+			at = at < p->nr ? at : 0;
+			unmap(p, at++);
+			if (other ? map(other) : host_chunks_granted() <= chunks)
+				return true;
+			map(p);
+		}
+		shim_run_work(HZ / 100);
+	}
+	return false;
+}
+
+/*
+ * The limit has become lower, and what there is has a domain whose pages are all in use:
+ * one that has less than its share gets a chunk as soon as they have been freed once, but
+ * not what is never freed.
+ */
+static void less_than_a_share(void)
+{
+	struct pages *rich = &pages[0], *poor = &pages[1];
+	u64 chunk = host_chunk_size(WINDOW, SZ_2M);
+	unsigned int i, had, blocked = 0;
+	unsigned long chunks;
+
+	begin("less than a share", 3, 8 * chunk);
+	had = fill(rich);
+	chunks = host_chunks_granted();
+	require(had == chunks * (chunk / PAGE_SIZE), "%u pages of %lu chunks", had, chunks);
+	host_set_limit(chunks * chunk);
+	rest();
+
+	/* Nothing is freed but one page: that is there again, but for a while */
+	for (i = 0; i < 1000; i++) {
+		unmap(rich, rich->nr - 1);
+		require(!map(poor), "a page of nobody's");
+		blocked += !map(rich);
+		while (rich->nr < had && !map(rich))
+			shim_run_work(HZ);
+	}
+	require(blocked && blocked < 500, "%u of 1000 maps failed", blocked);
+
+	require(pages_come_and_go(rich, poor, 0), "nothing for a domain that has nothing");
+	require(host_chunks_granted() <= chunks, "%lu chunks, of %lu", host_chunks_granted(),
+		chunks);
+	unmap_all(rich);
+	unmap_all(poor);
+	end();
+}
+
+/* More is granted than may be: that goes as soon as what is in use has been freed once */
+static void above_the_limit(void)
+{
+	struct pages *p = &pages[0];
+	u64 chunk = host_chunk_size(WINDOW, SZ_2M);
+
+	begin("above the limit", 3, 8 * chunk);
+	fill(p);
+	require(host_chunks_granted() > 3, "%lu chunks", host_chunks_granted());
+	host_set_limit(3 * chunk);
+	require(pages_come_and_go(p, NULL, 3), "%lu chunks of 3", host_chunks_granted());
+	require(p->nr > chunk / PAGE_SIZE, "%u pages are left", p->nr);
+	unmap_all(p);
+	end();
+}
+
 /* ---- guest RAM ---- */
 
 static struct page *refused_page;
@@ -451,6 +525,8 @@ int main(void)
 	largest();
 	less_on_wake();
 	out_of_reach();
+	less_than_a_share();
+	above_the_limit();
 	one_page_less();
 	idle_behind();
 	not_ram();

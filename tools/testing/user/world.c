@@ -507,6 +507,24 @@ static bool orphans(void)
 	return false;
 }
 
+/* The chunk that a group empties, as debugfs says; -1: none */
+static long emptied_of(unsigned int group)
+{
+	char text[16 * SZ_1K], *line, *next;
+	unsigned int g;
+	long emptied;
+
+	require(shim_debugfs_read("domains", text, sizeof(text)) > 0, "no domains");
+	for (line = strchr(text, '\n'); line && line[1]; line = next) {
+		next = strchr(line + 1, '\n');
+		if (sscanf(line, "%*u %u", &g) == 1 && g == group &&
+		    sscanf(line, "%*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %ld",
+			   &emptied) == 1)
+			return emptied;
+	}
+	return -1;
+}
+
 /*
  * Was there room for a block of that order after all? With chunks, in one that the
  * domain has; or might the domain, which has less than its share, have had another?
@@ -517,6 +535,7 @@ static void check_full(struct device_model *d, unsigned int order, const char *w
 	unsigned long npages = world.config.window_size >> PAGE_SHIFT, page, i, mine = 0, none = 0;
 	unsigned long chunk = chunks() ? world.config.chunk >> PAGE_SHIFT : npages;
 	unsigned long share, domains = 1, seen = 0;
+	long emptied;
 
 	/* Chunks in a row are another matter: see world_check_runs */
 	if (world.bounce || world.nr_lists ||
@@ -525,11 +544,13 @@ static void check_full(struct device_model *d, unsigned int order, const char *w
 	/* What is beside it in a chunk is nobody's, and the host does not know which that is */
 	if (!chunks() && orphans())
 		return;
+	emptied = chunks() ? emptied_of(d->group) : -1;
 	for (page = ALIGN(first, BIT(order)) - first; page + BIT(order) <= npages;
 	     page += BIT(order)) {
 		if (world.config.window_dma + ((page + BIT(order)) << PAGE_SHIFT) - 1 > d->limit)
 			break;
-		if (chunks() && host_chunk_group(page / chunk) != d->group)
+		if (chunks() && (host_chunk_group(page / chunk) != d->group ||
+				 (long)(page / chunk) == emptied))
 			continue;
 		for (i = 0; i < BIT(order) && !world.window_block[page + i]; i++)
 			;
