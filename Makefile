@@ -8,6 +8,7 @@ ACCEL ?= auto
 MODE ?=
 WINDOW ?=
 MEM ?=
+ISOLATION ?=
 TESTS ?=
 VM ?= main
 # One more than there are processors: a test waits now and then
@@ -36,7 +37,7 @@ KERNELS := $(if $(filter all,$(KERNEL)),$(KNOWN),$(KERNEL))
 
 runner = /usr/bin/python3 tools/testing/qemu/run.py --build $(BUILD) \
 	$(KERNELS:%=--kernel %) --accel $(ACCEL) $(MODE:%=--mode %) \
-	$(WINDOW:%=--window %) $(MEM:%=--memory %) \
+	$(WINDOW:%=--window %) $(MEM:%=--memory %) $(ISOLATION:%=--isolation %) \
 	$(if $(filter-out 0,$(SANITIZE)),--sanitize) \
 	$(QEMU:%=--qemu %)
 
@@ -70,6 +71,7 @@ help:
 	@echo 'ACCEL=$(ACCEL)   tcg, kvm or auto (KVM where it works)'
 	@echo 'MODE=         window, bounce, direct, none: for test only those; run, shell: window'
 	@echo 'WINDOW= MEM=  MiB of window and of memory, instead of what a test asks for'
+	@echo 'ISOLATION=off  all devices in one domain; tests of what they do not share are skipped'
 	@echo 'VM=$(VM)       which machine make shell starts (tools/testing/qemu/profiles.py)'
 	@echo 'JOBS=$(JOBS)        how many guests run at once'
 	@echo 'TIMEOUT_FACTOR=$(TIMEOUT_FACTOR)  for slow machines'

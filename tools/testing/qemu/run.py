@@ -449,6 +449,9 @@ def main():
                         help="MiB of window, instead of the profile's")
     parser.add_argument("--memory", type=int, default=None,
                         help="MiB of memory, instead of the profile's")
+    parser.add_argument("--isolation", choices=("on", "off"), default=None,
+                        help="of the pv-iommu device, where the profile does "
+                        "not say")
     parser.add_argument("--sanitize", action="store_true")
     parser.add_argument("--qemu", default=None, metavar="SUITE",
                         help="the QEMU of this suite, not the default one's")
@@ -468,7 +471,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     machines = [Machine(Path(arguments.build).resolve(), kernel,
                         arguments.accel, arguments.window, arguments.memory,
-                        arguments.sanitize, arguments.qemu)
+                        arguments.isolation, arguments.sanitize,
+                        arguments.qemu)
                 for kernel in arguments.kernel]
     command = {"test": command_test, "run": command_run,
                "shell": command_shell,

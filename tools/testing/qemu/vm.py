@@ -51,7 +51,7 @@ class Machine:
     """What is the same for all guests of a run: build results and choices."""
 
     def __init__(self, build, kernel, accel="auto", window=None, memory=None,
-                 sanitize=False, suite=None):
+                 isolation=None, sanitize=False, suite=None):
         self.build = Path(build)
         self.kernel = kernel
         self.qemu = self.build / "qemu" / (suite or "") / \
@@ -62,6 +62,7 @@ class Machine:
         self.kvm = kvm_usable() if accel == "auto" else accel == "kvm"
         self.window = window
         self.memory = memory
+        self.isolation = isolation
 
     def has(self, device):
         """Whether this QEMU has such devices."""
@@ -147,6 +148,9 @@ class VM:
         # The program; another build of it after a migration, maybe
         self.qemu = machine.qemu
         self.profile = PROFILES[profile]
+        # on or off, if it was asked for; a profile that says it is about it
+        self.isolation = None if "isolation=" in self.profile.iommu \
+            else machine.isolation
         self.mode = mode
         self.do = do
         self.append = append
@@ -198,7 +202,8 @@ class VM:
                      f"hw-iommu={offer},{profile.iommu}" +
                      (f",direct-limit={DIRECT_LIMIT}M"
                       if self.mode == "direct" and
-                      "direct-limit=" not in profile.iommu else "")]
+                      "direct-limit=" not in profile.iommu else "") +
+                     (f",isolation={self.isolation}" if self.isolation else "")]
         line += profile.options
         if profile.firmware:
             line += ["-bios", profile.firmware]
@@ -247,13 +252,17 @@ class VM:
 
     def kernel_line(self):
         factor = math.ceil(FACTOR)
+        settings = [*SET, *([f"ISOLATION={self.isolation}"]
+                            if self.isolation else [])]
         words = ["console=ttyS0", "panic=-1", "panic_on_warn=1",
                  "oops=panic", "log_buf_len=4M", f"pvtest.run={self.do}",
                  f"pvtest.factor={factor}",
                  # A guest that its host keeps waiting is none that hangs
                  f"watchdog_thresh={min(60, 10 * factor)}",
                  f"rcupdate.rcu_cpu_stall_timeout={min(300, 21 * factor)}",
-                 *(["pvtest.set=" + ",".join(SET)] if SET else []),
+                 *(["pvtest.set=" + ",".join(settings)] if settings else []),
+                 # What devices reach of each other's
+                 *(["pviommu_test.shared=1"] if self.isolation == "off" else []),
                  # On a busy machine the watchdog takes the TSC for unstable, and what
                  # there is instead costs an exit for each look
                  "tsc=nowatchdog",

@@ -6,6 +6,8 @@
 . ./lib.sh
 . ./net-lib.sh
 
+need_isolation
+
 # A tenth of a second each
 ROUNDS=${ROUNDS:-40}
 

@@ -5,6 +5,7 @@
 # Timeout: 60
 . ./lib.sh
 
+need_isolation
 load_cases
 used=$(host_stat window_used)
 dev=$(devices_of pviommu_test | head -n 1)

@@ -5,6 +5,7 @@
 # Timeout: 120
 . ./lib.sh
 
+need_isolation
 load_cases
 need_domains 3
 echo N >/sys/module/pviommu_test/parameters/shared

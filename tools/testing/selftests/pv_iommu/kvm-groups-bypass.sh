@@ -10,6 +10,7 @@
 
 ALL=$((L2_MEM * 1024))
 
+need_isolation
 host_setup
 assign_all
 

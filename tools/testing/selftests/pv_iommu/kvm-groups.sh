@@ -8,6 +8,7 @@
 
 . ./kvm-groups-lib.sh
 
+need_isolation
 host_setup
 assign_all
 

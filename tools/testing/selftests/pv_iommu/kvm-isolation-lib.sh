@@ -6,6 +6,8 @@
 
 . ./kvm-lib.sh
 
+need_isolation
+
 # Set by a test whose host does not log such faults
 SILENT=
 

@@ -51,6 +51,11 @@ skip() {
 	exit 4
 }
 
+# need_isolation: skips the test where all devices share a domain (ISOLATION=off)
+need_isolation() {
+	[ "$ISOLATION" != off ] || skip "with isolation=off all devices share one domain"
+}
+
 # host_setup: make this guest a host
 host_setup() {
 	local module=kvm_intel
@@ -147,7 +152,7 @@ way_viommu() {
 # shellcheck disable=SC2120
 way_window() {
 	L2_WAY=(-object "memory-backend-ram,id=win0,size=${L2_WINDOW}M"
-		-device "pv-iommu-pci,id=iommu0,memdev=win0,boot-bypass=off$1")
+		-device "pv-iommu-pci,id=iommu0,memdev=win0,boot-bypass=off${ISOLATION:+,isolation=$ISOLATION}$1")
 }
 
 # vfio BDF ID: a device for L2

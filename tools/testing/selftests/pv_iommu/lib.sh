@@ -19,6 +19,11 @@ skip() {
 	exit 4
 }
 
+# need_isolation: skips the test where all devices share a domain (ISOLATION=off)
+need_isolation() {
+	[ "$ISOLATION" != off ] || skip "with isolation=off all devices share one domain"
+}
+
 # How much longer than expected anything may take here: the runner says it
 FACTOR=${FACTOR:-1}
 

@@ -6,6 +6,9 @@
 # Timeout: 240
 . ./lib.sh
 
+# The disk goes on by its domain's share
+need_isolation
+
 # fio_cost BYTES: instructions that it takes to write and verify so much
 fio_cost() {
 	local before

@@ -6,6 +6,9 @@
 # Timeout: 600
 . ./lib.sh
 
+# Each goes on by its domain's share
+need_isolation
+
 LIMIT_MIB=16
 # Requests of all disks together, in which each that is waiting has to have had some
 INTERVAL=2000

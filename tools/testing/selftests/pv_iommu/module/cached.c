@@ -122,7 +122,7 @@ static void cached_there(struct cached *c, unsigned int block, bool there)
 	}
 }
 
-/* What is around a page is reached with it, by this device alone, and afterwards */
+/* What is around a page is reached with it, by its domain alone, and afterwards */
 static void cached_around(struct pvt *t)
 {
 	struct cached c;
@@ -137,7 +137,7 @@ static void cached_around(struct pvt *t)
 	pvt_direct_same(t, t->edu, cached_dma(mem), mem, PAGE_SIZE);
 	cached_there(&c, 0, true);
 	cached_there(&c, 1, false);
-	pvt_direct_refused(t, t->other, cached_dma(mem), mem);
+	pvt_direct_stranger(t, cached_dma(mem), mem);
 	cached_unmap(&c, 0);
 	pvt_expect(t, pvt_direct_granted() == CACHED_PAGES, "%llu pages are granted then",
 		   pvt_direct_granted());

@@ -87,6 +87,15 @@ void pvt_direct_refused(struct pvt *t, struct pvt_edu *edu, dma_addr_t dma, void
 	pvt_same(t, mem, want, sizeof(want), "what was refused");
 }
 
+/* Another device has nothing of it, or the same, where they share a domain */
+void pvt_direct_stranger(struct pvt *t, dma_addr_t dma, void *mem)
+{
+	if (pvt_shared())
+		pvt_direct_same(t, t->other, dma, mem, 64);
+	else
+		pvt_direct_refused(t, t->other, dma, mem);
+}
+
 /* Mapped once, and used both ways */
 static void direct_nosync(struct pvt *t)
 {
@@ -170,8 +179,7 @@ static void direct_neighbours(struct pvt *t)
 		goto out;
 	pvt_direct_refused(t, t->edu, dma - PAGE_SIZE, mem);
 	pvt_direct_refused(t, t->edu, dma + PAGE_SIZE, mem + 2 * PAGE_SIZE);
-	/* another device has nothing of it */
-	pvt_direct_refused(t, t->other, dma, mem + PAGE_SIZE);
+	pvt_direct_stranger(t, dma, mem + PAGE_SIZE);
 	dma_unmap_single(t->dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
 
 	/* a part of a page bounces, and shows nothing of the rest */

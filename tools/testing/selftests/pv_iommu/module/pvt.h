@@ -158,6 +158,7 @@ u64 pvt_direct_granted(void);
 bool pvt_direct_same(struct pvt *t, struct pvt_edu *edu, dma_addr_t dma, void *mem,
 		     size_t len);
 void pvt_direct_refused(struct pvt *t, struct pvt_edu *edu, dma_addr_t dma, void *mem);
+void pvt_direct_stranger(struct pvt *t, dma_addr_t dma, void *mem);
 
 /* sg.c */
 bool pvt_sg_legal(struct pvt *t, struct device *dev, struct scatterlist *sgl,
