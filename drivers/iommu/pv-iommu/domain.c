@@ -161,6 +161,18 @@ static bool pviommu_may_have(struct pviommu_domain *d, unsigned long n)
 	return left - n >= kept;
 }
 
+/* How many chunks a domain may give back: below its share it would not get them again */
+static unsigned int pviommu_may_go(struct pviommu_domain *d)
+{
+	struct pviommu_window *w = &d->host->window;
+	unsigned long share = w->limit / (2 * (w->nr_domains + 1));
+
+	lockdep_assert_held(&w->lock);
+	if (d->gone || !d->group || w->taken <= w->limit)
+		return UINT_MAX;
+	return d->nr_chunks - min_t(unsigned long, d->nr_chunks, share);
+}
+
 /* Take free chunks for a domain, before the host is asked */
 static unsigned long pviommu_chunks_take(struct pviommu_domain *d,
 					 const struct pviommu_want *want, unsigned long n)
@@ -351,39 +363,45 @@ static bool pviommu_is_empty(struct pviommu_domain *d)
  */
 static void pviommu_empty_end(struct pviommu_domain *d)
 {
-	struct pviommu_chunk *c = d->emptied;
-
-	if (!c || !c->used || time_before(jiffies, d->emptied_until))
+	if (!d->emptied || time_before(jiffies, d->emptied_until))
 		return;
-	c->kept++;
+	d->emptied->kept++;
+	d->kept++;
 	d->emptied_until = jiffies +
-			   (PVIOMMU_EMPTY << min_t(unsigned int, c->kept, PVIOMMU_EMPTY_MAX));
+			   (PVIOMMU_EMPTY << min_t(unsigned int, d->kept, PVIOMMU_EMPTY_MAX));
 	pviommu_chunk_empty(d, NULL);
 }
 
-/* Which is best: that was kept least often before, and of which least is in use */
+/*
+ * Which is best: that was kept least often before, and of which least is in use. Chunks in
+ * a row are one allocation, and stay.
+ */
 static struct pviommu_chunk *pviommu_empty_find(struct pviommu_domain *d, u64 dma_limit)
 {
 	struct pviommu_space *sp = &d->host->window.space;
-	unsigned long i, nr = pviommu_chunks_reached(sp, dma_limit);
+	unsigned long i = pviommu_chunks_reached(sp, dma_limit), left = d->nr_chunks;
 	struct pviommu_chunk *c, *best = NULL;
 
-	for (i = 0; i < nr; i++) {
+	/* They are from the top of the window, mostly */
+	while (i-- && left) {
 		c = pviommu_chunk_of(d, i);
-		if (c && (!best || c->kept < best->kept ||
-			  (c->kept == best->kept && c->used < best->used)))
+		if (!c)
+			continue;
+		left--;
+		if (c->run || c->head != c->index)
+			continue;
+		if (!best || c->kept < best->kept ||
+		    (c->kept == best->kept && c->used < best->used))
 			best = c;
 	}
 	return best;
 }
 
-/*
- * If a domain has more than its share, one of its chunks, that a device reaches, is to go.
- * Returns whether one is.
- */
-static bool pviommu_domain_empty(struct pviommu_domain *d, u64 dma_limit)
+/* If a domain has more than its share, one of its chunks, that a device reaches, is to go */
+static void pviommu_domain_empty(struct pviommu_domain *d, u64 dma_limit)
 {
 	struct pviommu_window *w = &d->host->window;
+	struct pviommu_chunk *c = NULL;
 	unsigned long flags;
 	bool more;
 
@@ -393,17 +411,18 @@ static bool pviommu_domain_empty(struct pviommu_domain *d, u64 dma_limit)
 	raw_spin_lock(&w->lock);
 	more = d->nr_chunks > (d->group ? pviommu_share(w) : w->limit);
 	raw_spin_unlock(&w->lock);
-	if (more && !d->emptied && !d->held &&
-	    time_after_eq(jiffies, d->emptied_until)) {
-		pviommu_chunk_empty(d, pviommu_empty_find(d, dma_limit));
+	if (more && !d->emptied && !d->held && time_after_eq(jiffies, d->emptied_until))
+		c = pviommu_empty_find(d, dma_limit);
+	if (c) {
+		pviommu_chunk_empty(d, c);
 		d->emptied_until = jiffies + PVIOMMU_EMPTY;
 	}
-	more = d->emptied;
 	raw_spin_unlock_irqrestore(&d->lock, flags);
-	/* The worker sees to its end */
-	if (more)
-		pviommu_domain_busy(d->host);
-	return more;
+	if (!c)
+		return;
+	/* CPUs keep none of it from now on; and the worker sees to the end */
+	pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);
+	pviommu_domain_busy(d->host);
 }
 
 /* Does a domain have less than what it has in any case? */
@@ -447,8 +466,13 @@ static unsigned int pviommu_chunks_pick(struct pviommu_domain *d, u32 *chunk,
 
 	raw_spin_lock_irqsave(&d->lock, flags);
 	d->locked++;
-	if (pviommu_is_empty(d) && nr < most && !d->held)
+	raw_spin_lock(&w->lock);
+	most = min(most, pviommu_may_go(d));
+	raw_spin_unlock(&w->lock);
+	if (pviommu_is_empty(d) && nr < most && !d->held) {
+		d->kept = 0;
 		chunk[nr++] = pviommu_chunk_pick(d, d->emptied, bodies);
+	}
 	for_each_set_bit(i, d->avail[w->space.shift], w->space.nr_chunks) {
 		struct pviommu_chunk *c = w->chunks[i];
 
@@ -496,36 +520,29 @@ static bool pviommu_domain_balance(struct pviommu_domain *d)
 		.npages = 1, .dma_limit = U64_MAX, .ahead = true,
 	};
 	struct pviommu_window *w = &d->host->window;
-	enum pviommu_drain drain = PVIOMMU_DRAIN_IDLE;
 	bool more, over;
 
-	if (READ_ONCE(d->asked)) {
+	/* Who asks and gets none asks no more until the next time */
+	if (READ_ONCE(d->asked) &&
+	    (READ_ONCE(d->free) + pviommu_window_spare(d) >= pviommu_low_pages(&w->space) ||
+	     pviommu_domain_grow(d, &one)))
 		WRITE_ONCE(d->asked, false);
-		if (READ_ONCE(d->free) + pviommu_window_spare(d) <
-		    pviommu_low_pages(&w->space))
-			pviommu_domain_grow(d, &one);
-	}
 
 	/*
 	 * The host may have lowered the limit: then even what was used a moment ago goes,
 	 * and what is in use, one chunk after the other
 	 */
 	over = READ_ONCE(w->taken) > READ_ONCE(w->limit);
-	if (over && pviommu_domain_empty(d, U64_MAX)) {
-		/* CPUs must not keep what is freed there */
-		WRITE_ONCE(w->pressure, jiffies + PVIOMMU_EMPTY);
-		drain = PVIOMMU_DRAIN_ALL;
-	} else if (over) {
-		drain = PVIOMMU_DRAIN_SPARE;
-	}
-	pviommu_window_drain(d, drain);
+	if (over)
+		pviommu_domain_empty(d, U64_MAX);
+	pviommu_window_drain(d, over ? PVIOMMU_DRAIN_SPARE : PVIOMMU_DRAIN_IDLE);
 	while (pviommu_chunks_return(d, PVIOMMU_PICK, !over))
 		cond_resched();
 
 	raw_spin_lock_irq(&d->lock);
 	d->locked++;
 	pviommu_empty_end(d);
-	more = over || d->emptied ||
+	more = over || d->asked || d->emptied ||
 	       (d->nr_avail[w->space.shift] && pviommu_dispensable(d));
 	raw_spin_unlock_irq(&d->lock);
 	return more || pviommu_window_parked(d);
@@ -600,7 +617,7 @@ void pviommu_domain_low(struct pviommu_domain *d)
 void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *want)
 {
 	struct pviommu_window *w = &d->host->window;
-	unsigned long n = DIV_ROUND_UP(want->npages, BIT(w->space.shift));
+	unsigned long n = DIV_ROUND_UP(want->npages, BIT(w->space.shift)), flags;
 	bool again = time_before(jiffies, READ_ONCE(w->pressure));
 	/* Not any chunk will do */
 	bool placed = n > 1 || want->dma_limit < w->space.dma + w->space.size - 1;
@@ -608,6 +625,11 @@ void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *w
 
 	WRITE_ONCE(w->pressure, jiffies + PVIOMMU_PRESSURE);
 	WRITE_ONCE(w->limit_due, jiffies);
+	/* The worker may be frozen */
+	raw_spin_lock_irqsave(&d->lock, flags);
+	d->locked++;
+	pviommu_empty_end(d);
+	raw_spin_unlock_irqrestore(&d->lock, flags);
 	if (placed) {
 		/* First what CPUs keep, which may be all that is in the way */
 		pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);
@@ -714,6 +736,8 @@ static void pviommu_domain_set_held(struct pviommu_domain *d, bool held)
 	raw_spin_lock_irq(&d->lock);
 	raw_spin_lock(&w->lock);
 	d->held = held;
+	if (held)
+		pviommu_chunk_empty(d, NULL);
 	raw_spin_unlock(&w->lock);
 	raw_spin_unlock_irq(&d->lock);
 }

@@ -247,6 +247,7 @@ struct pviommu_ram {
  * @nr_avail: how many bits are set
  * @emptied: the chunk from which nothing is taken any more, so that it can go; or NULL
  * @emptied_until: jiffies; for how long, or, if there is none, until when there is none
+ * @kept: how many in a row were not empty in time
  * @free: free pages of the shared layer
  * @used: pages handed out by it
  * @high_water: the most there ever were
@@ -278,6 +279,7 @@ struct pviommu_domain {
 	unsigned int nr_avail[PVIOMMU_CHUNK_ORDER_MAX + 1];
 	struct pviommu_chunk *emptied;
 	unsigned long emptied_until;
+	unsigned int kept;
 	unsigned long free;
 	unsigned long used;
 	unsigned long high_water;

@@ -70,9 +70,11 @@ static void pviommu_cache_add(struct pviommu_cache *c, unsigned int order,
 	WRITE_ONCE(c->nr[order], c->nr[order] + 1);
 }
 
-static bool pviommu_pressed(struct pviommu_window *w)
+/* Is nothing to be kept, so that it is found, or what is emptied is empty soon? */
+static bool pviommu_pressed(struct pviommu_domain *d)
 {
-	return time_before(jiffies, READ_ONCE(w->pressure));
+	return READ_ONCE(d->emptied) ||
+	       time_before(jiffies, READ_ONCE(d->host->window.pressure));
 }
 
 /* ---- blocks of a chunk; domain.lock is held ---- */
@@ -549,7 +551,7 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
 	c = this_cpu_ptr(d->cache);
 	pviommu_cache_lock(c);
 	c->misses++;
-	if (!pviommu_pressed(w)) {
+	if (!pviommu_pressed(d)) {
 		pviommu_cache_grow(c, order);
 		nr = min_t(unsigned int, c->depth[order] / 2,
 			   pviommu_low_pages(&w->space) >> order);
@@ -649,7 +651,6 @@ static void pviommu_cache_flush(struct pviommu_domain *d, struct pviommu_cache *
  */
 void pviommu_window_free_slow(struct pviommu_domain *d, struct pviommu_slot *slot)
 {
-	struct pviommu_window *w = &d->host->window;
 	unsigned int order = slot->order, limit = pviommu_cache_limit[order];
 	struct pviommu_cache *c;
 	unsigned long flags;
@@ -657,7 +658,7 @@ void pviommu_window_free_slow(struct pviommu_domain *d, struct pviommu_slot *slo
 	local_irq_save(flags);
 	c = this_cpu_ptr(d->cache);
 	pviommu_cache_lock(c);
-	if (pviommu_pressed(w) || c->depth[order] == limit) {
+	if (pviommu_pressed(d) || c->depth[order] == limit) {
 		raw_spin_lock(&d->lock);
 		d->locked++;
 		if (c->depth[order] == limit)

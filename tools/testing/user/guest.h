@@ -35,6 +35,8 @@ void guest_begin_direct(struct guest *g, unsigned int cpus, unsigned int devices
 void guest_end(struct guest *g);
 /* A number in a file of debugfs; -1 where it is not there */
 long long guest_number(const char *file, const char *name);
+/* The chunk that a group's domain empties; -1: none */
+long guest_emptied(unsigned int group);
 /* Dies unless the allocator's own check finds every page just once */
 void guest_check(void);
 

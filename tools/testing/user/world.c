@@ -10,6 +10,7 @@
  * owner. What the module may refuse, and how it has to say so, is in the model
  * too.
  */
+#include "guest.h"
 #include "world.h"
 
 #define MAX_DEVICES	4
@@ -507,24 +508,6 @@ static bool orphans(void)
 	return false;
 }
 
-/* The chunk that a group empties, as debugfs says; -1: none */
-static long emptied_of(unsigned int group)
-{
-	char text[16 * SZ_1K], *line, *next;
-	unsigned int g;
-	long emptied;
-
-	require(shim_debugfs_read("domains", text, sizeof(text)) > 0, "no domains");
-	for (line = strchr(text, '\n'); line && line[1]; line = next) {
-		next = strchr(line + 1, '\n');
-		if (sscanf(line, "%*u %u", &g) == 1 && g == group &&
-		    sscanf(line, "%*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %ld",
-			   &emptied) == 1)
-			return emptied;
-	}
-	return -1;
-}
-
 /*
  * Was there room for a block of that order after all? With chunks, in one that the
  * domain has; or might the domain, which has less than its share, have had another?
@@ -544,7 +527,7 @@ static void check_full(struct device_model *d, unsigned int order, const char *w
 	/* What is beside it in a chunk is nobody's, and the host does not know which that is */
 	if (!chunks() && orphans())
 		return;
-	emptied = chunks() ? emptied_of(d->group) : -1;
+	emptied = chunks() ? guest_emptied(d->group) : -1;
 	for (page = ALIGN(first, BIT(order)) - first; page + BIT(order) <= npages;
 	     page += BIT(order)) {
 		if (world.config.window_dma + ((page + BIT(order)) << PAGE_SHIFT) - 1 > d->limit)
