@@ -712,6 +712,28 @@ bool pviommu_serves_mask(struct pviommu_dev *pd, u64 mask)
 			pd->dev->dma_ops != &pviommu_blocked_ops);
 }
 
+/* Is a device with a driver none to be served, whenever that came? Then the log says why */
+static bool pviommu_not_ours(struct pviommu_host *host, struct pci_dev *pdev)
+{
+	if (!pviommu_concerns(host, pdev)) {
+		if (pdev->hdr_type == PCI_HEADER_TYPE_NORMAL && pdev != host->pdev)
+			pci_warn(pdev, "pv_iommu: not attached: not in the host device's PCI domain, which is %04x\n",
+				 pci_domain_nr(host->pdev->bus));
+		return true;
+	}
+	if (!pviommu_wants(pdev)) {
+		pci_info(pdev, "pv_iommu: not attached: excluded by devices=%s\n",
+			 pviommu_exempt_result(pviommu_exempt(host, pdev)));
+		return true;
+	}
+	if (device_iommu_mapped(&pdev->dev) ||
+	    (pdev->dev.dma_ops && pdev->dev.dma_ops != &pviommu_gone_ops)) {
+		pci_warn(pdev, "pv_iommu: not attached: another IOMMU serves it\n");
+		return true;
+	}
+	return false;
+}
+
 static int pviommu_notify(struct notifier_block *nb, unsigned long action,
 			  void *data)
 {
@@ -720,23 +742,8 @@ static int pviommu_notify(struct notifier_block *nb, unsigned long action,
 
 	if (action != BUS_NOTIFY_BIND_DRIVER)
 		return NOTIFY_DONE;
-	if (!pviommu_concerns(host, pdev)) {
-		if (pdev->hdr_type == PCI_HEADER_TYPE_NORMAL && pdev != host->pdev)
-			pci_warn(pdev, "pv_iommu: not attached: not in the host device's PCI domain, which is %04x\n",
-				 pci_domain_nr(host->pdev->bus));
+	if (pviommu_not_ours(host, pdev))
 		return NOTIFY_DONE;
-	}
-
-	if (!pviommu_wants(pdev)) {
-		pci_info(pdev, "pv_iommu: not attached: excluded by devices=%s\n",
-			 pviommu_exempt_result(pviommu_exempt(host, pdev)));
-		return NOTIFY_DONE;
-	}
-	if (device_iommu_mapped(&pdev->dev) ||
-	    (pdev->dev.dma_ops && pdev->dev.dma_ops != &pviommu_gone_ops)) {
-		pci_warn(pdev, "pv_iommu: not attached: another IOMMU serves it\n");
-		return NOTIFY_DONE;
-	}
 	/* Fails when the module is about to go: then the device is not ours */
 	if (!try_module_get(THIS_MODULE))
 		return NOTIFY_DONE;
@@ -847,8 +854,10 @@ int pviommu_attach_init(struct pviommu_host *host)
 		return ret;
 
 	for_each_pci_dev(pdev) {
-		if (pviommu_concerns(host, pdev) && pviommu_wants(pdev) &&
-		    pviommu_came_first(pdev))
+		/* Those that come now are the notifier's */
+		if (READ_ONCE(pdev->dev.driver) && !to_pviommu_dev(&pdev->dev) &&
+		    pdev->dev.dma_ops != &pviommu_blocked_ops &&
+		    !pviommu_not_ours(host, pdev))
 			pci_warn(pdev, "pv_iommu: not attached: driver %s was there first; unbind and bind it again, or load pv_iommu earlier%s\n",
 				 dev_driver_string(&pdev->dev),
 				 pviommu_exempt_result(pviommu_exempt(host, pdev)));

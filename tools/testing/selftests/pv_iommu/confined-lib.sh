@@ -115,15 +115,15 @@ withhold() {
 
 # With all devices asleep, interrupts included, but the last step, and back
 idle() {
-	[ -e /sys/power/pm_test ] || return 0
 	echo 1 >/sys/module/suspend/parameters/pm_test_delay 2>/dev/null
 	echo platform >/sys/power/pm_test
 	echo freeze >/sys/power/state
 }
 
 hibernate() {
-	grep -qw disk /sys/power/state || return 0
-	! echo disk 2>/dev/null >/sys/power/state
+	dmesg -c >/dev/null
+	! echo disk 2>/dev/null >/sys/power/state || return 1
+	dmesg | grep -q "hibernation refused"
 }
 
 # The thread that was in the driver is no more, and holds what it held
@@ -154,8 +154,16 @@ module_back() {
 # events MODE: with pv_iommu loaded in that mode
 events() {
 	through "attach" none bind
-	through "suspend to idle" open idle
-	through "hibernation" open hibernate
+	if [ -e /sys/power/pm_test ]; then
+		through "suspend to idle" open idle
+	else
+		echo "suspend to idle: not with this kernel, which has no pm_test"
+	fi
+	if grep -qw disk /sys/power/state; then
+		through "hibernation" open hibernate
+	else
+		echo "hibernation: not with this kernel, which has none"
+	fi
 	through "withheld" shut withhold
 	through "driver crash" open crash
 	through "unbind" shut unbind

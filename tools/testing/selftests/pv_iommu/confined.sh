@@ -14,13 +14,15 @@ for dev in "$first" "$second" "$third"; do
 done
 to pviommu_test
 # One that a driver has that was there first, and one that is excluded, keep it
-echo none >"/sys/bus/pci/devices/$second/driver_override"
-echo pci-stub >"/sys/bus/pci/devices/$third/driver_override"
-echo "$third" >/sys/bus/pci/drivers/pci-stub/bind || fail "bind $third"
+for dev in "$second" "$third"; do
+	echo pci-stub >"/sys/bus/pci/devices/$dev/driver_override"
+	echo "$dev" >/sys/bus/pci/drivers/pci-stub/bind || fail "bind $dev"
+done
 exempt="$second $third"
 module_back || fail "modprobe"
 closed "first enable" "$first"
 said "$third.*driver pci-stub was there first" || fail "the log has no $third"
+said "$second.*not attached: excluded by devices=" || fail "the log has no $second"
 all_modes
 
 # Exempt no more, once it is attached

@@ -130,7 +130,7 @@ balloon_halves() {
 	local rss before kept asked wide
 	rss=$(status VmRSS) before=$(kept) asked=$(disk_stat hypercalls_map)
 	qmp balloon "\"value\":$((L2_MEM * 512 * 1024))" >/dev/null || fail "no balloon"
-	wait_for 90 given_back ||
+	wait_for 180 given_back ||
 		fail "QEMU had $rss kB and has $(status VmRSS) kB; $(($(kept) - before)) kB were kept, $wide kB granted since"
 	look
 	kept=$(($(kept) - before))
