@@ -542,7 +542,7 @@ static bool pviommu_domain_balance(struct pviommu_domain *d)
 	raw_spin_lock_irq(&d->lock);
 	d->locked++;
 	pviommu_empty_end(d);
-	more = over || d->asked || d->emptied ||
+	more = over || READ_ONCE(d->asked) || d->emptied ||
 	       (d->nr_avail[w->space.shift] && pviommu_dispensable(d));
 	raw_spin_unlock_irq(&d->lock);
 	return more || pviommu_window_parked(d);
