@@ -712,8 +712,11 @@ bool pviommu_serves_mask(struct pviommu_dev *pd, u64 mask)
 			pd->dev->dma_ops != &pviommu_blocked_ops);
 }
 
-/* Is a device with a driver none to be served, whenever that came? Then the log says why */
-static bool pviommu_not_ours(struct pviommu_host *host, struct pci_dev *pdev)
+/*
+ * A device has a driver: is it one that is not served in any case? Then the host leaves it its
+ * memory, where it is not another's, and the log says why.
+ */
+static bool pviommu_turned_away(struct pviommu_host *host, struct pci_dev *pdev)
 {
 	if (!pviommu_concerns(host, pdev)) {
 		if (pdev->hdr_type == PCI_HEADER_TYPE_NORMAL && pdev != host->pdev)
@@ -742,7 +745,7 @@ static int pviommu_notify(struct notifier_block *nb, unsigned long action,
 
 	if (action != BUS_NOTIFY_BIND_DRIVER)
 		return NOTIFY_DONE;
-	if (pviommu_not_ours(host, pdev))
+	if (pviommu_turned_away(host, pdev))
 		return NOTIFY_DONE;
 	/* Fails when the module is about to go: then the device is not ours */
 	if (!try_module_get(THIS_MODULE))
@@ -854,10 +857,10 @@ int pviommu_attach_init(struct pviommu_host *host)
 		return ret;
 
 	for_each_pci_dev(pdev) {
-		/* Those that come now are the notifier's */
+		/* Those that come now are the notifier's, which has attached them, or will */
 		if (READ_ONCE(pdev->dev.driver) && !to_pviommu_dev(&pdev->dev) &&
 		    pdev->dev.dma_ops != &pviommu_blocked_ops &&
-		    !pviommu_not_ours(host, pdev))
+		    !pviommu_turned_away(host, pdev))
 			pci_warn(pdev, "pv_iommu: not attached: driver %s was there first; unbind and bind it again, or load pv_iommu earlier%s\n",
 				 dev_driver_string(&pdev->dev),
 				 pviommu_exempt_result(pviommu_exempt(host, pdev)));

@@ -13,7 +13,8 @@
  *   would be unknown to one that was reset.
  * - The worker gives chunks back of which nothing has been in use for some seconds,
  *   many with one request, and calls back what idle CPUs keep. When it finds nothing
- *   more to do it rests, until the allocator has been used beyond its caches again.
+ *   more to do, and no domain wants a chunk that it does not get, it rests, until the
+ *   allocator has been used beyond its caches again.
  * - Half of what may be granted is divided among the domains, and one more that may
  *   come, as their shares: no other domain gets at it, whatever it wants. The other
  *   half goes to who comes first.
@@ -54,7 +55,7 @@
  * that, at most, a domain is left alone after one that was not empty by then
  */
 #define PVIOMMU_EMPTY		HZ
-#define PVIOMMU_EMPTY_MAX	6
+#define PVIOMMU_EMPTY_MAX	6U
 
 static bool pviommu_grants(struct pviommu_host *host)
 {
@@ -65,8 +66,10 @@ static bool pviommu_grants(struct pviommu_host *host)
 static bool pviommu_dispensable(struct pviommu_domain *d)
 {
 	struct pviommu_space *sp = &d->host->window.space;
+	unsigned long hidden = d->emptied ? BIT(sp->shift) - d->emptied->used : 0;
 
-	return !d->used || d->free >= BIT(sp->shift) + pviommu_low_pages(sp);
+	lockdep_assert_held(&d->lock);
+	return !d->used || d->free - hidden >= BIT(sp->shift) + pviommu_low_pages(sp);
 }
 
 /* ---- bookkeeping of a chunk ---- */
@@ -161,16 +164,34 @@ static bool pviommu_may_have(struct pviommu_domain *d, unsigned long n)
 	return left - n >= kept;
 }
 
-/* How many chunks a domain may give back: below its share it would not get them again */
-static unsigned int pviommu_may_go(struct pviommu_domain *d)
+/* How many chunks a domain has that are on their way neither to it nor from it */
+static unsigned long pviommu_chunks_held(struct pviommu_domain *d)
+{
+	lockdep_assert_held(&d->lock);
+	return (d->free + d->used) >> d->host->window.space.shift;
+}
+
+static bool pviommu_over(struct pviommu_window *w)
+{
+	return READ_ONCE(w->taken) > READ_ONCE(w->limit);
+}
+
+/*
+ * How many chunks a domain may give back. While more is granted than may be, no more than
+ * that, and not what is its share, as it would not get that again; unless there is less
+ * than one chunk for each.
+ */
+static unsigned long pviommu_may_go(struct pviommu_domain *d)
 {
 	struct pviommu_window *w = &d->host->window;
-	unsigned long share = w->limit / (2 * (w->nr_domains + 1));
+	unsigned long held = pviommu_chunks_held(d), share = 0;
 
 	lockdep_assert_held(&w->lock);
-	if (d->gone || !d->group || w->taken <= w->limit)
-		return UINT_MAX;
-	return d->nr_chunks - min_t(unsigned long, d->nr_chunks, share);
+	if (d->gone || !pviommu_over(w))
+		return held;
+	if (d->group)
+		share = w->limit / (2 * (w->nr_domains + 1));
+	return min(w->taken - w->limit, held - min(held, share));
 }
 
 /* Take free chunks for a domain, before the host is asked */
@@ -365,21 +386,21 @@ static void pviommu_empty_end(struct pviommu_domain *d)
 {
 	if (!d->emptied || time_before(jiffies, d->emptied_until))
 		return;
-	d->emptied->kept++;
-	d->kept++;
-	d->emptied_until = jiffies +
-			   (PVIOMMU_EMPTY << min_t(unsigned int, d->kept, PVIOMMU_EMPTY_MAX));
+	d->emptied->stayed++;
+	d->stayed++;
+	d->emptied_until = jiffies + (PVIOMMU_EMPTY << min(d->stayed, PVIOMMU_EMPTY_MAX));
 	pviommu_chunk_empty(d, NULL);
 }
 
 /*
- * Which is best: that was kept least often before, and of which least is in use. Chunks in
+ * Which is best: that stayed least often before, and of which least is in use. Chunks in
  * a row are one allocation, and stay.
  */
 static struct pviommu_chunk *pviommu_empty_find(struct pviommu_domain *d, u64 dma_limit)
 {
 	struct pviommu_space *sp = &d->host->window.space;
-	unsigned long i = pviommu_chunks_reached(sp, dma_limit), left = d->nr_chunks;
+	unsigned long i = pviommu_chunks_reached(sp, dma_limit);
+	unsigned long left = pviommu_chunks_held(d);
 	struct pviommu_chunk *c, *best = NULL;
 
 	/* They are from the top of the window, mostly */
@@ -390,8 +411,8 @@ static struct pviommu_chunk *pviommu_empty_find(struct pviommu_domain *d, u64 dm
 		left--;
 		if (c->run || c->head != c->index)
 			continue;
-		if (!best || c->kept < best->kept ||
-		    (c->kept == best->kept && c->used < best->used))
+		if (!best || c->stayed < best->stayed ||
+		    (c->stayed == best->stayed && c->used < best->used))
 			best = c;
 	}
 	return best;
@@ -409,13 +430,13 @@ static void pviommu_domain_empty(struct pviommu_domain *d, u64 dma_limit)
 	d->locked++;
 	pviommu_empty_end(d);
 	raw_spin_lock(&w->lock);
-	more = d->nr_chunks > (d->group ? pviommu_share(w) : w->limit);
+	more = pviommu_chunks_held(d) > (d->group ? pviommu_share(w) : w->limit);
 	raw_spin_unlock(&w->lock);
-	if (more && !d->emptied && !d->held && time_after_eq(jiffies, d->emptied_until))
+	if (more && !d->emptied && !d->held && time_after_eq(jiffies, d->emptied_until)) {
 		c = pviommu_empty_find(d, dma_limit);
-	if (c) {
 		pviommu_chunk_empty(d, c);
-		d->emptied_until = jiffies + PVIOMMU_EMPTY;
+		/* If there is none, not to be looked for all the time */
+		d->emptied_until = jiffies + (c ? PVIOMMU_EMPTY : PVIOMMU_PRESSURE);
 	}
 	raw_spin_unlock_irqrestore(&d->lock, flags);
 	if (!c)
@@ -467,10 +488,10 @@ static unsigned int pviommu_chunks_pick(struct pviommu_domain *d, u32 *chunk,
 	raw_spin_lock_irqsave(&d->lock, flags);
 	d->locked++;
 	raw_spin_lock(&w->lock);
-	most = min(most, pviommu_may_go(d));
+	most = min_t(unsigned long, most, pviommu_may_go(d));
 	raw_spin_unlock(&w->lock);
 	if (pviommu_is_empty(d) && nr < most && !d->held) {
-		d->kept = 0;
+		d->stayed = 0;
 		chunk[nr++] = pviommu_chunk_pick(d, d->emptied, bodies);
 	}
 	for_each_set_bit(i, d->avail[w->space.shift], w->space.nr_chunks) {
@@ -520,29 +541,29 @@ static bool pviommu_domain_balance(struct pviommu_domain *d)
 		.npages = 1, .dma_limit = U64_MAX, .ahead = true,
 	};
 	struct pviommu_window *w = &d->host->window;
-	bool more, over;
+	bool more;
 
-	/* Who asks and gets none asks no more until the next time */
 	if (READ_ONCE(d->asked) &&
-	    (READ_ONCE(d->free) + pviommu_window_spare(d) >= pviommu_low_pages(&w->space) ||
-	     pviommu_domain_grow(d, &one)))
-		WRITE_ONCE(d->asked, false);
+	    READ_ONCE(d->free) + pviommu_window_spare(d) < pviommu_low_pages(&w->space))
+		pviommu_domain_grow(d, &one);
 
 	/*
 	 * The host may have lowered the limit: then even what was used a moment ago goes,
-	 * and what is in use, one chunk after the other
+	 * and what is in use, one chunk after the other. One that is empty by now first.
 	 */
-	over = READ_ONCE(w->taken) > READ_ONCE(w->limit);
-	if (over)
-		pviommu_domain_empty(d, U64_MAX);
-	pviommu_window_drain(d, over ? PVIOMMU_DRAIN_SPARE : PVIOMMU_DRAIN_IDLE);
-	while (pviommu_chunks_return(d, PVIOMMU_PICK, !over))
+	pviommu_window_drain(d, pviommu_over(w) ? PVIOMMU_DRAIN_SPARE : PVIOMMU_DRAIN_IDLE);
+	while (pviommu_chunks_return(d, PVIOMMU_PICK, !pviommu_over(w)))
 		cond_resched();
+	if (pviommu_over(w))
+		pviommu_domain_empty(d, U64_MAX);
 
 	raw_spin_lock_irq(&d->lock);
 	d->locked++;
 	pviommu_empty_end(d);
-	more = over || READ_ONCE(d->asked) || d->emptied ||
+	/* Who gets none is heard again with the next look, not before */
+	if (d->free + pviommu_window_spare(d) >= pviommu_low_pages(&w->space))
+		WRITE_ONCE(d->asked, false);
+	more = pviommu_over(w) || d->emptied || (READ_ONCE(d->asked) && !d->held) ||
 	       (d->nr_avail[w->space.shift] && pviommu_dispensable(d));
 	raw_spin_unlock_irq(&d->lock);
 	return more || pviommu_window_parked(d);

@@ -131,7 +131,7 @@ struct pviommu_space {
  * @head: which chunk begins the block that it is a part of
  * @used: pages handed out, to mappings and to CPUs' caches
  * @largest: order of the largest free block; negative when there is none to be had
- * @kept: how often it was to be emptied, and was not in time
+ * @stayed: how often it was to be emptied and was not in time, since all of it was free
  * @since: jiffies; when the last page in use came back
  * @nr_free: free blocks of each order
  * @free: which; block b of an order that a chunk has n of is bit n + b
@@ -148,7 +148,7 @@ struct pviommu_chunk {
 	u32 head;
 	u32 used;
 	int largest;
-	unsigned int kept;
+	unsigned int stayed;
 	unsigned long since;
 	u16 nr_free[PVIOMMU_CHUNK_ORDER_MAX + 1];
 	DECLARE_BITMAP(free, 2 << PVIOMMU_CHUNK_ORDER_MAX);
@@ -236,7 +236,7 @@ struct pviommu_ram {
  * @cache: per-CPU layer
  * @nr_chunks: granted to it, or about to be; window.lock
  * @high_chunks: the most that it ever had; window.lock
- * @asked: the worker was asked to have a chunk granted
+ * @asked: the worker was asked to have a chunk granted, and there is not enough still
  * @lost: the host may not have taken its chunks back; host.lock
  * @called_back: jiffies; when it last took from CPUs what they keep, before a grant
  * @held: it keeps the chunks that it has; domain.lock and window.lock to change it
@@ -245,9 +245,10 @@ struct pviommu_ram {
  * @avail: bit by bit, its chunks by the order of their largest free block; those of
  *	the highest order are the ones of which nothing is in use
  * @nr_avail: how many bits are set
- * @emptied: the chunk from which nothing is taken any more, so that it can go; or NULL
+ * @emptied: the chunk from which nothing is taken any more, so that it can go; or NULL.
+ *	Whether there is one is looked at without @lock, too
  * @emptied_until: jiffies; for how long, or, if there is none, until when there is none
- * @kept: how many in a row were not empty in time
+ * @stayed: how many in a row were not empty in time
  * @free: free pages of the shared layer
  * @used: pages handed out by it
  * @high_water: the most there ever were
@@ -279,7 +280,7 @@ struct pviommu_domain {
 	unsigned int nr_avail[PVIOMMU_CHUNK_ORDER_MAX + 1];
 	struct pviommu_chunk *emptied;
 	unsigned long emptied_until;
-	unsigned int kept;
+	unsigned int stayed;
 	unsigned long free;
 	unsigned long used;
 	unsigned long high_water;

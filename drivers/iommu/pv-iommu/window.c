@@ -21,7 +21,8 @@
  * asks for a chunk; when there is none to be had, what all CPUs keep is called back, and
  * others' chunks that are not in use. From then on, for a while, no CPU keeps
  * anything: a block that is freed can be found by whoever looks next. So nobody is
- * told that the window is full while there is room.
+ * told that the window is full while there is room; but who has more than its share, and
+ * empties a chunk for one that has less, does not get what is free in there.
  *
  * Nothing here sleeps; everything may be called in any context but NMI, unless
  * stated. All state is in the guest's own memory.
@@ -89,7 +90,7 @@ static void pviommu_chunk_file(struct pviommu_domain *d, struct pviommu_chunk *c
 	if (c == d->emptied)
 		o = -1;
 	if (o == d->host->window.space.shift)
-		c->kept = 0;
+		c->stayed = 0;
 	if (o == c->largest)
 		return;
 	if (c->largest >= 0) {
