@@ -95,6 +95,8 @@ class Runner:
                                        target.read_bytes()):
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
+            # A link may point to what has been copied just now, or will be
+            target.unlink(missing_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
 
     def test(self, name, tests):
