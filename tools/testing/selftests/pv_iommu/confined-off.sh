@@ -14,7 +14,9 @@ for dev in "$second" "$third"; do
 	echo none >"/sys/bus/pci/devices/$dev/driver_override"
 done
 closed "power-on" "$first" "$second" "$third"
+drive "$first" "$second" "$third"
 module_back || fail "modprobe"
+driven "first enable" none
 # the third has no driver, and the second is excluded
 closed "first enable" "$first" "$second" "$third"
 all_modes
