@@ -137,10 +137,16 @@ static void pviommu_body_refill(struct pviommu_window *w)
 
 /* ---- who may have how many; window.lock is held ---- */
 
-/* Each domain's share, also of one that is yet to come */
+/* An even part of half of what may be granted, also for a domain that is yet to come */
+static unsigned long pviommu_even_part(struct pviommu_window *w)
+{
+	return w->limit / (2 * (w->nr_domains + 1));
+}
+
+/* Each domain's share: one chunk at least */
 static unsigned long pviommu_share(struct pviommu_window *w)
 {
-	return max(w->limit / (2 * (w->nr_domains + 1)), 1UL);
+	return max(pviommu_even_part(w), 1UL);
 }
 
 static bool pviommu_may_have(struct pviommu_domain *d, unsigned long n)
@@ -190,7 +196,7 @@ static unsigned long pviommu_may_go(struct pviommu_domain *d)
 	if (d->gone || !pviommu_over(w))
 		return held;
 	if (d->group)
-		share = w->limit / (2 * (w->nr_domains + 1));
+		share = pviommu_even_part(w);
 	return min(w->taken - w->limit, held - min(held, share));
 }
 

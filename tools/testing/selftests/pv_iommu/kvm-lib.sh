@@ -464,8 +464,10 @@ FIO_JOB="$FIO_JOB --rw=randwrite --bsrange=4k-64k --size=16M --iodepth=8"
 FIO_JOB="$FIO_JOB --verify=pattern --verify_fatal=1 --randseed=1 --minimal"
 FIO_JOB="$FIO_JOB --verify_pattern=%o0x\$(cut -c 1-8 /proc/sys/kernel/random/uuid)"
 
-# What may be locked for a guest with a window that idles, in kB
+# What may be locked for a guest with a window, in kB: when it idles, and when at most 64
+# times 512 KiB are on their way
 IDLE_LOCKED=16384
+LOADED_LOCKED=$((64 * 512 + IDLE_LOCKED))
 
 # fio_begin: the job again and again, until fio_end or its first error
 fio_begin() {
