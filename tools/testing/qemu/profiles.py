@@ -281,6 +281,8 @@ def edu(about, iommu="boot-bypass=off", window=64):
 
 MIGRATE = Profile(
     about="devices that QEMU can migrate, which its nvme is not",
+    # Else SeaBIOS waits a minute for a disk on AHCI that reaches no memory
+    iommu="boot-bypass=on",
     disks={"sata0": 256, "vblk0": 256, "vscsi0": 256},
     netdevs=WIRE,
     devices=(
@@ -643,5 +645,5 @@ for _kind in ("bench", "bench-io", "bench-io-counted"):
 for _name in ("main", "migrate"):
     PROFILES[f"{_name}-direct"] = replace(
         PROFILES[_name], about=f"{PROFILES[_name].about}, direct mappings",
-        iommu="boot-bypass=off,direct-limit=256M",
+        iommu=f"{PROFILES[_name].iommu},direct-limit=256M",
         append="pv_iommu.direct=all pv_iommu.direct_cache=64")

@@ -10,7 +10,7 @@
 
 # MiB: a good half of L2, the window, and what QEMU needs itself
 LIMIT=352
-ROUNDS=3
+ROUNDS=2
 
 host_setup
 swap_on
