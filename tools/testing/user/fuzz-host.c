@@ -3,7 +3,8 @@
  * fuzz-host: a host whose registers and answers are the input, while drivers map,
  * sync and unmap. Their data may be lost; but the module touches nothing that is not
  * its own (the sanitizers watch), does not hang, warns of nothing as its own mistake,
- * gives each page to one at a time, and leaves nothing behind when it goes.
+ * gives each page to one at a time, keeps the devices' limits whatever the host has
+ * answered, and leaves nothing behind when it goes.
  *
  * With libFuzzer; or, with files as arguments, just those.
  */
@@ -13,6 +14,12 @@
 #define NR_HELD		16
 #define BUFFER		SZ_64K
 #define RAM		SZ_8M
+/* Half of it lies above what one of the devices reaches */
+#define ARENA_SIZE	SZ_1M
+#define ARENA_DMA	(SZ_4G - ARENA_SIZE / 2)
+
+/* A register that has been read so often for an input is read for ever */
+#define MAX_READS	100000
 
 static const u8 *input;
 static size_t input_left;
@@ -38,10 +45,15 @@ const char *__asan_default_options(void)
 /* Some registers, and the status of a request, are lies as the input has it */
 static bool lying;
 
-static u32 lie_reg(unsigned int reg, u32 value)
+/* The upper halves of registers never read the same, once the input has ended */
+static bool restless;
+
+/* Where window and arena are is as the host was told */
+static bool places_known;
+static unsigned int reads;
+
+static u32 untrue(u32 value)
 {
-	if (!lying || take(1) % 16)
-		return value;
 	switch (take(1) % 4) {
 	case 0:
 		return 0;
@@ -54,6 +66,21 @@ static u32 lie_reg(unsigned int reg, u32 value)
 	}
 }
 
+static u32 lie_reg(unsigned int reg, u32 value)
+{
+	u32 said = value;
+
+	if (++reads > MAX_READS)
+		shim_panic("register %#x is read for ever", reg);
+	if (lying && !input_left && restless && reg > PV_IOMMU_REG_VERSION && reg & 4)
+		said ^= reads;
+	else if (lying && !(take(1) % 16))
+		said = untrue(value);
+	if (said != value && reg < PV_IOMMU_REG_FAULT_COUNT)
+		places_known = false;
+	return said;
+}
+
 static void lie(struct pv_iommu_req *req)
 {
 	unsigned int how = lying ? take(1) : 0;
@@ -63,7 +90,7 @@ static void lie(struct pv_iommu_req *req)
 	if (how & 2)
 		req->dma_addr ^= BIT_ULL(take(1) % 64);
 	if (how & 4)
-		req->dma_addr = 3ULL * SZ_4G + (take(2) << PAGE_SHIFT);
+		req->dma_addr = ARENA_DMA + (take(2) << PAGE_SHIFT);
 	if (how & 8)
 		req->group = take(1) % 4;
 	if (how & 16)
@@ -100,11 +127,38 @@ static void drop(struct held *h)
 	h->dev = NULL;
 }
 
+static bool is_inside(const struct held *h, u64 dma, u64 size)
+{
+	return h->dma >= dma && h->dma + h->len <= dma + size;
+}
+
+/* Whatever the host has said, the device gets an address that it can use */
+static void check_address(const struct held *h, struct device *dev)
+{
+	u64 last = h->dma + h->len - 1;
+	unsigned int i;
+
+	if (last > to_pci_dev(dev)->dma_mask)
+		shim_panic("%#llx, %#x bytes: not reached", h->dma, h->len);
+	if (!h->vaddr && h->dma & (roundup_pow_of_two(h->len) - 1))
+		shim_panic("%#llx, %#x bytes: not aligned", h->dma, h->len);
+	if (places_known && !is_inside(h, ARENA_DMA, ARENA_SIZE) &&
+	    !is_inside(h, SZ_2M, guest.config.window_size))
+		shim_panic("%#llx, %#x bytes: nothing is there", h->dma, h->len);
+	for (i = 0; i < NR_HELD; i++) {
+		if (!held[i].dev || held[i].dma > last ||
+		    h->dma > held[i].dma + held[i].len - 1)
+			continue;
+		/* Blocks of the arena are the host's own: they may overlap, to its harm */
+		if (h->dma == held[i].dma || h->dma - SZ_2M < guest.config.window_size)
+			shim_panic("%#llx is mapped twice", h->dma);
+	}
+}
+
 static void map(struct held *h, phys_addr_t phys)
 {
 	struct device *dev = guest.devices[take(1) % NR_DEVICES];
 	const struct dma_map_ops *ops = dev->dma_ops;
-	unsigned int i;
 
 	if (!ops || !ops->map_phys || !to_pci_dev(dev)->dev.driver)
 		return;
@@ -120,11 +174,7 @@ static void map(struct held *h, phys_addr_t phys)
 			return;
 		memset(h->vaddr, 0x11, h->len);
 	}
-	/* The arena is the host's own memory: it may harm itself */
-	for (i = 0; h->dma - SZ_2M < guest.config.window_size && i < NR_HELD; i++)
-		if (held[i].dev && held[i].dma <= h->dma + h->len - 1 &&
-		    h->dma <= held[i].dma + held[i].len - 1)
-			shim_panic("%#llx is mapped twice", h->dma);
+	check_address(h, dev);
 	h->dev = dev;
 }
 
@@ -183,7 +233,7 @@ static void begin(void)
 		.features = (flags & 1 ? PV_IOMMU_F_WINDOW : 0) | PV_IOMMU_F_BOUNCE |
 			    (flags & 2 ? PV_IOMMU_F_CHUNKS : 0),
 		.window_phys = SZ_1G, .window_size = SZ_2M, .window_dma = SZ_2M,
-		.arena_dma = 3ULL * SZ_4G, .arena_size = SZ_1M,
+		.arena_dma = ARENA_DMA, .arena_size = ARENA_SIZE,
 		.chunk = SZ_64K, .limit = SZ_2M,
 		/* Who was told so believes that it has a chunk, and harms nobody there */
 		.no_poison = true,
@@ -192,14 +242,17 @@ static void begin(void)
 	for (i = 0; i < NR_DEVICES; i++) {
 		struct pci_dev *pdev = shim_device_add(0, PCI_DEVFN(i + 1, 0), 0x00ff00);
 
-		pdev->dma_mask = DMA_BIT_MASK(64);
-		pdev->dev.coherent_dma_mask = DMA_BIT_MASK(64);
+		pdev->dma_mask = DMA_BIT_MASK(i ? 64 : 32);
+		pdev->dev.coherent_dma_mask = pdev->dma_mask;
 		guest.devices[i] = &pdev->dev;
 		host_set_group(pdev->devfn, i / 2 + 1);
 	}
 	host_tamper = lie;
 	host_tamper_reg = lie_reg;
 	lying = flags & 4;
+	restless = flags & 8;
+	places_known = true;
+	reads = 0;
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
