@@ -15,8 +15,9 @@
 #define BUFFER		SZ_64K
 #define RAM		SZ_8M
 /* Half of it lies above what one of the devices reaches */
-#define ARENA_SIZE	SZ_1M
-#define ARENA_DMA	(SZ_4G - ARENA_SIZE / 2)
+#define ARENA_DMA	(SZ_4G - SZ_512K)
+/* Its last block is not whole */
+#define ARENA_SIZE	(SZ_1M + 3 * PAGE_SIZE)
 
 /* A register that has been read so often for an input is read for ever */
 #define MAX_READS	100000
@@ -52,6 +53,10 @@ static bool restless;
 static bool places_known;
 static unsigned int reads;
 
+/* What each pair of registers was said to be, the upper half that was read first */
+static u64 told[PV_IOMMU_REGS_SIZE / 8];
+static u32 told_high[PV_IOMMU_REGS_SIZE / 8];
+
 static u32 untrue(u32 value)
 {
 	switch (take(1) % 4) {
@@ -78,7 +83,53 @@ static u32 lie_reg(unsigned int reg, u32 value)
 		said = untrue(value);
 	if (said != value && reg < PV_IOMMU_REG_FAULT_COUNT)
 		places_known = false;
+	if (reg & 4)
+		told_high[reg / 8] = said;
+	else
+		told[reg / 8] = (u64)told_high[reg / 8] << 32 | said;
 	return said;
+}
+
+static u64 told_of(unsigned int reg)
+{
+	return told[reg / 8];
+}
+
+static void check_place(const char *what, u64 dma, u64 size)
+{
+	if (!size || (dma | size) % PAGE_SIZE || dma + size - 1 < dma ||
+	    (dma + size - 1) >> 52 || (dma < 0xfef00000 && dma + size > 0xfee00000))
+		shim_panic("%s at %#llx, %#llx bytes, was taken", what, dma, size);
+}
+
+/* Where the host has said that things are, and the module has believed it */
+static void check_places(void)
+{
+	u64 phys = told_of(PV_IOMMU_REG_WINDOW_ADDR);
+	u64 size = told_of(PV_IOMMU_REG_WINDOW_SIZE);
+	u64 dma = told_of(PV_IOMMU_REG_WINDOW_DMA);
+	u64 chunk = told_of(PV_IOMMU_REG_CHUNK_SIZE);
+	u64 arena = told_of(PV_IOMMU_REG_ARENA_DMA);
+	u64 arena_size = told_of(PV_IOMMU_REG_ARENA_SIZE);
+
+	check_place("window", dma, size);
+	if (phys < RAM || phys + size - 1 < phys)
+		shim_panic("window at address %#llx was taken", phys);
+	if (chunk && (!is_power_of_2(chunk) || chunk < SZ_64K || (dma | size) % chunk))
+		shim_panic("chunks of %#llx bytes were taken", chunk);
+	/* Asked for only where it is used */
+	if (!arena_size)
+		return;
+	check_place("arena", arena, arena_size);
+	if (dma < arena + arena_size && arena < dma + size)
+		shim_panic("window and arena at one place were taken");
+}
+
+/* Or an answer that never came would be the last one's */
+static void asked(const struct pv_iommu_req *req)
+{
+	if (req->status != PV_IOMMU_S_NONE)
+		shim_panic("a request with a status already: %u", req->status);
 }
 
 static void lie(struct pv_iommu_req *req)
@@ -86,7 +137,7 @@ static void lie(struct pv_iommu_req *req)
 	unsigned int how = lying ? take(1) : 0;
 
 	if (how & 1)
-		req->status = take(1) % 14;
+		req->status = take(1) % (PV_IOMMU_S_PAGE + 3);
 	if (how & 2)
 		req->dma_addr ^= BIT_ULL(take(1) % 64);
 	if (how & 4)
@@ -247,12 +298,15 @@ static void begin(void)
 		guest.devices[i] = &pdev->dev;
 		host_set_group(pdev->devfn, i / 2 + 1);
 	}
+	host_asked = asked;
 	host_tamper = lie;
 	host_tamper_reg = lie_reg;
 	lying = flags & 4;
 	restless = flags & 8;
 	places_known = true;
 	reads = 0;
+	memset(told, 0, sizeof(told));
+	memset(told_high, 0, sizeof(told_high));
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
@@ -271,6 +325,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	if (shim_module_init())
 		shim_panic("no module");
 	if (!shim_probe_result) {
+		check_places();
 		for (i = 0; i < NR_DEVICES; i++)
 			shim_bind(to_pci_dev(guest.devices[i]));
 		drive(page_to_phys(page));
