@@ -64,6 +64,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		require(begins || !first);
 		require(l.pos >= end);
 		require(!((l.pos ^ phys) & lim.align_mask));
+		/* As without bouncing; only the first one begins as low as it can */
+		require(!begins || first || !((l.pos ^ phys) & ~PAGE_MASK));
 		/* No more segments than it takes */
 		require(!begins || first || (end ^ phys) & lim.align_mask ||
 			end + len - seg > lim.max_seg ||
