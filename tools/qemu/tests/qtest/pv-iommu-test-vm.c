@@ -37,13 +37,8 @@ Vm *vm_launch(const char *machine, const char *first, const char *props,
 void vm_probe(Vm *vm)
 {
     vm->bus = qpci_new_pc(vm->qts, NULL);
-    vm->dev = qpci_device_find(vm->bus, QPCI_DEVFN(3, 0));
-    g_assert_nonnull(vm->dev);
-    qpci_device_enable(vm->dev);
-    vm->regs = qpci_iomap(vm->dev, PV_IOMMU_BAR_REGS, NULL);
-    vm->bell = qpci_iomap(vm->dev, PV_IOMMU_BAR_DOORBELL, NULL);
-    edu_init(vm, &vm->edu[0], 4);
-    edu_init(vm, &vm->edu[1], 5);
+    devices_find(vm);
+    devices_enable(vm);
 }
 
 Vm *vm_start_on(const char *machine, const char *props, const char *more)
@@ -61,27 +56,13 @@ Vm *vm_start(const char *props)
 
 void vm_stop(Vm *vm)
 {
-    g_free(vm->edu[0].dev);
-    g_free(vm->edu[1].dev);
+    for (int i = 0; i < NR_EDU; i++) {
+        g_free(vm->edu[i].dev);
+    }
     g_free(vm->dev);
     qpci_free_pc(vm->bus);
     qtest_quit(vm->qts);
     g_free(vm);
-}
-
-/* The firmware's work, after a reset */
-void devices_enable(Vm *vm)
-{
-    qpci_device_enable(vm->dev);
-    /* the BARs went, too */
-    vm->bus->pio_alloc_ptr = 0xc000;
-    vm->bus->mmio_alloc_ptr = 0xE0000000;
-    vm->regs = qpci_iomap(vm->dev, PV_IOMMU_BAR_REGS, NULL);
-    vm->bell = qpci_iomap(vm->dev, PV_IOMMU_BAR_DOORBELL, NULL);
-    for (int i = 0; i < 2; i++) {
-        qpci_device_enable(vm->edu[i].dev);
-        vm->edu[i].bar = qpci_iomap(vm->edu[i].dev, 0, NULL);
-    }
 }
 
 void system_reset(Vm *vm)
@@ -187,26 +168,9 @@ uint64_t memory_of(const char *pidfile, const char *kind)
     return g_ascii_strtoull(at + strlen(kind), NULL, 10);
 }
 
-uint32_t reg(Vm *vm, uint64_t offset)
-{
-    return qpci_io_readl(vm->dev, vm->regs, offset);
-}
-
-uint64_t reg64(Vm *vm, uint64_t offset)
-{
-    return reg(vm, offset) | (uint64_t)reg(vm, offset + 4) << 32;
-}
-
-void set_reg(Vm *vm, uint64_t offset, uint32_t val)
-{
-    qpci_io_writel(vm->dev, vm->regs, offset, val);
-}
-
 void set_features(Vm *vm, uint64_t features)
 {
-    set_reg(vm, PV_IOMMU_REG_GUEST_FEATURES, features);
-    set_reg(vm, PV_IOMMU_REG_GUEST_FEATURES + 4, features >> 32);
-    set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_ENABLE);
+    enable(vm, features);
     vm->chunks = features & PV_IOMMU_F_CHUNKS;
 }
 

@@ -24,7 +24,7 @@
 #include "qapi/qmp/qlist.h"
 #endif
 #include "standard-headers/linux/pv_iommu.h"
-#include "pv-iommu-test-edu.h"
+#include "pv-iommu-test-regs.h"
 
 #define RAM_SIZE        (64 * MiB)
 #define WINDOW_SIZE     (4 * MiB)
@@ -69,17 +69,6 @@
 /* An image that the machine takes for its firmware */
 extern char *bios;
 
-typedef struct Vm {
-    QTestState *qts;
-    QPCIBus *bus;
-    QPCIDevice *dev;
-    QPCIBar regs;
-    QPCIBar bell;
-    Edu edu[2];
-    uint32_t errors;            /* what the ERRORS register should say */
-    bool chunks;                /* PV_IOMMU_F_CHUNKS was accepted */
-} Vm;
-
 /* The machine */
 void edu_init(Vm *vm, Edu *edu, int slot);
 Vm *vm_launch(const char *machine, const char *first, const char *props,
@@ -92,14 +81,10 @@ char *qemu_stderr(const char *args, bool quit, int *status);
 char *temp_file(const char *kind);
 int pid_of(const char *pidfile);
 uint64_t memory_of(const char *pidfile, const char *kind);
-uint32_t reg(Vm *vm, uint64_t offset);
-uint64_t reg64(Vm *vm, uint64_t offset);
-void set_reg(Vm *vm, uint64_t offset, uint32_t val);
 void set_features(Vm *vm, uint64_t features);
 uint32_t prop(Vm *vm, const char *name);
 void set_prop(Vm *vm, const char *name, uint32_t val);
 void set_flag(Vm *vm, const char *name, bool val);
-void devices_enable(Vm *vm);
 void system_reset(Vm *vm);
 void set_pam0(Vm *vm, uint8_t val);
 

@@ -6,10 +6,13 @@
  * devices and memory that is mapped and granted; some words of them do not.
  * Beside what the sanitizers see, each input keeps to these rules:
  *
- * - a request that the device has got is answered;
+ * - a request that the device has got is answered, by its answers and no other
+ *   byte of the block;
  * - no more is granted than there is;
  * - a page that the guest never gave away is never written to, whatever devices
  *   are told;
+ * - DMA to what a device surely does not reach is refused and counted: as long
+ *   as it is not attached, to that page, to chunks that are not its domain's;
  * - after a reset of the device nothing is granted.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -23,8 +26,7 @@
 #include "tests/qtest/libqtest.h"
 #include "tests/qtest/libqos/pci.h"
 #include "tests/qtest/libqos/pci-pc.h"
-#include "tests/qtest/pv-iommu-test-edu.h"
-#include "standard-headers/linux/pv_iommu.h"
+#include "tests/qtest/pv-iommu-test-regs.h"
 #include "fuzz.h"
 /* fuzz: Make the fuzzers reboot the machine (8.0) */
 #if QEMU_VERSION_MAJOR < 8
@@ -50,19 +52,20 @@
 #define SECRET_BYTE     0xa5
 
 #define PAGE            PV_IOMMU_GRANULE
+#define NR_CHUNKS       32
+#define CHUNK           (4 * MiB / NR_CHUNKS)
+#define MSI             0xfee00000ULL
 #define MAX_OPS         64
 #define NR_MAPPINGS     16
 
+static Vm vm;
+
+/* Where DMA addresses begin that lead to something */
 static struct {
-    QTestState *qts;
-    QPCIBus *bus;
-    QPCIDevice *dev;
-    QPCIBar regs;
-    Edu edu[2];
     uint64_t window;
     uint64_t arena;
     uint64_t direct;
-} vm;
+} dma_base;
 
 /* One input, and what has come of it so far */
 typedef struct Run {
@@ -72,6 +75,15 @@ typedef struct Run {
     unsigned int nr_mappings;
     bool unheard;       /* the registers may not be there */
     bool given;         /* the secret is the device's own, or the host's */
+    /*
+     * Who reaches what, by the answers; a chunk is nobody's in 0. Of revokes
+     * that ride along it is not known which were done.
+     */
+    bool untold;        /* not by answers alone any more */
+    bool chunks;
+    bool attached[NR_EDU];
+    uint32_t domain[NR_EDU];
+    uint32_t owner[NR_CHUNKS];
 } Run;
 
 /* So many bytes of the input; zeroes, where it has ended */
@@ -83,34 +95,6 @@ static uint64_t take(Run *run, unsigned int bytes)
         val = val << 8 | *run->data++;
     }
     return val;
-}
-
-static uint32_t reg(uint64_t offset)
-{
-    return qpci_io_readl(vm.dev, vm.regs, offset);
-}
-
-static uint64_t reg64(uint64_t offset)
-{
-    return reg(offset) | (uint64_t)reg(offset + 4) << 32;
-}
-
-static void set_reg(uint64_t offset, uint32_t val)
-{
-    qpci_io_writel(vm.dev, vm.regs, offset, val);
-}
-
-/* The firmware's work, after a reset */
-static void enable_devices(void)
-{
-    vm.bus->pio_alloc_ptr = 0xc000;
-    vm.bus->mmio_alloc_ptr = 0xe0000000;
-    qpci_device_enable(vm.dev);
-    vm.regs = qpci_iomap(vm.dev, PV_IOMMU_BAR_REGS, NULL);
-    for (int i = 0; i < ARRAY_SIZE(vm.edu); i++) {
-        qpci_device_enable(vm.edu[i].dev);
-        vm.edu[i].bar = qpci_iomap(vm.edu[i].dev, 0, NULL);
-    }
 }
 
 static bool is_secret(uint64_t addr, uint64_t len)
@@ -277,6 +261,64 @@ static void fill_request(Run *run, struct pv_iommu_req *req)
     add_riders(run, req);
 }
 
+static void set_owner(Run *run, const struct pv_iommu_req *req, uint32_t id)
+{
+    uint64_t first = le32_to_cpu(req->first);
+
+    for (uint64_t i = first; i < first + le32_to_cpu(req->count); i++) {
+        g_assert(i < NR_CHUNKS);
+        run->owner[i] = id;
+    }
+}
+
+/* A request was done: who reaches what now? */
+static void note(Run *run, const struct pv_iommu_req *req)
+{
+    unsigned int i = (le16_to_cpu(req->rid) - 0x20) / 8;
+
+    switch (le16_to_cpu(req->opcode)) {
+    case PV_IOMMU_OP_ATTACH:
+        run->untold |= i >= NR_EDU ||
+                       req->flags == cpu_to_le32(PV_IOMMU_ATTACH_BYPASS);
+        if (!run->untold) {
+            run->attached[i] = true;
+            run->domain[i] = le32_to_cpu(req->domain);
+        }
+        break;
+    case PV_IOMMU_OP_DETACH:
+        if (i < NR_EDU) {
+            run->attached[i] = false;
+        }
+        break;
+    case PV_IOMMU_OP_GRANT:
+        set_owner(run, req, le32_to_cpu(req->domain));
+        break;
+    case PV_IOMMU_OP_REVOKE:
+        set_owner(run, req, 0);
+        break;
+    }
+}
+
+/* Has the host written its answers, and nothing else? */
+static void check_block(const struct pv_iommu_req *req,
+                        const struct pv_iommu_req *answer)
+{
+    struct pv_iommu_req expect = *req;
+
+    expect.status = answer->status;
+    expect.unmap_errors = answer->unmap_errors;
+    expect.revoke_errors = answer->revoke_errors;
+    expect.dma_addr = answer->dma_addr;
+    expect.group = answer->group;
+    expect.offers = answer->offers;
+    g_assert(!memcmp(answer, &expect, sizeof(expect)));
+    g_assert(answer->unmap_errors == req->unmap_errors ||
+             le32_to_cpu(answer->unmap_errors) <= le16_to_cpu(req->nr_unmaps));
+    g_assert(answer->revoke_errors == req->revoke_errors ||
+             le32_to_cpu(answer->revoke_errors) <=
+             le16_to_cpu(req->nr_revokes));
+}
+
 static void op_request(Run *run)
 {
     uint64_t at = BLOCKS + take(run, 1) % NR_BLOCKS * PAGE;
@@ -296,9 +338,17 @@ static void op_request(Run *run)
     req.status = cpu_to_le32(PV_IOMMU_S_NONE);
 
     qtest_memwrite(vm.qts, at, &req, sizeof(req));
-    set_reg(PV_IOMMU_REG_DOORBELL, at >> PV_IOMMU_REQ_SHIFT);
+    set_reg(&vm, PV_IOMMU_REG_DOORBELL, at >> PV_IOMMU_REQ_SHIFT);
     qtest_memread(vm.qts, at, &answer, sizeof(answer));
     g_assert(run->unheard || answer.status != cpu_to_le32(PV_IOMMU_S_NONE));
+    /* These two copy to where the guest said, which may be the block */
+    if (req.opcode != cpu_to_le16(PV_IOMMU_OP_UNMAP) &&
+        req.opcode != cpu_to_le16(PV_IOMMU_OP_SYNC)) {
+        check_block(&req, &answer);
+    }
+    if (!run->unheard && answer.status == cpu_to_le32(PV_IOMMU_S_OK)) {
+        note(run, &req);
+    }
     if (req.opcode == cpu_to_le16(PV_IOMMU_OP_MAP) &&
         answer.status == cpu_to_le32(PV_IOMMU_S_OK)) {
         run->mapping[run->nr_mappings++ % NR_MAPPINGS] =
@@ -312,26 +362,30 @@ static void op_request(Run *run)
 
 static void op_write(Run *run)
 {
-    uint8_t at = take(run, 1);
+    uint8_t at = take(run, 1) & ~3;
     uint32_t val = take(run, 4);
 
     /* Wherever it rings, the host answers there */
     run->given |= val == SECRET >> PV_IOMMU_REQ_SHIFT;
-    set_reg(at & ~3, val);
+    run->untold |= at == PV_IOMMU_REG_DOORBELL || at <= PV_IOMMU_REG_CONTROL;
+    set_reg(&vm, at, val);
 }
 
 static void op_read(Run *run)
 {
-    reg(take(run, 1) & ~3);
+    reg(&vm, take(run, 1) & ~3);
 }
 
 /* Enable some features anew, or for the first time */
 static void op_enable(Run *run)
 {
-    set_reg(PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
-    set_reg(PV_IOMMU_REG_GUEST_FEATURES, take(run, 1) % 64);
-    set_reg(PV_IOMMU_REG_GUEST_FEATURES + 4, 0);
-    set_reg(PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_ENABLE);
+    uint64_t features = take(run, 1) % 64;
+
+    set_reg(&vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
+    enable(&vm, features);
+    run->chunks = features & PV_IOMMU_F_CHUNKS;
+    memset(run->attached, 0, sizeof(run->attached));
+    memset(run->owner, 0, sizeof(run->owner));
 }
 
 static uint64_t any_dma(Run *run)
@@ -341,20 +395,50 @@ static uint64_t any_dma(Run *run)
 
     switch (where % 8) {
     case 0:
-        return vm.window + offset % (4 * MiB);
+        return dma_base.window + offset % (4 * MiB);
     case 1:
-        return vm.arena + offset % (1 * MiB);
+        return dma_base.arena + offset % (1 * MiB);
     case 2:
-        return vm.direct + PAGES + offset % (NR_PAGES * PAGE);
+        return dma_base.direct + PAGES + offset % (NR_PAGES * PAGE);
     case 3:
         return any_mapping(run) + offset % (4 * PAGE);
     case 4:
         return SECRET + offset % PAGE;
     case 5:
-        return vm.direct + SECRET + offset % PAGE;
+        return dma_base.direct + SECRET + offset % PAGE;
     default:
         return offset << where / 8 * 2;
     }
+}
+
+static bool not_its_own(const Run *run, int who, uint64_t dma)
+{
+    uint64_t chunk = (dma - dma_base.window) / CHUNK;
+
+    return run->chunks && dma >= dma_base.window && chunk < NR_CHUNKS &&
+           run->owner[chunk] != run->domain[who];
+}
+
+/* Is there no doubt that the device does not reach all of it? */
+static bool is_refused(const Run *run, int who, uint64_t dma, uint64_t len)
+{
+    /* Interrupts are let through */
+    if (run->untold || (dma < MSI + MiB && dma + len > MSI)) {
+        return false;
+    }
+    return !run->attached[who] || is_secret(dma, len) ||
+           (!run->given && is_secret(dma - dma_base.direct, len)) ||
+           not_its_own(run, who, dma) || not_its_own(run, who, dma + len - 1);
+}
+
+static uint64_t nr_faults(void)
+{
+    return reg64(&vm, PV_IOMMU_REG_FAULT_COUNT);
+}
+
+static void pass_time(void)
+{
+    qtest_clock_step(vm.qts, 200 * 1000 * 1000);
 }
 
 static void op_dma(Run *run)
@@ -363,14 +447,24 @@ static void op_dma(Run *run)
     Edu *edu = &vm.edu[how % 2];
     bool store = how & 2;
     uint64_t dma = any_dma(run);
+    uint64_t len = 1 + take(run, 2) % EDU_MAX;
+    bool refused = is_refused(run, how % 2, dma, len);
+    uint64_t faults;
+
+    /* It does one after the other, and does not take a second one */
+    if (refused) {
+        pass_time();
+    }
+    faults = refused ? nr_faults() : 0;
 
     qpci_io_writeq(edu->dev, edu->bar, EDU_SRC, store ? EDU_BUFFER : dma);
     qpci_io_writeq(edu->dev, edu->bar, EDU_DST, store ? dma : EDU_BUFFER);
-    qpci_io_writeq(edu->dev, edu->bar, EDU_CNT, 1 + take(run, 2) % EDU_MAX);
+    qpci_io_writeq(edu->dev, edu->bar, EDU_CNT, len);
     qpci_io_writeq(edu->dev, edu->bar, EDU_CMD, store ? 3 : 1);
     /* Some are in flight when the next thing happens */
     if (!(how & 4)) {
-        qtest_clock_step(vm.qts, 200 * 1000 * 1000);
+        pass_time();
+        g_assert(!refused || nr_faults() > faults);
     }
 }
 
@@ -381,6 +475,8 @@ static void op_config(Run *run)
 
     qpci_config_writel(dev, at & 0xfc, take(run, 4));
     run->unheard |= who == 2;
+    /* It may not be the one that it was, or reach nothing at all */
+    run->untold = true;
 }
 
 /* The administrator changes what may be granted */
@@ -431,24 +527,24 @@ static void pv_iommu_fuzz(QTestState *s, const unsigned char *data, size_t size)
     };
     Run run = { .data = data, .size = size };
 
-    enable_devices();
+    devices_enable(&vm);
     qtest_memset(s, SECRET, SECRET_BYTE, PAGE);
     op_enable(&run);
     for (int i = 0; i < MAX_OPS && run.size; i++) {
         ops[take(&run, 1) % ARRAY_SIZE(ops)](&run);
         flush_events(s);
         if (!run.unheard) {
-            g_assert(reg64(PV_IOMMU_REG_WINDOW_GRANTED) <= 4 * MiB);
-            g_assert(reg64(PV_IOMMU_REG_DIRECT_GRANTED) <= 64 * MiB);
+            g_assert(reg64(&vm, PV_IOMMU_REG_WINDOW_GRANTED) <= 4 * MiB);
+            g_assert(reg64(&vm, PV_IOMMU_REG_DIRECT_GRANTED) <= 64 * MiB);
         }
     }
     /* Whatever is in flight */
-    qtest_clock_step(s, 200 * 1000 * 1000);
+    pass_time();
     check_secret(&run);
     if (!run.unheard) {
-        set_reg(PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
-        g_assert(reg64(PV_IOMMU_REG_WINDOW_GRANTED) == 0);
-        g_assert(reg64(PV_IOMMU_REG_DIRECT_GRANTED) == 0);
+        set_reg(&vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_RESET);
+        g_assert(reg64(&vm, PV_IOMMU_REG_WINDOW_GRANTED) == 0);
+        g_assert(reg64(&vm, PV_IOMMU_REG_DIRECT_GRANTED) == 0);
     }
     restore_limits();
     fuzz_reset(s);
@@ -458,14 +554,11 @@ static void pv_iommu_pre_fuzz(QTestState *s)
 {
     vm.qts = s;
     vm.bus = qpci_new_pc(s, NULL);
-    vm.dev = qpci_device_find(vm.bus, QPCI_DEVFN(3, 0));
-    vm.edu[0].dev = qpci_device_find(vm.bus, QPCI_DEVFN(4, 0));
-    vm.edu[1].dev = qpci_device_find(vm.bus, QPCI_DEVFN(5, 0));
-    g_assert(vm.dev && vm.edu[0].dev && vm.edu[1].dev);
-    enable_devices();
-    vm.window = reg64(PV_IOMMU_REG_WINDOW_DMA);
-    vm.arena = reg64(PV_IOMMU_REG_ARENA_DMA);
-    vm.direct = reg64(PV_IOMMU_REG_DIRECT_DMA);
+    devices_find(&vm);
+    devices_enable(&vm);
+    dma_base.window = reg64(&vm, PV_IOMMU_REG_WINDOW_DMA);
+    dma_base.arena = reg64(&vm, PV_IOMMU_REG_ARENA_DMA);
+    dma_base.direct = reg64(&vm, PV_IOMMU_REG_DIRECT_DMA);
 }
 
 static GString *pv_iommu_cmdline(FuzzTarget *t)
