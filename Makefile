@@ -63,6 +63,7 @@ help:
 	@echo 'make module   the guest module alone, in build/module/'
 	@echo 'make qemu     QEMU with the device alone, in build/qemu/'
 	@echo 'make deb      Debian packages, in build/deb/; test-packages: installs and boots them'
+	@echo 'make compare-qemu  what the packaged QEMU lacks of the one of the distribution'
 	@echo 'make kernel-patch  the driver as a part of the kernel, in build/'
 	@echo 'make kernel-series, qemu-series  the same as mails to submit, in build/'
 	@echo 'make clean    removes what was built; distclean: and what was downloaded'
@@ -96,6 +97,10 @@ module:
 .PHONY: deb
 deb:
 	@scripts/build-deb
+
+.PHONY: compare-qemu
+compare-qemu:
+	@scripts/compare-qemu
 
 .PHONY: test-packages
 test-packages:
