@@ -18,6 +18,8 @@ import sys
 import time
 from pathlib import Path
 
+import helps
+
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parents[2]
 BUILD = Path(os.environ.get("BUILD", TOP / "build"))
@@ -305,14 +307,15 @@ def version():
 
 
 def host_steps(name):
-    """The package of QEMU, in a system that has the distribution's."""
-    deb = f"/mnt/packages/qemu-system-x86-pv-iommu_{version()}_amd64.deb"
+    """The packages of QEMU, in a system that has the distribution's."""
+    debs = [f"/mnt/packages/qemu-system-x86-pv-iommu{part}_{version()}_amd64.deb"
+            for part in ("", "-extra")]
     theirs, ours = "qemu-system-x86_64", "qemu-system-x86_64-pv-iommu"
 
     def install():
         before = in_image(name, "dpkg", "-L", "qemu-system-x86")
         in_image(name, "apt-get", "-q", "-y", "--no-install-recommends",
-                 "install", deb)
+                 "install", *debs)
         if in_image(name, "dpkg", "-L", "qemu-system-x86") != before:
             raise Failed("the distribution's package has other files")
         if in_image(name, "dpkg", "--verify", "qemu-system-x86"):
@@ -324,17 +327,41 @@ def host_steps(name):
         if "pv-iommu" in in_image(name, theirs, "-device", "help"):
             raise Failed("the distribution's has it, too")
 
+    def says(program):
+        # Some help ends with status 1
+        return lambda *words: in_image(name, "sh", "-c", f'{program} "$@" || :',
+                                       "sh", *words)
+
+    def has_all():
+        in_image(name, "apt-get", "-q", "-y", "--no-install-recommends",
+                 "install", "qemu-system-gui", "qemu-block-extra")
+        lacks = []
+        for kind, count, missing, _ in helps.compare(says(theirs), says(ours)):
+            print(f"# {kind}: {count}, of which it lacks {len(missing)}")
+            lacks += [f"{kind} {word}" for word in helps.unnamed(kind, missing)]
+            if not count:
+                raise Failed(f"the distribution's says nothing of {kind}")
+        if lacks:
+            raise Failed("it lacks " + ", ".join(lacks))
+
     def alone():
         # What only the distribution's package wanted goes with it
-        in_image(name, "apt-get", "-q", "-y", "purge", "qemu-system-x86")
+        in_image(name, "apt-get", "-q", "-y", "purge", "qemu-system-x86",
+                 "qemu-system-gui", "qemu-block-extra")
         in_image(name, "apt-get", "-q", "-y", "autoremove", "--purge")
-        # Machine and network cards want firmware that is in other packages
+        # Machine, network cards and displays want firmware that is in other
+        # packages; qxl, virtio's displays and what is redirected are modules
         in_image(name, "sh", "-c", f"echo quit | {ours} -nodefaults -S "
-                 "-machine q35 -display none -monitor stdio "
+                 "-machine q35 -monitor stdio -vnc none "
+                 "-spice unix=on,addr=/run/spice,disable-ticketing=on "
+                 "-device VGA -device qxl -device virtio-gpu-pci -device qemu-xhci "
+                 "-chardev spicevmc,id=usb,name=usbredir "
+                 "-device usb-redir,chardev=usb "
                  "-device e1000e -device e1000 -device virtio-net-pci")
 
     yield "QEMU is installed beside the distribution's", install
     yield "QEMU has the device, the distribution's does not", has_device
+    yield "QEMU has all that the distribution's has", has_all
     yield "QEMU works without the distribution's", alone
 
 
@@ -415,6 +442,7 @@ def main():
     """Runs the steps for each disk that is asked for."""
     names = sys.argv[1:] or ["host", "initramfs-tools", "dracut"]
     number = failed = 0
+    build(TOP / "scripts" / "build-qemu")
     build(TOP / "scripts" / "build-deb")
     build(TOP / "scripts" / "build-deb", REVISION="1")
     print("TAP version 13")
