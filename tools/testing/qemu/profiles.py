@@ -177,6 +177,10 @@ OUTSIDE = ("dgram,id=outside,local.type=unix,local.path={sockets}/flood,"
 # window as well; and one whose number is one of the arena
 PAGES = "memmap=64K$0x3f00000 memmap=64K$0x5f00000"
 
+# A device that pv_iommu is told not to attach, behind all others
+APART = "edu,id=edu2,addr=1c"
+NOT_APART = "pv_iommu.devices=!0000:00:1c.0"
+
 
 def again(iommu, append="", memory=1024, window=64):
     """A guest that may boot again, and has what kexec needs to do so."""
@@ -217,9 +221,9 @@ def confined(iommu):
     """Devices that the host drives, and pages to see where they write."""
     return Profile(
         about=f"devices that write where they are told to, {iommu}",
-        devices=("edu,id=edu0", "edu,id=edu1", "edu,id=edu2"),
+        devices=("edu,id=edu0", "edu,id=edu1", APART),
         iommu=iommu,
-        append=PAGES,
+        append=f"{PAGES} {NOT_APART}",
         packed=True,
         driven=True,
     )
@@ -227,9 +231,9 @@ def confined(iommu):
 
 def confined_again(iommu):
     """The same in a guest that boots again."""
-    guest = again(iommu, PAGES)
+    guest = again(iommu, f"{PAGES} {NOT_APART}")
     return replace(guest, driven=True, packed=True,
-                   devices=(*guest.devices, "edu,id=edu0", "edu,id=edu1"))
+                   devices=(*guest.devices, "edu,id=edu0", "edu,id=edu1", APART))
 
 
 def bench(about, iommu=(), window=0):

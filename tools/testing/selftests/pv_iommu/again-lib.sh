@@ -75,10 +75,12 @@ leave() {
 reboot_driven() {
 	boot_number
 	need_disk nvme "NVMe disk"
+	apart
 	case $boot in
 	1)	driven "reboot" reset ;;
 	2)	driven "reset by the host" reset ;;
 	esac
+	still_apart "boot $boot"
 	drive_two
 	case $boot in
 	0)	leave reboot -f ;;

@@ -15,39 +15,9 @@ third=$(edu 2)
 # Those that the host leaves all memory to
 exempt=
 
-# reg DEVICE OFFSET [VALUE]: a register of an edu device
-reg() {
-	# shellcheck disable=SC2086 # none, if there is no value
-	devmem $(($(bar "$1") + $2)) 32 $3
-}
-
-# master DEVICE: memory space and bus mastering on, by hand
-master() {
-	printf '\006\000' | dd of="/sys/bus/pci/devices/$1/config" bs=1 seek=4 \
-		conv=notrunc 2>/dev/null
-}
-
 is_master() {
 	[ $((0x$(od -A n -t x1 -j 4 -N 1 "/sys/bus/pci/devices/$1/config" |
 		tr -d ' ') & 4)) != 0 ]
-}
-
-dma_done() {
-	[ $(($(reg "$1" 0x98) & 1)) = 0 ]
-}
-
-# reaches DEVICE: does a write of its to the page arrive?
-reaches() {
-	local page
-	page=$(page_for "$mode")
-	devmem "$page" 32 0x6b6c4261
-	master "$1"
-	reg "$1" 0x80 0x40000
-	reg "$1" 0x88 "$page"
-	reg "$1" 0x90 64
-	reg "$1" 0x98 3
-	wait_for 10 dma_done "$1" || fail "$1: no end of a DMA"
-	[ $(($(devmem "$page" 32))) != $((0x6b6c4261)) ]
 }
 
 # closed EVENT DEVICE...: none of them reaches anything

@@ -82,3 +82,56 @@ driven() {
 	again)	[ "$reset" = 1 ] && [ "$shut" = 0 ] && [ "$again" -gt 2 ] ;;
 	esac || fail "$1: not $2"
 }
+
+# reg DEVICE OFFSET [VALUE]: a register of an edu device
+reg() {
+	# shellcheck disable=SC2086 # none, if there is no value
+	devmem $(($(bar "$1") + $2)) 32 $3
+}
+
+# master DEVICE: memory space and bus mastering on, by hand
+master() {
+	printf '\006\000' | dd of="/sys/bus/pci/devices/$1/config" bs=1 seek=4 \
+		conv=notrunc 2>/dev/null
+}
+
+dma_done() {
+	[ $(($(reg "$1" 0x98) & 1)) = 0 ]
+}
+
+# reaches DEVICE: does a write of its to the page arrive?
+reaches() {
+	local page
+	page=$(page_for "${mode:-$(pv_mode)}")
+	devmem "$page" 32 0x6b6c4261
+	master "$1"
+	reg "$1" 0x80 0x40000
+	reg "$1" 0x88 "$page"
+	reg "$1" 0x90 64
+	reg "$1" 0x98 3
+	wait_for 10 dma_done "$1" || fail "$1: no end of a DMA"
+	[ $(($(devmem "$page" 32))) != $((0x6b6c4261)) ]
+}
+
+# apart: sets $apart to the device that the profile has pv_iommu not attach, which has
+# no driver from here on
+apart() {
+	local dir
+	apart=$(sed -n 's/.*pv_iommu.devices=!\([^ ]*\).*/\1/p' /proc/cmdline)
+	dir=/sys/bus/pci/devices/$apart
+	echo none >"$dir/driver_override"
+	[ ! -e "$dir/driver" ] || echo "$apart" >"$dir/driver/unbind"
+}
+
+# still_apart EVENT: by then it has all of memory, or, with boot-bypass=off, none
+still_apart() {
+	if [ ! -c /dev/mem ]; then
+		echo "$1: $apart: not looked at, as this kernel has no /dev/mem"
+	elif [ "$(host_property boot-bypass)" = true ]; then
+		reaches "$apart" || fail "$1: $apart is exempt, and has lost its memory"
+		echo "$1: $apart is exempt, and reaches memory"
+	else
+		! reaches "$apart" || fail "$1: $apart reaches memory"
+		echo "$1: $apart reaches nothing"
+	fi
+}

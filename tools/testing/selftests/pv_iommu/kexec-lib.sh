@@ -106,24 +106,29 @@ kexec_late() {
 # kexec_driven: with devices that the host drives through the end of one kernel, the
 # start of the next, and that of its pv_iommu
 kexec_driven() {
+	apart
 	if ! grep -qw pvtest.load=no /proc/cmdline; then
 		boot_number
 		[ "$boot" = 0 ] || fail "boot $boot: with pv_iommu"
 		need_disk nvme "NVMe disk"
 		next_kernel -l pvtest.load=no
+		still_apart "before kexec"
 		drive_two
 		leave kexec -e -x -y
 	fi
 	# Nobody has said a word to pv-iommu since the old kernel did
 	mode=$(mode_told)
 	driven "kexec" shut
+	still_apart "kexec"
 	drive "$(edu 0)" "$(edu 1)"
 	pv_iommu_again
 	modprobe nvme || fail "modprobe nvme"
 	need_disk nvme "NVMe disk"
 	fio_verify "/dev/$disk" --size=4M
 	driven "pv_iommu is back" none
+	still_apart "pv_iommu is back"
 	modprobe pviommu_test || fail "no pviommu_test"
 	drive_two
 	driven "attached" open
+	still_apart "attached"
 }

@@ -35,10 +35,13 @@ sleep_by() {
 # suspend_driven DEVICE [OTHER]: edu devices are at work by the host's hand while the
 # guest sleeps, of which OTHER has no driver. Sourced after drive-lib.sh, too
 suspend_driven() {
+	apart
 	load_cases
 	[ -z "$2" ] || echo "$2" >"/sys/bus/pci/devices/$2/driver/unbind"
+	still_apart "before"
 	drive "$@"
 	sleep_by mem
 	driven "suspend to RAM" again
+	still_apart "suspend to RAM"
 	run_cases sync
 }
