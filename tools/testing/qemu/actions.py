@@ -163,6 +163,12 @@ def action_driven(vm):
         vm.driver = None
 
 
+def action_registers(vm, config):
+    """host registers CONFIG: what the host device, whose PCI configuration is there, has in
+    its registers, without a word of the guest's"""
+    return witness.host_registers(vm, int(config, 0))
+
+
 def action_flood(vm):
     """host flood: frames for the network cards, from now on"""
     vm.flood = witness.Flood(vm)

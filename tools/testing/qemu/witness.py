@@ -69,6 +69,26 @@ class Bus:
         self._do("outl", hex(port), hex(value))
 
 
+# Of pv-iommu's registers
+REG_MAGIC, REG_CONTROL, REG_WINDOW_GRANTED = 0, 0x18, 0x78
+MAGIC = 0x4f495650
+PCI_BAR0 = 0x10
+
+
+def host_registers(vm, config):
+    """Whether pv-iommu is enabled, and how many bytes of the window are granted."""
+    bus = Bus(f"{vm.sockets}/qtest")
+    try:
+        registers = bus.read("l", config + PCI_BAR0) & ~0xf
+        magic = bus.read("l", registers + REG_MAGIC)
+        if magic != MAGIC:
+            raise Failed(f"no pv-iommu at {registers:#x}: {magic:#x}")
+        return (f"control={bus.read('l', registers + REG_CONTROL)} "
+                f"granted={bus.read('l', registers + REG_WINDOW_GRANTED)}")
+    finally:
+        bus.close()
+
+
 class Device:
     """An edu device that the host drives: where its configuration, its registers
     and the DMA address are that its driver has mapped, 0 if nothing is."""

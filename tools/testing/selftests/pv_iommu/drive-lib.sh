@@ -38,6 +38,15 @@ config_of() {
 		(${slot#*.} << 12)))
 }
 
+# host_registers: sets $control and $granted to what the host device has in its registers
+host_registers() {
+	local dir answer
+	dir=$(dirname "$(grep -l 0x10f0 /sys/bus/pci/devices/*/device)")
+	answer=$(host registers "$(config_of "$(basename "$dir")")") || fail "$answer"
+	eval "$answer"
+	echo "host device: $answer"
+}
+
 # drive DEVICE...: has them write to the page, and to what their drivers have mapped,
 # until driven
 drive() {

@@ -113,12 +113,20 @@ kexec_driven() {
 		need_disk nvme "NVMe disk"
 		next_kernel -l pvtest.load=no
 		still_apart "before kexec"
+		host_registers
+		[ "$control" = 2 ] || fail "not enabled, with devices attached"
+		[ "$granted" -gt 0 ] || fail "nothing is granted, with devices attached"
 		drive_two
 		leave kexec -e -x -y
 	fi
-	# Nobody has said a word to pv-iommu since the old kernel did
 	mode=$(mode_told)
 	driven "kexec" shut
+	# Nobody has said a word to pv-iommu since the old kernel did: it was that one
+	# that has reset it
+	[ ! -e /sys/module/pv_iommu ] || fail "this kernel has pv_iommu"
+	host_registers
+	[ "$control" = 0 ] || fail "the old kernel has left pv-iommu enabled"
+	[ "$granted" = 0 ] || fail "the old kernel has left $granted bytes granted"
 	still_apart "kexec"
 	drive "$(edu 0)" "$(edu 1)"
 	pv_iommu_again
