@@ -218,11 +218,13 @@ def kdump(iommu, window):
 
 
 def confined(iommu):
-    """Devices that the host drives, and pages to see where they write."""
+    """Devices that the host drives, and pages to see where they write. The first can
+    have direct mappings, if its driver says so, and there is a slot for one more."""
     return Profile(
         about=f"devices that write where they are told to, {iommu}",
-        devices=("edu,id=edu0", "edu,id=edu1", APART),
-        iommu=iommu,
+        devices=("edu,id=edu0,dma_mask=0xffffffffffffffff", "edu,id=edu1", APART,
+                 "pcie-root-port,id=port0,slot=1"),
+        iommu=f"{iommu},direct-limit=16M",
         append=f"{PAGES} {NOT_APART}",
         packed=True,
         driven=True,

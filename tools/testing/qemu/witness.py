@@ -97,9 +97,11 @@ class Device:
     def __init__(self, text):
         self.config, self.registers, self.open = \
             (int(word, 0) for word in text.split(","))
-        # DMAs begun, where the last one goes, and whether a reset has taken it away
+        # DMAs begun, where the last one goes, whether what is mapped is reached no
+        # more, and whether a reset has taken the device away
         self.begun = 0
         self.target = None
+        self.shut = False
         self.down = False
 
 
@@ -117,8 +119,11 @@ class Driver(threading.Thread):
         self.page = page
         self.devices = devices
         iommu = {name: vm.qmp("qom-get", path="/machine/peripheral/iommu0",
-                              property=name) for name in ("memaddr", "dma-base")}
+                              property=name)
+                 for name in ("memaddr", "dma-base", "direct-base", "direct-limit")}
         self.window = iommu["memaddr"] - iommu["dma-base"]
+        # From here on, DMA addresses are the guest's RAM
+        self.direct = iommu["direct-base"] if iommu["direct-limit"] else 1 << 64
         self.stopping = threading.Event()
         self.woken = threading.Event()
         # It has been, and configuration is where it was
@@ -128,7 +133,7 @@ class Driver(threading.Thread):
         # How often all devices have been looked at
         self.rounds = 0
         # Writes to the page; those to what is mapped that have arrived, and so
-        # after a reset; whether the last of them has not; writes to the page since
+        # after a reset; whether the last of them has not; writes since
         self.writes = self.arrived = self.again = self.shut = self.since = 0
         # All of configuration is in one piece, and begins with the host bridge's
         self.bridge = devices[0].config & ~0xfffffff
@@ -192,12 +197,34 @@ class Driver(threading.Thread):
             one.target = None
         return there and not running
 
+    def place(self, dma):
+        """Where in the guest's memory that DMA address is."""
+        return dma - self.direct if dma >= self.direct else dma + self.window
+
     def start_dma(self, one, target):
         one.target = target
         one.begun += 1
         for register, value in ((EDU_SRC, EDU_BUFFER), (EDU_DST, target),
                                 (EDU_COUNT, 64), (EDU_COMMAND, 3)):
-            self.bus.write("l", one.registers + register, value)
+            self.bus.write("q", one.registers + register, value)
+
+    def opened(self, one):
+        """The end of a DMA to what is mapped."""
+        if self.bus.read("l", self.place(one.open)) != BLANK:
+            if one.shut:
+                raise Failed(f"memory at {self.place(one.open):#x} was written to after "
+                             f"it was taken back, after {self}")
+            self.arrived += 1
+            self.again += self.reset
+        elif not one.shut:
+            one.shut = True
+            self.shut += 1
+            # The window's may be another's from here on, and is left alone; a page
+            # of RAM is not (pviommu_test)
+            if one.open < self.direct:
+                one.open = 0
+        else:
+            self.since += 1
 
     def step(self, one):
         """The end of one DMA and the start of the next."""
@@ -208,15 +235,10 @@ class Driver(threading.Thread):
             self.writes += 1
             self.since += bool(self.shut)
         elif last is not None:
-            if self.bus.read("l", one.open + self.window) == BLANK:
-                # From here on it may be another's, and is left alone
-                one.open = 0
-                self.shut += 1
-            else:
-                self.arrived += 1
-                self.again += self.reset
+            self.opened(one)
         if one.open and last in (None, self.page):
-            self.bus.write("l", one.open + self.window, BLANK)
+            if not one.shut:
+                self.bus.write("l", self.place(one.open), BLANK)
             self.start_dma(one, one.open)
         else:
             self.start_dma(one, self.page)

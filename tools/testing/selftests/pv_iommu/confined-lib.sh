@@ -117,8 +117,86 @@ host_back() {
 	wait_for 20 host_there
 }
 
+# module_back [PARAMETER...]: these come last, and win
 module_back() {
-	modprobe pv_iommu "mode=$mode" "devices=!$second"
+	modprobe pv_iommu "mode=$mode" "devices=!$second" "$@"
+}
+
+# hold: the driver maps a page of memory, which is direct, and keeps it so
+hold() {
+	local dma
+	echo 1 >$pvt_debug/held || fail "no page is mapped"
+	dma=$(sed -n "s/^$first //p" $pvt_debug/held)
+	[ $((dma >> 32)) != 0 ] || fail "the page is at $dma: not direct"
+}
+
+# direct_events: the driver of the first device, which has direct mappings, goes. It
+# does unmap; but with direct_cache= what is around stays granted until it is detached
+direct_events() {
+	mode=window
+	rmmod pv_iommu
+	module_back "direct=$first" direct_cache=8 || fail "modprobe"
+	modprobe pviommu_test mask_bits=48 || fail "no pviommu_test"
+	need_attached "$first"
+	hold
+	[ ! -e /sys/power/pm_test ] || through "direct: suspend to idle" open idle
+	through "direct: unbind" shut unbind
+	bind || fail "bind"
+	hold
+	through "direct: host device removed" shut host_removed
+	host_back || fail "no host device"
+	rmmod pviommu_test
+	rmmod pv_iommu || fail "rmmod"
+	module_back || fail "modprobe"
+}
+
+# plug: one more edu in the slot, for which there is no driver; sets $plugged
+plug() {
+	host plug edu id=edu3 bus=port0 >/dev/null || fail "plug"
+	wait_for 30 has_plugged || fail "nothing is in the slot"
+	plugged=$(edu 3)
+}
+
+has_plugged() {
+	[ -n "$(edu 3)" ]
+}
+
+slot_empty() {
+	[ ! -e "/sys/bus/pci/devices/$plugged" ]
+}
+
+unplug() {
+	host unplug edu3 >/dev/null || fail "unplug"
+	wait_for 30 slot_empty || fail "$plugged is there still"
+}
+
+# plug_events: what is plugged in is another device, whoever was in the slot before.
+# pv_iommu is loaded, pviommu_test is not
+plug_events() {
+	plug
+	rmmod pv_iommu || fail "rmmod"
+	module_back "devices=!$second,!$plugged" || fail "modprobe"
+	if [ -n "$exempt" ]; then
+		reaches "$plugged" || fail "excluded, and not exempt"
+	else
+		closed "excluded" "$plugged"
+	fi
+	unplug
+	plug
+	closed "plugged in where one was excluded" "$plugged"
+	rmmod pv_iommu || fail "rmmod"
+	module_back || fail "modprobe"
+	modprobe pviommu_test || fail "no pviommu_test"
+	need_attached "$plugged"
+	# and one that is there still, without a driver
+	unbind
+	drive "$plugged" "$first"
+	unplug
+	driven "hot-unplug" reset
+	rmmod pviommu_test
+	plug
+	closed "plugged in where one was attached" "$plugged" "$first"
+	unplug
 }
 
 # events MODE: with pv_iommu loaded in that mode

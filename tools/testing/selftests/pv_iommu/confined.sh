@@ -23,6 +23,8 @@ module_back || fail "modprobe"
 closed "first enable" "$first"
 said "$third.*driver pci-stub was there first" || fail "the log has no $third"
 said "$second.*not attached: excluded by devices=" || fail "the log has no $second"
+direct_events
+plug_events
 all_modes
 
 # Exempt no more, once it is attached

@@ -53,7 +53,8 @@ drive() {
 	local dev mapped words
 	words=
 	for dev; do
-		mapped=$(sed -n "s/^$dev //p" $pvt_debug/scratch 2>/dev/null)
+		mapped=$(sed -n "s/^$dev //p" $pvt_debug/held $pvt_debug/scratch \
+			2>/dev/null | head -n 1)
 		words="$words $(config_of "$dev"),$(bar "$dev"),${mapped:-0}"
 	done
 	# shellcheck disable=SC2086 # one word each

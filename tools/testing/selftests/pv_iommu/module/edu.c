@@ -52,6 +52,8 @@
  * @scratch_dma: its DMA address
  * @streaming: it is ordinary memory, mapped and synced: the device reaches none
  *	that is coherent
+ * @held_dma: where it has pvt_held mapped, until its driver goes
+ * @holds: whether it has
  * @irq_fn: called by the interrupt handler when it was raised by hand
  * @irq_arg: its argument
  */
@@ -64,6 +66,8 @@ struct pvt_edu {
 	void *scratch;
 	dma_addr_t scratch_dma;
 	bool streaming;
+	dma_addr_t held_dma;
+	bool holds;
 	void (*irq_fn)(void *arg);
 	void *irq_arg;
 };
@@ -79,6 +83,9 @@ u64 pvt_edu_mask(void)
 
 static LIST_HEAD(pvt_edus);
 static DEFINE_MUTEX(pvt_edus_lock);
+
+/* A page that is nobody else's while this module is there, whoever has it mapped */
+static struct page *pvt_held;
 
 struct pvt_edu *pvt_edu_get(unsigned int index)
 {
@@ -103,6 +110,36 @@ void pvt_edu_show_scratch(struct seq_file *m)
 	list_for_each_entry(edu, &pvt_edus, node)
 		seq_printf(m, "%s %pad\n", pci_name(edu->pdev), &edu->scratch_dma);
 	mutex_unlock(&pvt_edus_lock);
+}
+
+void pvt_edu_show_held(struct seq_file *m)
+{
+	struct pvt_edu *edu;
+
+	mutex_lock(&pvt_edus_lock);
+	list_for_each_entry(edu, &pvt_edus, node) {
+		if (edu->holds)
+			seq_printf(m, "%s %pad\n", pci_name(edu->pdev), &edu->held_dma);
+	}
+	mutex_unlock(&pvt_edus_lock);
+}
+
+/* The first device maps the page, and keeps it so */
+int pvt_edu_hold(void)
+{
+	struct pvt_edu *edu = pvt_edu_get(0);
+	struct device *dev;
+
+	if (!edu || edu->holds)
+		return -EBUSY;
+	if (!pvt_held)
+		pvt_held = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	if (!pvt_held)
+		return -ENOMEM;
+	dev = &edu->pdev->dev;
+	edu->held_dma = dma_map_page(dev, pvt_held, 0, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	edu->holds = !dma_mapping_error(dev, edu->held_dma);
+	return edu->holds ? 0 : -EIO;
 }
 
 struct device *pvt_edu_dev(struct pvt_edu *edu)
@@ -449,6 +486,8 @@ static void pvt_edu_remove(struct pci_dev *pdev)
 	free_irq(pci_irq_vector(pdev, 0), edu);
 	pci_free_irq_vectors(pdev);
 	pci_clear_master(pdev);
+	if (edu->holds)
+		dma_unmap_page(&pdev->dev, edu->held_dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
 	pvt_edu_free_scratch(edu);
 	pci_iounmap(pdev, edu->regs);
 	pci_release_regions(pdev);
@@ -481,4 +520,6 @@ int pvt_edu_init(void)
 void pvt_edu_exit(void)
 {
 	pci_unregister_driver(&pvt_edu_driver);
+	if (pvt_held)
+		__free_page(pvt_held);
 }

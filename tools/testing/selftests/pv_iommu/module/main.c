@@ -274,6 +274,33 @@ static int pvt_scratch_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(pvt_scratch);
 
+/* A page that the first device's has mapped since somebody wrote to this, and where */
+static int pvt_held_show(struct seq_file *m, void *unused)
+{
+	pvt_edu_show_held(m);
+	return 0;
+}
+
+static int pvt_held_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, pvt_held_show, NULL);
+}
+
+static ssize_t pvt_held_write(struct file *file, const char __user *ubuf,
+			      size_t len, loff_t *ppos)
+{
+	return pvt_edu_hold() ?: len;
+}
+
+static const struct file_operations pvt_held_fops = {
+	.owner = THIS_MODULE,
+	.open = pvt_held_open,
+	.read = seq_read,
+	.write = pvt_held_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
 /* The driver dies at its work, and leaves everything as it is */
 static ssize_t pvt_crash_write(struct file *file, const char __user *ubuf,
 			       size_t len, loff_t *ppos)
@@ -313,6 +340,7 @@ static int __init pvt_init(void)
 	debugfs_create_file("cases", 0400, pvt_dir, NULL, &pvt_groups_fops);
 	debugfs_create_file("granted", 0400, pvt_dir, NULL, &pvt_granted_fops);
 	debugfs_create_file("scratch", 0400, pvt_dir, NULL, &pvt_scratch_fops);
+	debugfs_create_file("held", 0600, pvt_dir, NULL, &pvt_held_fops);
 	debugfs_create_file("crash", 0200, pvt_dir, NULL, &pvt_crash_fops);
 	return 0;
 

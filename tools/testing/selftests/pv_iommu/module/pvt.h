@@ -111,6 +111,8 @@ dma_addr_t pvt_edu_scratch(struct pvt_edu *edu);
 void pvt_edu_begin(struct pvt_edu *edu, u64 dma, size_t len, bool write);
 int pvt_edu_end(struct pvt_edu *edu);
 void pvt_edu_show_scratch(struct seq_file *m);
+void pvt_edu_show_held(struct seq_file *m);
+int pvt_edu_hold(void);
 void pvt_edu_defaults(struct pvt_edu *edu);
 int pvt_edu_in_irq(struct pvt_edu *edu, void (*fn)(void *arg), void *arg);
 int pvt_edu_load(struct pvt_edu *edu, dma_addr_t dma, size_t pos, size_t len);
