@@ -183,8 +183,13 @@ def action_dry(vm):
 
 
 def action_remember(vm):
-    """host remember: all of the guest's memory as it is now, for host core"""
-    return str(witness.memory_to(vm, "before"))
+    """host remember: all of the guest's memory as it is now, for host core, with frames
+    on their way to the kernel that has crashed; answers how many of these there were,
+    and how many are in the window, or -1 for one that is large"""
+    vm.flood.await_late()
+    found = witness.window_frames(vm) if vm.profile.window <= 64 else -1
+    witness.memory_to(vm, "before")
+    return f"late={vm.flood.late} landed={found}"
 
 
 def action_core(vm, disk, tag, number):

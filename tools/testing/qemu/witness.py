@@ -301,7 +301,12 @@ class Driver(threading.Thread):
 
 
 class Flood(threading.Thread):
-    """Frames for the network cards, from outside, without an end."""
+    """Frames for the network cards, from outside, without an end. When the guest
+    crashes there are none until its crash kernel is there: the cards' rings, which
+    nobody fills any more, are for those that come then, which say so, and are few."""
+
+    CRASH, BOOT = b"sysrq: Trigger a crash", b"Linux version "
+    LATE = b"to the dead kernel; "
 
     def __init__(self, vm):
         super().__init__(daemon=True)
@@ -309,28 +314,85 @@ class Flood(threading.Thread):
         self.socket.settimeout(1)
         self.path = f"{vm.sockets}/flood"
         self.stopping = threading.Event()
-        self.sent = 0
+        # What the guest says, from now on; what of that has been looked for
+        self.console = vm.console.open("rb")
+        self.console.seek(0, 2)
+        self.said = b""
+        self.awaited = [self.CRASH, self.BOOT]
+        self.sent = self.late = 0
+
+    def follow(self):
+        """Whether the guest has crashed, and its crash kernel is not there."""
+        self.said += self.console.read()
+        while self.awaited:
+            before, found, rest = self.said.partition(self.awaited[0])
+            if not found:
+                self.said = before[-64:]
+                break
+            self.awaited.pop(0)
+            self.said = rest
+        return len(self.awaited) == 1
 
     def run(self):
         # To all, from an address of its own, of a type for experiments
-        frame = b"\xff" * 6 + b"\x52\x54\0\0\0\x99" + b"\x88\xb5" + b"\xa5" * 1400
+        head = b"\xff" * 6 + b"\x52\x54\0\0\0\x99" + b"\x88\xb5"
         try:
             while not self.stopping.is_set():
+                if self.follow():
+                    time.sleep(0.01)
+                    continue
+                frame = self.LATE * 70 if not self.awaited else b"\xa5" * 1400
                 try:
-                    self.socket.sendto(frame, self.path)
-                    self.sent += 1
-                    time.sleep(0.002)
+                    self.socket.sendto(head + frame, self.path)
                 except TimeoutError:
                     # nobody takes them now
                     continue
+                self.sent += 1
+                self.late += not self.awaited
+                time.sleep(0.002 if self.awaited else 0.1)
         except OSError:
             # QEMU has ended
             return
 
+    def await_late(self, count=8):
+        """Until so many have been sent to the crash kernel."""
+        end = time.monotonic() + 60 * FACTOR
+        while self.late < count:
+            if time.monotonic() > end or not self.is_alive():
+                raise Failed(f"{self.late} frames were sent after the crash")
+            time.sleep(0.05)
+
     def finish(self):
         self.stopping.set()
         self.join(10)
+        self.console.close()
         return self.sent
+
+
+def frames_in(path):
+    """How many frames that came after the crash are in that file; each has its text
+    more than once."""
+    with open(path, "rb") as file, \
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        number, at = 0, data.find(Flood.LATE * 2)
+        while at >= 0:
+            number += 1
+            at = data.find(Flood.LATE * 2, at + 70 * len(Flood.LATE))
+        return number
+
+
+def window_frames(vm):
+    """How many there are in the window."""
+    path = vm.directory / "memory-window"
+    address = vm.qmp("qom-get", path="/machine/peripheral/iommu0", property="memaddr")
+    vm.qmp("stop")
+    try:
+        vm.qmp("pmemsave", val=address, size=vm.profile.window << 20, filename=str(path))
+    finally:
+        vm.qmp("cont")
+    found = frames_in(path)
+    path.unlink()
+    return found
 
 
 def memory_to(vm, name):
@@ -423,6 +485,10 @@ def check_core(vm, disk, tag, number):
     before, after = vm.directory / "memory-before", memory_to(vm, "after")
     maps = []
     try:
+        for path in (before, after):
+            if frames_in(path):
+                raise Failed(f"{frames_in(path)} frames that came after the crash are "
+                             f"in memory: {path.name}")
         for path in (vm.disk(disk), before, after):
             with open(path, "rb") as file:
                 maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

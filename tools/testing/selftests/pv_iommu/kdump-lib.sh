@@ -77,10 +77,15 @@ crash() {
 
 # In the crash kernel, in which nothing has been loaded yet
 save() {
-	local tag used answer
+	local tag answer late landed
 	tag=$(sed -n 's/.*pvtest.crashed=\([^ ]*\).*/\1/p' /proc/cmdline)
 	awk '/MemTotal|MemAvailable/' /proc/meminfo
-	host remember || fail "remember"
+	answer=$(host remember) || fail "$answer"
+	eval "$answer"
+	echo "frames since this kernel: $answer"
+	# The cards are at work still; in bounce mode nobody sees where to
+	[ "$(mode_told)" = bounce ] || [ "$landed" != 0 ] ||
+		fail "none of $late frames has come to the window"
 	pv_iommu_again
 	modprobe nvme || fail "modprobe nvme"
 	need_disk nvme "NVMe disk"
@@ -88,6 +93,7 @@ save() {
 	dd if=/proc/vmcore of="/dev/$disk" bs=1M oflag=direct conv=sync,fsync \
 		iflag=fullblock 2>/tmp/dd || fail "saving: $(tail -n 1 /tmp/dd)"
 	tail -n 1 /tmp/dd
+	[ "$(host_stat refused_dmas)" -gt 0 ] || fail "no DMA was refused"
 	answer=$(host core nvme0 "$tag" $PAGES) || fail "$answer"
 	echo "$answer bytes of memory saved, as they were and are, $PAGES known pages"
 	echo "frames sent: $(host dry)"
