@@ -531,6 +531,8 @@ PROFILES = {
     ),
     "bypass": Profile(
         about="devices that work before pv_iommu is loaded",
+        # An image of it, as hibernation makes it, takes the half
+        memory=640,
         disks={"nvme0": 256},
         devices=(nvme(), "edu,id=edu0"),
         iommu="boot-bypass=on",

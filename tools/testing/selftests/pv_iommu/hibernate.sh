@@ -34,11 +34,28 @@ grep -q "hibernation refused.*unbind the drivers" /tmp/log ||
 load_goes_on
 load_stop
 
-# and with nothing attached it is not this driver's to refuse
+# and with nothing attached it is not this driver's to refuse: all is frozen, devices
+# sleep, and it comes back. The rest, for which there is no place here, is left out
 echo "$dev" >/sys/bus/pci/drivers/nvme/unbind
+tested=$(grep -sow core /sys/power/pm_test)
+[ -z "$tested" ] || echo core >/sys/power/pm_test
 try idle
 cat /tmp/log
+[ -z "$tested" ] || echo none >/sys/power/pm_test
 ! grep -q "hibernation refused" /tmp/log || fail "refused with nothing attached"
+grep -q "Freezing user space processes" /tmp/log ||
+	fail "nothing was frozen with nothing attached"
+if [ -n "$tested" ]; then
+	[ $status = 0 ] || fail "nothing attached, and the guest does not hibernate"
+	grep -q "hibernation: debug: Waiting" /tmp/log ||
+		fail "it has not come to the last step"
+else
+	echo "not as far as devices that sleep: this kernel has no pm_test"
+fi
+echo "$dev" >/sys/bus/pci/drivers/nvme/bind
+need_disk nvme "NVMe disk"
+fio_verify "/dev/$disk" --size=4M
+echo "$dev" >/sys/bus/pci/drivers/nvme/unbind
 
 # A device that is bound once that was looked at is refused until it is over
 edu=$(basename "$(dirname "$(grep -l 0x11e8 /sys/bus/pci/devices/*/device)")")
