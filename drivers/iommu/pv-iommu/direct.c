@@ -56,35 +56,55 @@ static void pviommu_direct_no_ram(struct pviommu_dev *pd, unsigned long attrs,
 		dev_warn(pd->dev, "pv_iommu: a direct mapping of what is no RAM, as another device's coherent memory, is bounced instead, and may have old data\n");
 }
 
+/* Only the device's mask is in the way: said once each of what is bounced and refused */
+static void pviommu_direct_masked(struct pviommu_dev *pd, phys_addr_t phys, size_t len,
+				  u64 mask, const char *what)
+{
+	/* It cannot be much below 4 GiB, as interrupt messages are there */
+	bool lower = pd->host->direct_dma > SZ_4G && SZ_4G + phys + len - 1 <= mask;
+
+	dev_warn(pd->dev, "pv_iommu: direct mappings are %s: its mask, %#llx, does not reach guest RAM at %#llx; %shave its driver set a larger mask, or give the guest another device\n",
+		 what, mask, pd->host->direct_dma,
+		 lower ? "give the host device a lower direct-base=, or " : "");
+}
+
 /*
  * It does not fit: say so, if it is whole pages, and only the device's mask is in the
- * way, or it is memory beyond all RAM.
+ * way, or it is memory beyond all RAM. Returns whether that is all, for what must not be
+ * copied: it is refused. What else does not fit is the mode's to refuse.
  */
-static noinline void pviommu_direct_missed(struct pviommu_dev *pd, phys_addr_t phys,
+static noinline bool pviommu_direct_missed(struct pviommu_dev *pd, phys_addr_t phys,
 					   size_t len, unsigned long attrs,
 					   enum pviommu_need need)
 {
 	struct pviommu_limits lim = pviommu_get_limits(pd->dev);
 	u64 mask = lim.dma_limit;
-	bool lower;
 
 	if (PAGE_ALIGNED(phys | len) && phys >= pd->host->direct_size) {
 		pviommu_direct_no_ram(pd, attrs, need);
-		return;
+		return false;
 	}
 	lim.dma_limit = U64_MAX;
-	if (!pviommu_direct_fits(pd->host, phys, len, &lim) ||
-	    !pviommu_direct_tell(pd, attrs, need))
-		return;
-	/* It cannot be much below 4 GiB, as interrupt messages are there */
-	lower = pd->host->direct_dma > SZ_4G && SZ_4G + phys + len - 1 <= mask;
-	dev_warn(pd->dev, "pv_iommu: direct mappings are bounced instead, and may have old data: its mask, %#llx, does not reach guest RAM at %#llx; %shave its driver set a larger mask, or give the guest another device\n",
-		 mask, pd->host->direct_dma,
-		 lower ? "give the host device a lower direct-base=, or " : "");
+	if (!pviommu_direct_fits(pd->host, phys, len, &lim))
+		return false;
+	if (!(attrs & DMA_ATTR_REQUIRE_COHERENT)) {
+		if (pviommu_direct_tell(pd, attrs, need))
+			pviommu_direct_masked(pd, phys, len, mask,
+					      "bounced instead, and may have old data");
+		return false;
+	}
+	this_cpu_inc(pd->stats->failures);
+	trace_pviommu_fail(pd->rid, len, -EINVAL);
+	if (!(attrs & DMA_ATTR_NO_WARN) && !READ_ONCE(pd->told_refused)) {
+		WRITE_ONCE(pd->told_refused, true);
+		pviommu_direct_masked(pd, phys, len, mask,
+				      "refused, where what it maps must be coherent");
+	}
+	return true;
 }
 
 /* The same of what is left of a list; parts of pages may come first */
-static noinline void pviommu_direct_missed_sg(struct pviommu_dev *pd, struct scatterlist *sgl,
+static noinline bool pviommu_direct_missed_sg(struct pviommu_dev *pd, struct scatterlist *sgl,
 					      unsigned int nents, unsigned long attrs,
 					      enum pviommu_need need)
 {
@@ -93,11 +113,13 @@ static noinline void pviommu_direct_missed_sg(struct pviommu_dev *pd, struct sca
 	unsigned int i;
 
 	if (need != PVIOMMU_NEED_MUST)
-		return;
+		return false;
 	for_each_sg(sgl, sg, nents, i) {
-		if (!pviommu_direct_fits(pd->host, sg_phys(sg), sg->length, &lim))
-			pviommu_direct_missed(pd, sg_phys(sg), sg->length, attrs, need);
+		if (!pviommu_direct_fits(pd->host, sg_phys(sg), sg->length, &lim) &&
+		    pviommu_direct_missed(pd, sg_phys(sg), sg->length, attrs, need))
+			return true;
 	}
+	return false;
 }
 
 /* Not of a device, nor the window's, which is granted otherwise; and leaves for them */
@@ -126,7 +148,8 @@ static int pviommu_direct_check_sg(struct pviommu_domain *d, struct scatterlist 
 
 /*
  * Write down the DMA segments of a list, merged as far as the device's limits allow.
- * Returns how many, or -EOPNOTSUPP if one of the entries may not be direct.
+ * Returns how many, or -EOPNOTSUPP if one of the entries may not be direct, -EINVAL if
+ * it cannot be bounced either.
  */
 static int pviommu_direct_layout(struct pviommu_dev *pd, struct scatterlist *sgl,
 				 unsigned int nents, unsigned long attrs,
@@ -142,8 +165,8 @@ static int pviommu_direct_layout(struct pviommu_dev *pd, struct scatterlist *sgl
 		if (!sg->length)
 			continue;
 		if (!pviommu_direct_fits(pd->host, sg_phys(sg), sg->length, &lim)) {
-			pviommu_direct_missed_sg(pd, sg, nents - i, attrs, need);
-			return -EOPNOTSUPP;
+			return pviommu_direct_missed_sg(pd, sg, nents - i, attrs, need) ?
+				-EINVAL : -EOPNOTSUPP;
 		}
 		if (seg && sg_dma_address(seg) + sg_dma_len(seg) == dma &&
 		    (u64)sg_dma_len(seg) + sg->length <= lim.max_seg &&
@@ -297,8 +320,8 @@ bool pviommu_direct_map_phys(struct device *dev, phys_addr_t phys, size_t size,
 	if (!pd || attrs & DMA_ATTR_MMIO)
 		return false;
 	if (!pviommu_direct_fits(pd->host, phys, size, &lim)) {
-		pviommu_direct_missed(pd, phys, size, attrs, need);
-		return false;
+		*dma = DMA_MAPPING_ERROR;
+		return pviommu_direct_missed(pd, phys, size, attrs, need);
 	}
 	*dma = pd->host->direct_dma + phys;
 	if (!pviommu_direct_kept(pd, phys, size)) {
@@ -363,7 +386,7 @@ int pviommu_direct_map_sg(struct device *dev, struct scatterlist *sgl, int nents
 		return 0;
 	nsegs = pviommu_direct_layout(pd, sgl, nents, attrs, need);
 	if (nsegs < 0)
-		return 0;
+		return nsegs == -EINVAL ? nsegs : 0;
 	if (!pviommu_direct_cached(pd, sgl, nsegs)) {
 		ret = pviommu_direct_check_sg(pd->domain, sgl, nents) ?:
 		      pviommu_direct_take(pd, sgl, nsegs, dir != DMA_TO_DEVICE, need);

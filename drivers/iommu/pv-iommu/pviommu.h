@@ -531,6 +531,7 @@ struct pviommu_host {
  * @direct: whole pages are to be direct, whatever the direction
  * @cached: what is around direct mappings is granted, too, and kept
  * @told: it was said why a mapping that should be direct is not
+ * @told_refused: it was said why one that must be direct is refused
  * @node: in pviommu_host.devices, later in pviommu_gone
  * @stats: per-CPU counters
  * @link: makes the host device resume first
@@ -546,6 +547,7 @@ struct pviommu_dev {
 	bool direct;
 	bool cached;
 	bool told;
+	bool told_refused;
 	struct list_head node;
 	struct pviommu_stats __percpu *stats;
 	struct device_link *link;

@@ -540,6 +540,59 @@ static unsigned long lines_of_map(bool single, unsigned long size, unsigned long
 	return shim_log.warnings - before;
 }
 
+/*
+ * Is what must be coherent refused, as it is specified, and nothing granted for it? Lines
+ * of the log.
+ */
+static unsigned long lines_of_coherent(bool single, unsigned long size, unsigned long attrs,
+				       bool refused)
+{
+	struct device *dev = guest.devices[0];
+	unsigned long before = shim_log.warnings;
+	struct scatterlist sg;
+	dma_addr_t dma;
+	int n;
+
+	attrs |= DMA_ATTR_REQUIRE_COHERENT;
+	if (single) {
+		dma = dev->dma_ops->map_phys(dev, page_to_phys(all.pool[0]), size,
+					     DMA_FROM_DEVICE, attrs);
+		n = dma == DMA_MAPPING_ERROR ? -EINVAL : 1;
+	} else {
+		sg_init_table(&sg, 1);
+		sg_set_page(&sg, all.pool[0], size, 0);
+		n = dev->dma_ops->map_sg(dev, &sg, 1, DMA_FROM_DEVICE, attrs);
+	}
+	if (n != (refused ? -EINVAL : 1) || host_ram_granted() != !refused)
+		die("what must be coherent, and what is granted", n, host_ram_granted());
+	if (!refused && single)
+		dev->dma_ops->unmap_phys(dev, dma, size, DMA_FROM_DEVICE, attrs);
+	else if (!refused)
+		dev->dma_ops->unmap_sg(dev, &sg, 1, DMA_FROM_DEVICE, attrs);
+	return shim_log.warnings - before;
+}
+
+/* The same, of a device that reaches what is granted, or is told once that it does not */
+static void coherent_beyond(bool single, bool refused)
+{
+	unsigned long told;
+
+	/* What is queued is revoked */
+	shim_run_work(1000);
+	/* A part of a page cannot be had so by anybody */
+	lines_of_coherent(single, 100, 0, true);
+	told = lines_of_coherent(single, PAGE_SIZE, DMA_ATTR_NO_WARN, refused);
+	if (told)
+		die("lines for who wants none", told, 0);
+	told = lines_of_coherent(single, PAGE_SIZE, 0, refused);
+	if (told != refused)
+		die("lines for what must be coherent", told, refused);
+	told = lines_of_coherent(single, PAGE_SIZE, 0, refused) +
+	       lines_of_coherent(!single, PAGE_SIZE, 0, refused);
+	if (told)
+		die("lines for the same once more", told, 0);
+}
+
 /* Whose mask does not reach them is told so: once, and only of whole pages */
 static void run_beyond(u64 mask, bool single, unsigned long lines)
 {
@@ -559,6 +612,7 @@ static void run_beyond(u64 mask, bool single, unsigned long lines)
 	told = lines_of_map(single, PAGE_SIZE, 0) + lines_of_map(!single, PAGE_SIZE, 0);
 	if (told)
 		die("lines for the same once more", told, 0);
+	coherent_beyond(single, lines);
 	quiet();
 	pool_end();
 	guest_end(&guest);

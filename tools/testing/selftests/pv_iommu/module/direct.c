@@ -721,6 +721,57 @@ out:
 }
 
 /*
+ * What must be coherent, where the device's mask does not reach what would be granted: it
+ * is refused, as it cannot be bounced. The log says so, which is direct-warned.sh's to see.
+ */
+static void direct_coherent_unreached(struct pvt *t)
+{
+#ifdef DMA_ATTR_REQUIRE_COHERENT
+	void *mem = (void *)__get_free_page(GFP_KERNEL);
+	const u64 mask = dma_get_mask(t->dev);
+	u64 granted = pvt_direct_granted();
+	struct scatterlist sg;
+	struct sg_table list = { .sgl = &sg, .nents = 1, .orig_nents = 1 };
+	dma_addr_t dma;
+	int i, ret;
+
+	if (!pvt_direct_start(t) || !mem)
+		goto out;
+	if (!pvt_expect(t, !dma_set_mask(t->dev, PVT_EDU_MASK), "mask refused"))
+		goto out;
+	for (i = 0; i < DIRECT_ROUNDS; i++) {
+		dma = dma_map_page_attrs(t->dev, virt_to_page(mem), 0, PAGE_SIZE,
+					 DMA_FROM_DEVICE, DMA_ATTR_REQUIRE_COHERENT);
+		if (!pvt_expect(t, dma_mapping_error(t->dev, dma), "mapped at %pad", &dma))
+			dma_unmap_page_attrs(t->dev, dma, PAGE_SIZE, DMA_FROM_DEVICE,
+					     DMA_ATTR_REQUIRE_COHERENT);
+		sg_init_one(&sg, mem, PAGE_SIZE);
+		ret = dma_map_sgtable(t->dev, &list, DMA_BIDIRECTIONAL,
+				      DMA_ATTR_REQUIRE_COHERENT);
+		if (!pvt_expect(t, ret == -EINVAL, "a list: %d", ret) && !ret)
+			dma_unmap_sgtable(t->dev, &list, DMA_BIDIRECTIONAL,
+					  DMA_ATTR_REQUIRE_COHERENT);
+	}
+	pvt_expect(t, pvt_direct_granted() == granted, "pages are granted");
+
+	/* With the mask that it had, it is not refused */
+	if (!pvt_expect(t, !dma_set_mask(t->dev, mask), "its own mask refused"))
+		goto out;
+	dma = dma_map_page_attrs(t->dev, virt_to_page(mem), 0, PAGE_SIZE, DMA_FROM_DEVICE,
+				 DMA_ATTR_REQUIRE_COHERENT);
+	if (pvt_expect(t, !dma_mapping_error(t->dev, dma), "not mapped")) {
+		pvt_direct_same(t, t->edu, dma, mem, 64);
+		dma_unmap_page_attrs(t->dev, dma, PAGE_SIZE, DMA_FROM_DEVICE,
+				     DMA_ATTR_REQUIRE_COHERENT);
+	}
+out:
+	free_page((unsigned long)mem);
+#else
+	pvt_skip(t, "this kernel has no DMA_ATTR_REQUIRE_COHERENT");
+#endif
+}
+
+/*
  * The driver never syncs, and its mask does not reach what would be granted: the log says
  * so, which is direct-warned.sh's to see. It is bounced as any other device.
  */
@@ -765,6 +816,7 @@ static const struct pvt_case direct_cases[] = {
 	{ "budget", direct_budget },
 	{ "others", direct_others },
 	{ "unreached", direct_unreached },
+	{ "coherent_unreached", direct_coherent_unreached },
 };
 
 PVT_GROUP(direct);
