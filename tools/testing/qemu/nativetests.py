@@ -94,6 +94,12 @@ def direct_fibers(machine, _):
     native(machine, "direct-fibers", "--fibers")
 
 
+@hosttest("direct-lists", modes=("native",))
+def direct_lists(machine, _):
+    """Lists of whole pages and parts of all kinds: each byte right on both sides"""
+    native(machine, "direct-lists")
+
+
 @hosttest("order", modes=("native",))
 def order(machine, _):
     """Whatever a CPU does, another may come in between wherever it sees anything"""

@@ -929,6 +929,15 @@ static void *host_translate(u16 rid, u64 dma, size_t len)
 	if (host_device(rid)->attached == PV_IOMMU_ATTACH_BOUNCE &&
 	    offset < host.config.arena_size && len <= host.config.arena_size - offset)
 		return host.arena + offset;
+	offset = dma - host.config.direct_dma;
+	if (host.config.direct_limit && offset < shim_ram_size && len <= shim_ram_size - offset) {
+		u64 page;
+
+		for (page = offset & PAGE_MASK; page < offset + len; page += PAGE_SIZE)
+			if (!(host_ram_perm(rid, page) & PV_IOMMU_RANGE_READ))
+				return NULL;
+		return phys_to_virt(offset);
+	}
 	return NULL;
 }
 
