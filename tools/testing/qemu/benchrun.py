@@ -12,7 +12,8 @@ import benchio
 import budget
 from bench import DIRECTIONS, LISTS, SCHEMES, SIZES, Guest
 from benchplot import plot
-from benchtests import BUDGET_LISTS, BUDGET_SIZES, measure
+from benchtests import (BUDGET_LISTS, BUDGET_SIZES, DIRECT_LISTS, DIRECT_SIZES,
+                        measure)
 from run import demo
 from vm import Failed, GuestDied, Machine
 
@@ -129,9 +130,12 @@ def overheads(rows):
 def set_budget(machines):
     """make bench-budget: what is measured is what is allowed from now on"""
     for machine in machines:
-        for mode in ("window", "bounce"):
-            rows = measure(machine, f"pv-iommu {mode}", BUDGET_SIZES,
-                           BUDGET_LISTS)
+        for mode, sizes, lists in (
+                ("window", BUDGET_SIZES, BUDGET_LISTS),
+                ("bounce", BUDGET_SIZES, BUDGET_LISTS),
+                ("direct", DIRECT_SIZES, DIRECT_LISTS),
+                ("direct cached", DIRECT_SIZES, DIRECT_LISTS)):
+            rows = measure(machine, f"pv-iommu {mode}", sizes, lists)
             budget.write_budget(machine.kernel, f"pv-iommu {mode}", rows)
             say(f"{machine.kernel}, {mode}: {len(rows)} rows in {budget.FILE}")
 

@@ -2,7 +2,8 @@
 """The budget file: what each row of pv-iommu may cost.
 
 One line a row: kernel, mode, operation, direction, bytes, entries, and the
-instructions of a map with its unmap, the memcpy included.
+instructions of a map with its unmap, the memcpy included. The mode is the last word
+of the scheme's name: window, bounce, direct, or cached.
 """
 
 from pathlib import Path
@@ -19,14 +20,14 @@ def _lines():
 
 def read_budget(kernel, scheme):
     """Instructions by Row.key, for one scheme on one kernel."""
-    mode = scheme.split()[1]
+    mode = scheme.split()[-1]
     return {(words[2], words[3], int(words[4]), int(words[5]), 1): int(words[6])
             for words in _lines() if words[:2] == [kernel, mode]}
 
 
 def write_budget(kernel, scheme, rows):
     """Replaces one scheme's lines for one kernel by what was measured."""
-    mode = scheme.split()[1]
+    mode = scheme.split()[-1]
     text = FILE.read_text(encoding="utf-8").split("\n")
     head = [line for line in text if line.startswith("#")]
     lines = [words for words in _lines() if words[:2] != [kernel, mode]]
