@@ -15,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -64,36 +65,58 @@ def in_image(name, *command):
     return script(IMAGE, "run", name, *command)
 
 
-def qemu(name, bypass, disks, append):
-    """What QEMU is started with, whose disks are in that directory."""
-    line = ["-nodefaults", "-no-user-config", "-display", "none",
+def bare(name, disks):
+    """What QEMU is started with in any case."""
+    return ["-nodefaults", "-no-user-config", "-display", "none",
             "-vga", "none", "-no-reboot",
-            # Its disk controller would be what the firmware tries
-            "-machine", "q35,sata=off",
             # With a second CPU, which may run what the first one patches, a
             # kernel does not always survive its start under TCG
-            "-accel", "tcg", "-cpu", "Nehalem", "-smp", "1",
-            "-m", f"{MEMORY}M,maxmem={MEMORY + WINDOW}M",
-            "-object", f"memory-backend-ram,id=win0,size={WINDOW}M",
-            "-device", "pv-iommu-pci,memdev=win0,hw-iommu=on,"
-            f"boot-bypass={bypass}",
+            "-accel", "tcg", "-smp", "1",
             "-drive", "if=none,id=disk0,format=raw,cache=unsafe,"
             f"file={disks}/{name}.img",
-            "-device", "nvme,drive=disk0,serial=disk0" +
-            (",bootindex=1" if bypass == "on" else ""),
             # The firmware leaves a disk alone that it is not to boot from
             "-boot", "strict=on",
             "-chardev", f"file,id=console,path={disks}/{name}-console.log",
             "-serial", "chardev:console",
             "-chardev", f"file,id=results,path={disks}/{name}-results",
             "-serial", "chardev:results"]
-    if bypass == "off":
-        line += ["-kernel", f"{disks}/{name}-vmlinuz",
-                 "-initrd", f"{disks}/{name}-initrd", "-append", f"{CMDLINE} {append}"]
-    return line
 
 
-def run(name, bypass, packaged=False, append=""):
+def given(name, disks, append):
+    """The kernel, where it is not the firmware that loads it."""
+    return ["-kernel", f"{disks}/{name}-vmlinuz",
+            "-initrd", f"{disks}/{name}-initrd", "-append", f"{CMDLINE} {append}"]
+
+
+def qemu(name, bypass, disks, append):
+    """What QEMU is started with, whose disks are in that directory."""
+    line = [*bare(name, disks),
+            # Its disk controller would be what the firmware tries
+            "-machine", "q35,sata=off", "-cpu", "Nehalem",
+            "-m", f"{MEMORY}M,maxmem={MEMORY + WINDOW}M",
+            "-object", f"memory-backend-ram,id=win0,size={WINDOW}M",
+            "-device", "pv-iommu-pci,memdev=win0,hw-iommu=on,"
+            f"boot-bypass={bypass}",
+            "-device", "nvme,drive=disk0,serial=disk0" +
+            (",bootindex=1" if bypass == "on" else "")]
+    return line if bypass == "on" else line + given(name, disks, append)
+
+
+def libvirt_host(name, _, disks, append):
+    """The same for a host: of guests, which get its second disk."""
+    return [*bare(name, disks),
+            "-machine", "q35,sata=off,kernel-irqchip=off", "-m", "2G",
+            # TCG's SVM does not intercept what XSAVE needs
+            "-cpu", "EPYC,+svm,+npt,+nrip-save,-xsave,-avx,-avx2,-fma,-f16c",
+            "-device", "intel-iommu,intremap=on",
+            "-device", "virtio-blk-pci,drive=disk0,disable-legacy=on",
+            "-drive", "if=none,id=disk1,format=raw,cache=unsafe,"
+            f"file={disks}/{name}-assigned.img",
+            "-device", "nvme,drive=disk1,serial=disk1,addr=10",
+            *given(name, disks, append)]
+
+
+def run(name, bypass, packaged=False, append="", limit=TIMEOUT):
     """Boots the disk; returns what the system reported, by key, and the last
     lines of its console. QEMU is the one that was built, or that of the
     package, in the system on the disk "host"."""
@@ -111,8 +134,9 @@ def run(name, bypass, packaged=False, append=""):
     else:
         where, program = DISKS, BUILD / "qemu" / "obj" / "qemu-system-x86_64"
         command = []
-    command += ["timeout", "--foreground", str(TIMEOUT), str(program),
-                *qemu(name, bypass, where, append)]
+    words = libvirt_host if name == "libvirt" else qemu
+    command += ["timeout", "--foreground", str(limit), str(program),
+                *words(name, bypass, where, append)]
     with open(DISKS / f"{name}-qemu.log", "w+", encoding="utf-8",
               errors="replace") as log:
         status = subprocess.run(command, check=False, stdout=log, stderr=log,
@@ -128,7 +152,7 @@ def run(name, bypass, packaged=False, append=""):
     console = (DISKS / f"{name}-console.log").read_text(errors="replace")
     tail = console.replace("\r", "").split("\n")[-20:]
     if status == 124:
-        tail.append(f"(ended after {TIMEOUT:.0f} s)")
+        tail.append(f"(ended after {limit:.0f} s)")
     return {key: "\n".join(lines) for key, lines in report.items()}, tail
 
 
@@ -438,9 +462,186 @@ def guest_steps(name, packaged):
            lambda: not_served(boot(name, "on")))
 
 
+def documented(start, end=None):
+    """An example of the host's guide: the lines from one on to another one, or
+    all that go on with a backslash."""
+    lines = (TOP / "Documentation" / "pv-iommu" / "host-guide.rst").read_text(
+        encoding="utf-8").split("\n")
+    first = last = [line.strip().startswith(start) for line in lines].index(True)
+    while lines[last].strip() != end if end else lines[last].endswith("\\"):
+        last += 1
+    return textwrap.dedent("\n".join(lines[first:last + 1])) + "\n"
+
+
+# Of libvirt's guests, for a system that is emulated itself
+LITTLE = [(r"guest1", "{name}"), (r">8192<", ">192<"), (r"'8192'", "'192'"),
+          (r">8256<", f">{192 + WINDOW}<"), (r"<vcpu>2<", "<vcpu>1<"),
+          (r"'0-1'", "'0'"), (r"<devices>", "<devices>\n"
+                              "    <controller type='usb' model='none'/>"),
+          (r"<cmdline>.*<", "<cmdline>console=ttyS0 quiet panic=-1 "
+           "no_timer_check mitigations=off pci=lastbus=8<")]
+# What is at 0000:01:00.0 in the example is here at 0000:00:10.0
+THERE = [(r"bus='0x01' slot='0x00'", "bus='0x00' slot='0x10'")]
+NO_HOSTDEV = (r"(?s) *<hostdev.*</hostdev>\n", "")
+VIRTIO = """\
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw' iommu='on'/>
+      <source file='/var/lib/libvirt/images/virtio.img'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <video><model type='virtio'/></video>
+"""
+
+
+def domain(name):
+    """A guest of libvirt's by the XML that is documented: with the assigned
+    device that it has, with the emulated NVMe that is said to go in its place, or
+    with a disk that QEMU can migrate."""
+    xml = documented("<domain", "</domain>")
+    edits = LITTLE + {
+        "hostdev": THERE,
+        "nvme": [NO_HOSTDEV, (r" *</qemu:commandline>", documented(
+            "<qemu:arg value='-drive'/>",
+            "<qemu:arg value='nvme,drive=disk0,serial=disk0,addr=1d.0'/>") +
+            r"\g<0>")],
+        "virtio": [NO_HOSTDEV, (r" *</devices>", VIRTIO + r"\g<0>")],
+    }[name]
+    for pattern, text in edits:
+        xml, count = re.subn(pattern, text.replace("{name}", name), xml)
+        if not count:
+            raise Failed(f"the documented XML has no {pattern}")
+    return xml
+
+
+def write_in_image(name, path, text):
+    """Makes a file in the system on the disk."""
+    in_image(name, "sh", "-c", 'mkdir -p "${1%/*}" && printf %s "$2" >"$1"', "sh",
+             path, text)
+
+
+def run_libvirt():
+    """Boots the disk "libvirt", which runs the guests; returns the report."""
+    disk = DISKS / "libvirt-assigned.img"
+    disk.write_bytes(os.urandom(4 << 20))
+    patience = round(TIMEOUT / 2)
+    report, tail = run(
+        "libvirt", "off", limit=6 * TIMEOUT,
+        append="systemd.unit=libvirt-report.service intel_iommu=on "
+        f"libvirt_patience={patience} "
+        f"systemd.default_timeout_start_sec={patience}")
+    # For when it was not as it should be
+    (BUILD / "log" / "image-libvirt-guests.log").write_text(
+        report.pop("log", ""), encoding="utf-8")
+    for key, value in report.items():
+        for line in value.split("\n"):
+            print(f"# {key} {line}", flush=True)
+    if "end" not in report:
+        raise Failed("it did not come to its end:\n" + "\n".join(tail))
+    return report
+
+
+def check_guest(report, name, driver, first):
+    """What every guest has to have done: the driver is of its disk, of which it
+    has read that sum."""
+    for step in "define", "start", "shutdown":
+        if report.get(f"{name}_{step}") != "done":
+            raise Failed(f"{step}: {report.get(f'{name}_{step}')}")
+    uuid = report[f"{name}_uuid"]
+    for key, want in (("user", "libvirt-qemu"), ("state", "shut off"),
+                      ("program", "/usr/bin/qemu-system-x86_64-pv-iommu"),
+                      ("label", f"libvirt-{uuid} (enforce)")):
+        if report[f"{name}_{key}"] != want:
+            raise Failed(f"{key} is {report[f'{name}_{key}']}")
+    said = report.get(f"{name}_said", "").split("\n")
+    if "mode window" not in said or "button" not in said or not any(
+            re.match(f"attached .*{driver}.*pv_iommu: attached", line)
+            for line in said):
+        raise Failed(f"the guest said {said}")
+    refused = [line.split()[1:] for line in said if line.startswith("refused ")]
+    if len(refused) != 1 or refused[0][0] != refused[0][-1]:
+        raise Failed(f"DMA was refused: {refused}")
+    if f"read {first}" not in said:
+        raise Failed(f"it did not read {first}: {said}")
+    last = report[f"{name}_sum"][:32]
+    if last == first or f"wrote {last}" not in said:
+        raise Failed(f"the host has {last} on the disk: {said}")
+
+
+def libvirt_steps(name):
+    """libvirt's guests, by the documented XML, all in one boot of their host."""
+    sums, report = {}, {}
+
+    def install():
+        in_image(name, "apt-get", "-q", "-y", "--no-install-recommends", "install",
+                 f"/mnt/packages/qemu-system-x86-pv-iommu_{version()}_amd64.deb",
+                 f"/mnt/packages/pv-iommu-dkms_{version()}_all.deb")
+        in_image(name, "/usr/local/share/make-guest")
+        for guest in "nvme", "hostdev", "virtio":
+            write_in_image(name, f"/usr/local/share/libvirt/{guest}.xml",
+                           domain(guest))
+        images = "/var/lib/libvirt/images"
+        for guest in "nvme", "virtio":
+            sums[guest] = in_image(
+                name, "sh", "-euc", f"head -c 4M /dev/urandom >{images}/{guest}.img;"
+                f" md5sum <{images}/{guest}.img")[:32]
+        in_image(name, "sh", "-euc",
+                 documented("echo 'include if exists <abstractions/libvirt-qemu.d>'")
+                 + documented("chown libvirt-qemu:")
+                 + documented("echo '/var/lib/libvirt/images/nvme.img"))
+
+    def runs():
+        report.update(run_libvirt())
+        if "denied" in report:
+            # Not libvirt's own
+            ours = [line for line in report["denied"].split("\n")
+                    if 'profile="libvirt-' in line]
+            if ours:
+                raise Failed("AppArmor denied:\n" + "\n".join(ours))
+        if report["bad"] != "0":
+            raise Failed("the kernel's log has warnings")
+
+    def emulated():
+        check_guest(report, "nvme", "nvme", sums["nvme"])
+        if "nvme" not in report["nvme_managedsave"]:
+            raise Failed(f"managedsave: {report['nvme_managedsave']}")
+
+    def assigned():
+        check_guest(report, "hostdev", "nvme", report["hostdev_before"][:32])
+        if report["hostdev_driver"] != "vfio-pci":
+            raise Failed(f"the device's driver is {report['hostdev_driver']}")
+        # In kB: the window, and what QEMU locks besides
+        if not 0 < int(report["hostdev_locked"]) <= (WINDOW + 1) << 10:
+            raise Failed(f"{report['hostdev_locked']} kB are locked")
+        if report["hostdev_managedsave"] == "done":
+            raise Failed("managedsave was not refused")
+
+    def saved():
+        check_guest(report, "virtio", "virtio-pci", sums["virtio"])
+        if "/usr/lib/pv-iommu/qemu/" not in report["virtio_modules"]:
+            raise Failed(f"it loaded {report['virtio_modules']}")
+        for step in "managedsave", "again", "save", "restore":
+            if report[f"virtio_{step}"] != "done":
+                raise Failed(f"{step}: {report[f'virtio_{step}']}")
+        if report["virtio_saved"] != "shut off, yes":
+            raise Failed(f"it was {report['virtio_saved']}")
+        for ticks in report["virtio_ticks"].split("\n"):
+            before, after = map(int, ticks.split())
+            if after <= before:
+                raise Failed(f"it went on from {before} with {after}")
+        # It would say all of this again
+        if report["virtio_said"].split("\n").count("mode window") != 1:
+            raise Failed("it was booted anew")
+
+    yield "QEMU is installed, and made known to AppArmor as documented", install
+    yield "the guests ran", runs
+    yield "an emulated NVMe: confined, served, shut down; not saved", emulated
+    yield "a <hostdev> behind pv-iommu: the same, little locked", assigned
+    yield "a virtio disk: saved and restored, twice", saved
+
+
 def main():
     """Runs the steps for each disk that is asked for."""
-    names = sys.argv[1:] or ["host", "initramfs-tools", "dracut"]
+    names = sys.argv[1:] or ["host", "initramfs-tools", "dracut", "libvirt"]
     number = failed = 0
     build(TOP / "scripts" / "build-qemu")
     build(TOP / "scripts" / "build-deb")
@@ -448,8 +649,9 @@ def main():
     print("TAP version 13")
     for name in names:
         build(IMAGE, "build", name)
-        steps = host_steps(name) if name == "host" else guest_steps(
-            name, name == "initramfs-tools" and "host" in names)
+        steps = host_steps(name) if name == "host" else \
+            libvirt_steps(name) if name == "libvirt" else guest_steps(
+                name, name == "initramfs-tools" and "host" in names)
         for about, step in steps:
             number += 1
             start = time.monotonic()
