@@ -15,7 +15,7 @@ import sys
 # name
 KINDS = {
     "option": (("-help",), r"-([\w-]+)"),
-    "machine": (("-machine", "help"), r"([\w.-]+) +\S"),
+    "machine": (("-machine", "help"), r"(?!Supported )([\w.-]+) +\S"),
     "accel": (("-accel", "help"), r"([\w-]+)$"),
     "cpu": (("-cpu", "help"), r"x86 ([\w-]+)"),
     "device": (("-device", "help"), r'name "([^"]+)"'),

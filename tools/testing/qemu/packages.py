@@ -372,7 +372,8 @@ def host_steps(name):
         # What only the distribution's package wanted goes with it
         in_image(name, "apt-get", "-q", "-y", "purge", "qemu-system-x86",
                  "qemu-system-gui", "qemu-block-extra")
-        in_image(name, "apt-get", "-q", "-y", "autoremove", "--purge")
+        in_image(name, "apt-get", "-q", "-y", "autoremove", "--purge",
+                 "-o", "APT::AutoRemove::RecommendsImportant=false")
         # Machine, network cards and displays want firmware that is in other
         # packages; qxl, virtio's displays and what is redirected are modules
         in_image(name, "sh", "-c", f"echo quit | {ours} -nodefaults -S "
