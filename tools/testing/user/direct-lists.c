@@ -154,10 +154,17 @@ static void look_up(struct list *l, int nsegs)
 			dev_at[at++] = p++;
 	}
 	require(at == l->len, "%zu bytes of %zu are mapped", at, l->len);
-	for (at = 0; at < l->len; at++)
-		require((dev_at[at] == cpu_at[at]) == (l->direct && whole_at[at]),
-			"byte %zu: direct is %d, and is to be %d", at,
-			dev_at[at] == cpu_at[at], l->direct && whole_at[at]);
+	for (at = 0; at < l->len; at++) {
+		bool is_direct = dev_at[at] == cpu_at[at];
+
+		require(is_direct == (l->direct && whole_at[at]),
+			"byte %zu: direct is %d, and is to be %d", at, is_direct,
+			l->direct && whole_at[at]);
+		require(!is_direct || l->dir == DMA_TO_DEVICE ||
+			(host_ram_perm(guest.rids[0], virt_to_phys(cpu_at[at])) &
+			 PV_IOMMU_RANGE_WRITE),
+			"byte %zu: the device may not write it", at);
+	}
 }
 
 static void put(u8 **to, struct list *l)
