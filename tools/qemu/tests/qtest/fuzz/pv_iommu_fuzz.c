@@ -441,6 +441,14 @@ static void pass_time(void)
     qtest_clock_step(vm.qts, 200 * 1000 * 1000);
 }
 
+static void start_dma(Edu *edu, uint64_t dma, uint64_t len, bool store)
+{
+    qpci_io_writeq(edu->dev, edu->bar, EDU_SRC, store ? EDU_BUFFER : dma);
+    qpci_io_writeq(edu->dev, edu->bar, EDU_DST, store ? dma : EDU_BUFFER);
+    qpci_io_writeq(edu->dev, edu->bar, EDU_CNT, len);
+    qpci_io_writeq(edu->dev, edu->bar, EDU_CMD, store ? 3 : 1);
+}
+
 static void op_dma(Run *run)
 {
     uint8_t how = take(run, 1);
@@ -449,18 +457,20 @@ static void op_dma(Run *run)
     uint64_t dma = any_dma(run);
     uint64_t len = 1 + take(run, 2) % EDU_MAX;
     bool refused = is_refused(run, how % 2, dma, len);
-    uint64_t faults;
+    uint64_t faults = 0;
 
-    /* It does one after the other, and does not take a second one */
     if (refused) {
+        /* It does one after the other, and does not take a second one */
         pass_time();
+        /*
+         * What follows on the last one refused is counted with that: have one
+         * of the other direction be the last
+         */
+        start_dma(edu, SECRET, 1, !store);
+        pass_time();
+        faults = nr_faults();
     }
-    faults = refused ? nr_faults() : 0;
-
-    qpci_io_writeq(edu->dev, edu->bar, EDU_SRC, store ? EDU_BUFFER : dma);
-    qpci_io_writeq(edu->dev, edu->bar, EDU_DST, store ? dma : EDU_BUFFER);
-    qpci_io_writeq(edu->dev, edu->bar, EDU_CNT, len);
-    qpci_io_writeq(edu->dev, edu->bar, EDU_CMD, store ? 3 : 1);
+    start_dma(edu, dma, len, store);
     /* Some are in flight when the next thing happens */
     if (!(how & 4)) {
         pass_time();
