@@ -33,12 +33,14 @@ closed() {
 	echo "$event: closed"
 }
 
-# through EVENT WHAT COMMAND...: runs it with the first device at work. WHAT becomes
-# of that is for driven
+# through EVENT WHAT COMMAND...: runs it with the first device at work, and one that is
+# not attached, if it is not exempt. WHAT becomes of the first is for driven
 through() {
-	local event="$1" what="$2"
+	local event="$1" what="$2" other=
 	shift 2
-	drive "$first"
+	[ -n "$exempt" ] || other=$second
+	# shellcheck disable=SC2086 # none, if it is exempt
+	drive "$first" $other
 	"$@" || fail "$event: $*"
 	driven "$event" "$what"
 	for dev in $exempt; do
@@ -157,8 +159,9 @@ plug() {
 	plugged=$(edu 3)
 }
 
+# with its registers, which come later than the device
 has_plugged() {
-	[ -n "$(edu 3)" ]
+	[ -n "$(edu 3)" ] && [ $(($(bar "$(edu 3)"))) != 0 ]
 }
 
 slot_empty() {

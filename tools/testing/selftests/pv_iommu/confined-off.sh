@@ -19,6 +19,7 @@ module_back || fail "modprobe"
 driven "first enable" none
 # the third has no driver, and the second is excluded
 closed "first enable" "$first" "$second" "$third"
+direct_events
 plug_events
 all_modes
 closed "at the end" "$second" "$third"

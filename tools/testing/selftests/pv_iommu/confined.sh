@@ -21,8 +21,8 @@ done
 exempt="$second $third"
 module_back || fail "modprobe"
 closed "first enable" "$first"
-said "$third.*driver pci-stub was there first" || fail "the log has no $third"
-said "$second.*not attached: excluded by devices=" || fail "the log has no $second"
+said_once "$third.*driver pci-stub was there first"
+said_once "$second.*not attached: excluded by devices="
 direct_events
 plug_events
 all_modes

@@ -216,6 +216,13 @@ said() {
 	dmesg_of_test | grep -q "$1"
 }
 
+# said_once TEXT: and that in one line
+said_once() {
+	local count
+	count=$(dmesg_of_test | grep -c "$1")
+	[ "$count" = 1 ] || fail "the log has it $count times: $1"
+}
+
 # failures_of DEVICE: what it was refused so far; 0 where nobody counts
 failures_of() {
 	stat_of "$1" failures 2>/dev/null || echo 0

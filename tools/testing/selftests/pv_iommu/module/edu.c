@@ -127,19 +127,26 @@ void pvt_edu_show_held(struct seq_file *m)
 /* The first device maps the page, and keeps it so */
 int pvt_edu_hold(void)
 {
-	struct pvt_edu *edu = pvt_edu_get(0);
+	struct pvt_edu *edu;
 	struct device *dev;
+	int ret = -EBUSY;
 
+	mutex_lock(&pvt_edus_lock);
+	edu = list_first_entry_or_null(&pvt_edus, struct pvt_edu, node);
 	if (!edu || edu->holds)
-		return -EBUSY;
+		goto out;
+	ret = -ENOMEM;
 	if (!pvt_held)
 		pvt_held = alloc_page(GFP_KERNEL | __GFP_ZERO);
 	if (!pvt_held)
-		return -ENOMEM;
+		goto out;
 	dev = &edu->pdev->dev;
 	edu->held_dma = dma_map_page(dev, pvt_held, 0, PAGE_SIZE, DMA_BIDIRECTIONAL);
 	edu->holds = !dma_mapping_error(dev, edu->held_dma);
-	return edu->holds ? 0 : -EIO;
+	ret = edu->holds ? 0 : -EIO;
+out:
+	mutex_unlock(&pvt_edus_lock);
+	return ret;
 }
 
 struct device *pvt_edu_dev(struct pvt_edu *edu)
