@@ -32,7 +32,5 @@ maps_are_direct
 wait_for 10 nothing_direct || fail "after the load: $direct kB of guest RAM granted"
 echo "after it $locked kB locked, no guest RAM"
 
-direct_swaps
-
 reset_and_unplug
 l2_stop
