@@ -108,7 +108,6 @@ static unsigned int make_entry(struct list *l, unsigned int page)
 	sg_set_page(sg, first + page, len, off);
 	l->whole[l->nents++] = whole;
 	l->parts += !whole;
-	l->len += len;
 	return n;
 }
 
@@ -126,7 +125,7 @@ static void make_list(struct list *l, bool keeps_offsets)
 		    (keeps_offsets && l->parts <= PARTS && nents > 1 &&
 		     (l->whole[0] || l->whole[1]));
 
-	for (i = l->len = 0; i < nents; i++) {
+	for (i = 0; i < nents; i++) {
 		u8 *p = page_address(sg_page(&l->sgl[i])) + l->sgl[i].offset;
 		size_t n = l->sgl[i].length;
 

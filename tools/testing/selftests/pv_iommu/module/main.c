@@ -274,7 +274,7 @@ static int pvt_scratch_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(pvt_scratch);
 
-/* A page that the first device's has mapped since somebody wrote to this, and where */
+/* Where the first device has a page mapped, since somebody wrote to this */
 static int pvt_held_show(struct seq_file *m, void *unused)
 {
 	pvt_edu_show_held(m);
