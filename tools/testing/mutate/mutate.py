@@ -97,7 +97,8 @@ class Runner:
             target.parent.mkdir(parents=True, exist_ok=True)
             # A link may point to what has been copied just now, or will be
             target.unlink(missing_ok=True)
-            shutil.copy2(source, target, follow_symlinks=False)
+            # As new as now: a mutant that was interrupted has been built
+            shutil.copy(source, target, follow_symlinks=False)
 
     def test(self, name, tests):
         """Run tests; returns the failed ones, or None if they did not run."""
