@@ -377,11 +377,15 @@ pviommu_map_phys(struct device *dev, phys_addr_t phys, size_t size,
 		pviommu_copy(pviommu_page_virt(&pd->host->window, m.page) + m.off,
 			     phys, size, true);
 
+	if (!host_copies)
+		pviommu_domain_served(pd->domain, size);
 	this_cpu_inc(pd->stats->maps);
 	this_cpu_add(pd->stats->bytes_to_device, size);
 	trace_pviommu_map(pd->rid, dma, size, 0, dir);
 	return dma;
 fail:
+	if (!host_copies && m.error == -ENOMEM)
+		pviommu_domain_unserved(pd->domain, size);
 	pviommu_map_failed(pd, size, attrs, m.error);
 	return DMA_MAPPING_ERROR;
 }
@@ -763,6 +767,17 @@ static __always_inline struct scatterlist *pviommu_first(struct scatterlist *sg)
 	return sg;
 }
 
+static noinline size_t pviommu_list_len(struct scatterlist *sgl, unsigned int nents)
+{
+	struct scatterlist *sg;
+	size_t len = 0;
+	unsigned int i;
+
+	for_each_sg(sgl, sg, nents, i)
+		len += sg->length;
+	return len;
+}
+
 /*
  * Have every entry of a list become a segment. An empty one cannot, and is
  * refused in such a list.
@@ -842,6 +857,8 @@ pviommu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 
 	if (nsegs < nents)
 		sg_dma_len(sg_next(c.seg)) = 0;
+	if (!host_copies)
+		pviommu_domain_served(pd->domain, total);
 	this_cpu_inc(pd->stats->maps);
 	this_cpu_add(pd->stats->bytes_to_device, total);
 	trace_pviommu_map(pd->rid, sg_dma_address(sgl), total, nsegs, dir);
@@ -853,6 +870,8 @@ unwind:
 				 attrs | DMA_ATTR_SKIP_CPU_SYNC, host_copies);
 		this_cpu_dec(pd->stats->unmaps);
 	}
+	if (!host_copies && m.error == -ENOMEM)
+		pviommu_domain_unserved(pd->domain, pviommu_list_len(sgl, nents));
 fail:
 	pviommu_map_failed(pd, m.len, attrs, m.error);
 	/* dma_map_sgtable() knows no others */

@@ -39,6 +39,7 @@ static void *pviommu_alloc_pages(struct device *dev, size_t size, dma_addr_t *dm
 	struct pviommu_want want = {
 		.npages = PFN_UP(size),
 		.dma_limit = pviommu_coherent_limit(dev),
+		.stays = true,
 	};
 	struct pviommu_slot *slot = NULL;
 	struct pviommu_space *sp;

@@ -21,6 +21,9 @@
  * - A domain that gets no chunk has others give back what they do not use. If it has
  *   less than its share even so, or if more is granted than may be, who has more than
  *   its share takes nothing from one of its chunks any more, until that is empty.
+ * - Pages that are never freed may divide a share so that a large block finds no room
+ *   in it, ever. A domain that has found none for some time is due a chunk more than its
+ *   share, of those that are nobody's: who has one empties it, as above. So they go round.
  *
  * Chunks come from the top of the window, unless the device does not reach it, so that
  * low addresses are left to those that reach no others.
@@ -56,6 +59,12 @@
  */
 #define PVIOMMU_EMPTY		HZ
 #define PVIOMMU_EMPTY_MAX	6U
+
+/*
+ * For how long a domain finds no room until it is due a chunk more; and for how long after
+ * the last mapping that found none
+ */
+#define PVIOMMU_LACK		HZ
 
 static bool pviommu_grants(struct pviommu_host *host)
 {
@@ -149,10 +158,20 @@ static unsigned long pviommu_share(struct pviommu_window *w)
 	return max(pviommu_even_part(w), 1UL);
 }
 
+/* Has a domain found no room for some time, and does it want it still? */
+static bool pviommu_lacks(struct pviommu_domain *d)
+{
+	unsigned long seen = READ_ONCE(d->lack_seen);
+
+	return READ_ONCE(d->lack) && time_before(jiffies, seen + PVIOMMU_LACK) &&
+	       time_after(seen, READ_ONCE(d->lack_since) + PVIOMMU_LACK);
+}
+
 static bool pviommu_may_have(struct pviommu_domain *d, unsigned long n)
 {
 	struct pviommu_window *w = &d->host->window;
 	unsigned long share = pviommu_share(w), kept = share, left;
+	bool lacks = pviommu_lacks(d);
 	struct pviommu_domain *other;
 
 	lockdep_assert_held(&w->lock);
@@ -163,8 +182,10 @@ static bool pviommu_may_have(struct pviommu_domain *d, unsigned long n)
 		return true;
 
 	list_for_each_entry(other, &w->domains, node) {
-		if (other != d && other->nr_chunks < share)
-			kept += share - other->nr_chunks;
+		unsigned long due = share + (!lacks && pviommu_lacks(other));
+
+		if (other != d && other->nr_chunks < due)
+			kept += due - other->nr_chunks;
 	}
 	left = w->limit - w->taken;
 	return left - n >= kept;
@@ -407,6 +428,7 @@ static struct pviommu_chunk *pviommu_empty_find(struct pviommu_domain *d, u64 dm
 	struct pviommu_space *sp = &d->host->window.space;
 	unsigned long i = pviommu_chunks_reached(sp, dma_limit);
 	unsigned long left = pviommu_chunks_held(d);
+	unsigned int stayed, least = 0;
 	struct pviommu_chunk *c, *best = NULL;
 
 	/* They are from the top of the window, mostly */
@@ -417,9 +439,12 @@ static struct pviommu_chunk *pviommu_empty_find(struct pviommu_domain *d, u64 dm
 		left--;
 		if (c->run || c->head != c->index)
 			continue;
-		if (!best || c->stayed < best->stayed ||
-		    (c->stayed == best->stayed && c->used < best->used))
+		/* There is something that stays, mostly */
+		stayed = c->stayed + (c == d->home);
+		if (!best || stayed < least || (stayed == least && c->used < best->used)) {
 			best = c;
+			least = stayed;
+		}
 	}
 	return best;
 }
@@ -452,17 +477,19 @@ static void pviommu_domain_empty(struct pviommu_domain *d, u64 dma_limit)
 	pviommu_domain_busy(d->host);
 }
 
-/* Does a domain have less than what it has in any case? */
-static bool pviommu_domain_short(struct pviommu_domain *d)
+/* Does a domain have less than it is due, and cannot it take one of the free chunks? */
+static bool pviommu_domain_short(struct pviommu_domain *d, const struct pviommu_want *want)
 {
 	struct pviommu_window *w = &d->host->window;
 	unsigned long flags;
-	bool less;
+	bool is_short;
 
 	raw_spin_lock_irqsave(&w->lock, flags);
-	less = d->group && d->nr_chunks < pviommu_share(w);
+	is_short = d->group && d->nr_chunks < pviommu_share(w) + pviommu_lacks(d) &&
+		   !(pviommu_may_have(d, 1) &&
+		     pviommu_run_find(&w->space, w->free, 1, want) != PVIOMMU_NO_PAGE);
 	raw_spin_unlock_irqrestore(&w->lock, flags);
-	return less;
+	return is_short;
 }
 
 /* ---- giving back ---- */
@@ -635,9 +662,9 @@ void pviommu_domain_low(struct pviommu_domain *d)
  * is free, and the domain's own go as well: there may be a row with those beside them, or
  * one that the device reaches in place of one that it does not.
  *
- * If that is not enough, and the domain has less than its share, those that have more are
- * made to empty a chunk. That takes until what is mapped there is unmapped: the domain
- * finds nothing now, but later.
+ * If that is not enough, and the domain has less than it is due, those that have more
+ * than their share are made to empty a chunk. That takes until what is mapped there is
+ * unmapped: the domain finds nothing now, but later.
  *
  * Context: any but NMI. Some exits.
  */
@@ -675,13 +702,33 @@ void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *w
 			pviommu_window_drain(other, PVIOMMU_DRAIN_ALL);
 		pviommu_chunks_return(other, placed ? PVIOMMU_PICK : n, false);
 	}
-	if (n == 1 && pviommu_domain_short(d) && !pviommu_has_room(w, want, n)) {
+	if (n == 1 && pviommu_domain_short(d, want)) {
 		list_for_each_entry_rcu(other, &w->domains, node) {
 			if (other != d)
 				pviommu_domain_empty(other, want->dma_limit);
 		}
 	}
 	rcu_read_unlock();
+}
+
+/**
+ * pviommu_domain_unserved - a mapping has found no room
+ * @d: the domain
+ * @len: its length, bytes
+ *
+ * Context: any but NMI.
+ */
+void pviommu_domain_unserved(struct pviommu_domain *d, size_t len)
+{
+	unsigned long now = jiffies;
+
+	if (!READ_ONCE(d->lack) || time_after(now, READ_ONCE(d->lack_seen) + PVIOMMU_LACK)) {
+		WRITE_ONCE(d->lack_since, now);
+		WRITE_ONCE(d->lack, len);
+	} else if (len > READ_ONCE(d->lack)) {
+		WRITE_ONCE(d->lack, len);
+	}
+	WRITE_ONCE(d->lack_seen, now);
 }
 
 /* ---- the life of a domain; host.lock is held ---- */

@@ -234,6 +234,10 @@ struct pviommu_ram {
  * @nr_devices: attached ones; host.lock
  * @refs: one for the devices, and one for each chunk
  * @cache: per-CPU layer
+ * @lack: bytes of a mapping that found no room, and none as large has since; or 0.
+ *	Anybody looks at this and the next two, and changes them
+ * @lack_since: jiffies; when the first of those that found none was wanted
+ * @lack_seen: jiffies; when the last one was
  * @nr_chunks: granted to it, or about to be; window.lock
  * @high_chunks: the most that it ever had; window.lock
  * @asked: the worker was asked to have a chunk granted, and there is not enough still
@@ -247,6 +251,7 @@ struct pviommu_ram {
  * @nr_avail: how many bits are set
  * @emptied: the chunk from which nothing is taken any more, so that it can go; or NULL.
  *	Whether there is one is looked at without @lock, too
+ * @home: the chunk for what stays; NULL when nothing has been in any
  * @emptied_until: jiffies; for how long, or, if there is none, until when there is none
  * @stayed: how many in a row were not empty in time
  * @free: free pages of the shared layer
@@ -267,6 +272,9 @@ struct pviommu_domain {
 	unsigned int nr_devices;
 	atomic_t refs;
 	struct pviommu_cache __percpu *cache;
+	size_t lack;
+	unsigned long lack_since;
+	unsigned long lack_seen;
 	unsigned int nr_chunks;
 	unsigned int high_chunks;
 	bool asked;
@@ -279,6 +287,7 @@ struct pviommu_domain {
 	unsigned long *avail[PVIOMMU_CHUNK_ORDER_MAX + 1];
 	unsigned int nr_avail[PVIOMMU_CHUNK_ORDER_MAX + 1];
 	struct pviommu_chunk *emptied;
+	struct pviommu_chunk *home;
 	unsigned long emptied_until;
 	unsigned int stayed;
 	unsigned long free;
@@ -300,12 +309,14 @@ struct pviommu_domain {
  *	coherent memory that is larger than a chunk
  * @dma_limit: highest DMA address that the device reaches
  * @ahead: nobody waits for it
+ * @stays: may never be freed: beside others of that kind, in nobody's way
  */
 struct pviommu_want {
 	unsigned long npages;
 	unsigned int order;
 	u64 dma_limit;
 	bool ahead;
+	bool stays;
 };
 
 /**
@@ -623,6 +634,20 @@ void pviommu_domain_shed(struct pviommu_domain *d);
 bool pviommu_domain_grow(struct pviommu_domain *d, const struct pviommu_want *want);
 void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *want);
 void pviommu_domain_low(struct pviommu_domain *d);
+void pviommu_domain_unserved(struct pviommu_domain *d, size_t len);
+
+/**
+ * pviommu_domain_served - a mapping has found room
+ * @d: the domain
+ * @len: its length, bytes
+ */
+static inline void pviommu_domain_served(struct pviommu_domain *d, size_t len)
+{
+	size_t lack = READ_ONCE(d->lack);
+
+	if (unlikely(lack) && len >= lack)
+		WRITE_ONCE(d->lack, 0);
+}
 void pviommu_domain_busy(struct pviommu_host *host);
 unsigned int pviommu_domain_collect(struct pviommu_domain *d, u16 rid, u32 *pages,
 				    unsigned int max, unsigned long *pos);

@@ -8,8 +8,9 @@
  * segment boundary that is not smaller than itself. A block comes from one of the
  * chunks whose largest free block is the smallest that will do, and of these from the
  * highest: small blocks fill the chunks that are of little other use, at one end of the
- * window, so that others become free as a whole, in rows, and can go back. What is
- * larger than a chunk is some chunks in a row.
+ * window, so that others become free as a whole, in rows, and can go back. What stays,
+ * as coherent memory does, is all in one chunk, as far as that has room, and at its end.
+ * What is larger than a chunk is some chunks in a row.
  *
  * Above it each CPU keeps some free blocks of each size that streaming DMA uses. In
  * the steady state a map takes a block from there and an unmap puts it back: no
@@ -126,23 +127,54 @@ static void pviommu_chunk_clear(struct pviommu_chunk *c, unsigned int bit,
 	c->nr_free[order]--;
 }
 
-/* Take a block of a chunk that has one of that order or a larger one */
-static unsigned int pviommu_chunk_take(struct pviommu_chunk *c, unsigned int shift,
-				       unsigned int order)
+/* The smallest free block that will do, and of these the first */
+static unsigned int pviommu_chunk_first(struct pviommu_chunk *c, unsigned int shift,
+					unsigned int *order)
 {
-	unsigned int o = order, bit;
+	while (!c->nr_free[*order])
+		(*order)++;
+	return find_next_bit(c->free, 2 << (shift - *order), BIT(shift - *order));
+}
 
-	while (!c->nr_free[o])
-		o++;
-	bit = find_next_bit(c->free, 2 << (shift - o), BIT(shift - o));
-	pviommu_chunk_clear(c, bit, o);
-	while (o > order) {
-		o--;
-		bit *= 2;
-		pviommu_chunk_set(c, bit + 1, o);
+/* Of all the free blocks that will do, the last */
+static unsigned int pviommu_chunk_last(struct pviommu_chunk *c, unsigned int shift,
+				       unsigned int *order)
+{
+	unsigned int o, bit, at, last = 0, max = 0;
+
+	for (o = *order; o <= shift; o++) {
+		if (!c->nr_free[o])
+			continue;
+		bit = find_last_bit(c->free, 2 << (shift - o));
+		at = (bit + 1 - BIT(shift - o)) << o;
+		if (at > max) {
+			max = at;
+			last = bit;
+			*order = o;
+		}
 	}
-	c->used += BIT(order);
-	return (bit - BIT(shift - order)) << order;
+	return last;
+}
+
+/*
+ * Take a block of a chunk that has one of that order or a larger one. What comes and goes
+ * is at the beginning, what stays at the end: so it divides little of the chunk.
+ */
+static unsigned int pviommu_chunk_take(struct pviommu_chunk *c, unsigned int shift,
+				       const struct pviommu_want *want)
+{
+	unsigned int o = want->order;
+	unsigned int bit = want->stays ? pviommu_chunk_last(c, shift, &o) :
+					 pviommu_chunk_first(c, shift, &o);
+
+	pviommu_chunk_clear(c, bit, o);
+	while (o > want->order) {
+		o--;
+		bit = bit * 2 + want->stays;
+		pviommu_chunk_set(c, bit ^ 1, o);
+	}
+	c->used += BIT(o);
+	return (bit - BIT(shift - o)) << o;
 }
 
 static void pviommu_chunk_put(struct pviommu_chunk *c, unsigned int shift,
@@ -203,26 +235,45 @@ unsigned long pviommu_chunks_reached(struct pviommu_space *sp, u64 dma_limit)
 	return dma_limit < sp->dma ? 0 : (dma_limit - sp->dma + 1) >> (PAGE_SHIFT + sp->shift);
 }
 
-static unsigned long pviommu_shared_take(struct pviommu_domain *d, unsigned int order,
-					 u64 dma_limit)
+/* Where a block comes from, as said above; or NULL */
+static struct pviommu_chunk *pviommu_shared_find(struct pviommu_domain *d,
+						 const struct pviommu_want *want)
 {
 	struct pviommu_window *w = &d->host->window;
 	struct pviommu_space *sp = &w->space;
-	unsigned long end = pviommu_chunks_reached(sp, dma_limit);
-	unsigned int o, page;
+	unsigned long end = pviommu_chunks_reached(sp, want->dma_limit), i;
+	unsigned int o;
+
+	/* What stays keeps a chunk from going: one of them, if that is possible */
+	if (want->stays && d->home && d->home->index < end &&
+	    d->home->largest >= (int)want->order)
+		return d->home;
+	for (o = want->order; o <= sp->shift; o++) {
+		i = d->nr_avail[o] ? find_last_bit(d->avail[o], end) : end;
+		if (i < end)
+			return w->chunks[i];
+	}
+	return NULL;
+}
+
+static unsigned long pviommu_shared_take(struct pviommu_domain *d,
+					 const struct pviommu_want *want)
+{
+	struct pviommu_space *sp = &d->host->window.space;
+	struct pviommu_chunk *c;
+	unsigned int page;
 
 	lockdep_assert_held(&d->lock);
-	for (o = order; o <= sp->shift; o++) {
-		unsigned long i = d->nr_avail[o] ? find_last_bit(d->avail[o], end) : end;
+	c = pviommu_shared_find(d, want);
+	if (!c)
+		return PVIOMMU_NO_PAGE;
 
-		if (i < end) {
-			page = pviommu_chunk_take(w->chunks[i], sp->shift, order);
-			pviommu_chunk_file(d, w->chunks[i]);
-			pviommu_shared_used(d, BIT(order));
-			return (i << sp->shift) + page;
-		}
-	}
-	return PVIOMMU_NO_PAGE;
+	page = pviommu_chunk_take(c, sp->shift, want);
+	pviommu_chunk_file(d, c);
+	if (want->stays && !d->home)
+		d->home = c;
+	pviommu_shared_used(d, BIT(want->order));
+	return ((unsigned long)c->index << sp->shift) + page;
 }
 
 static void pviommu_shared_put(struct pviommu_domain *d, unsigned long page,
@@ -400,6 +451,8 @@ void pviommu_chunk_del(struct pviommu_domain *d, struct pviommu_chunk *c)
 	pviommu_chunk_file(d, c);
 	if (d->emptied == c)
 		WRITE_ONCE(d->emptied, NULL);
+	if (d->home == c)
+		d->home = NULL;
 	WRITE_ONCE(d->free, d->free - BIT(w->space.shift));
 	WRITE_ONCE(w->owner[c->index], 0);
 	WRITE_ONCE(w->chunks[c->index], NULL);
@@ -440,7 +493,7 @@ static struct pviommu_slot *pviommu_exact_try(struct pviommu_domain *d,
 	raw_spin_lock_irqsave(&d->lock, flags);
 	d->locked++;
 	page = run ? pviommu_shared_take_run(d, want) :
-		     pviommu_shared_take(d, want->order, want->dma_limit);
+		     pviommu_shared_take(d, want);
 	if (page != PVIOMMU_NO_PAGE) {
 		slot = pviommu_fresh(d, page, run ? order_base_2(want->npages) :
 					      want->order, want->npages);
@@ -559,13 +612,13 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
 	}
 	raw_spin_lock(&d->lock);
 	d->locked++;
-	page = pviommu_shared_take(d, order, U64_MAX);
+	page = pviommu_shared_take(d, &want);
 	if (page != PVIOMMU_NO_PAGE)
 		slot = pviommu_fresh(d, page, order, 0);
 	/* Only what is in nobody's way: not the last of the domain's */
 	while (slot && nr-- > 1 && c->nr[order] < c->depth[order] &&
 	       d->free >= pviommu_low_pages(&w->space) + BIT(order)) {
-		page = pviommu_shared_take(d, order, U64_MAX);
+		page = pviommu_shared_take(d, &want);
 		if (page == PVIOMMU_NO_PAGE)
 			break;
 		pviommu_cache_add(c, order, pviommu_fresh(d, page, order, 0));

@@ -348,6 +348,136 @@ static void less_than_a_share(void)
 	end();
 }
 
+/* What never fits into what is left of a share, between pages that are never freed */
+#define LARGE		SZ_512K
+
+static bool map_large(struct device *dev, struct page *large, dma_addr_t *dma)
+{
+	*dma = dev->dma_ops->map_phys(dev, page_to_phys(large), LARGE, DMA_TO_DEVICE,
+				      DMA_ATTR_NO_WARN);
+	return *dma != DMA_MAPPING_ERROR;
+}
+
+/*
+ * A domain that has its share, and in each part of it a page that is never freed, wants a
+ * block that is larger than those that this leaves, as it always will be; another one
+ * uses all that is nobody's share, without an end.
+ */
+static void no_block_in_a_share(void)
+{
+	struct pages *rich = &pages[0], *poor = &pages[1];
+	u64 chunk = host_chunk_size(WINDOW, SZ_2M);
+	unsigned int i, n, at = 0, served = 0, rounds = 0;
+	dma_addr_t dma, next = 0;
+	unsigned long had;
+	struct page *large;
+
+	begin("no block in a share", 3, 8 * chunk);
+	large = shim_alloc_pages(GFP_KERNEL, LARGE / PAGE_SIZE);
+	require(large, "no memory");
+	while (poor->nr < chunk / PAGE_SIZE)
+		require(map(poor), "no room for a share");
+	for (i = poor->nr; i--;)
+		if (poor->dma[i] % LARGE)
+			unmap(poor, i);
+	require(poor->nr == chunk / LARGE, "%u pages stay", poor->nr);
+	rest();
+	had = host_chunks_granted();
+	require(had == 1, "%lu chunks for a few pages", had);
+	fill(rich);
+	had = host_chunks_granted();
+
+	for (i = 0; i < 3000; i++) {
+		bool got = map_large(poor->dev, large, &dma);
+
+		/* The next is begun before this one has ended */
+		if (next)
+			poor->dev->dma_ops->unmap_phys(poor->dev, next, LARGE, DMA_TO_DEVICE,
+						       0);
+		next = got ? dma : 0;
+		served += got;
+		for (n = 0; rich->nr && n < 64; n++, at++) {
+			at = at < rich->nr ? at : 0;
+			unmap(rich, at);
+			rounds += map(rich);
+		}
+		shim_run_work(HZ / 100);
+		/* It takes what it gets, and comes first */
+		map(rich);
+		require(host_chunks_granted() <= had, "%lu chunks, of %lu",
+			host_chunks_granted(), had);
+	}
+	require(served, "not one large block in half a minute");
+	require(rounds, "nothing for the other");
+	if (next)
+		poor->dev->dma_ops->unmap_phys(poor->dev, next, LARGE, DMA_TO_DEVICE, 0);
+	unmap_all(rich);
+	unmap_all(poor);
+	shim_free_pages(large, LARGE / PAGE_SIZE);
+	end();
+}
+
+/*
+ * Coherent memory that a driver asks for page by page, and keeps, while what it has
+ * mapped comes and goes: it neither keeps chunks, nor divides the one where it is.
+ */
+static void what_stays(void)
+{
+	u64 chunk = host_chunk_size(WINDOW, SZ_2M);
+	dma_addr_t kept[16], dma[16];
+	struct pages *p = &pages[0];
+	struct page *large;
+	void *cpu[16];
+	unsigned int i, k, n, largest;
+	unsigned long lowest;
+
+	begin("what stays", 1, 8 * chunk);
+	large = shim_alloc_pages(GFP_KERNEL, LARGE / PAGE_SIZE);
+	require(large, "no memory");
+	/* So that CPUs keep nothing */
+	fill(p);
+	lowest = WINDOW / chunk - host_chunks_granted();
+	require(lowest < WINDOW / chunk - 2, "%lu chunks", host_chunks_granted());
+	for (k = 0; k < ARRAY_SIZE(kept); k++) {
+		/*
+		 * A page somewhere in each chunk, and two beside each other at its end; in
+		 * the first round only in the chunk that would be the last choice
+		 */
+		for (i = p->nr, n = 0; i--;) {
+			u64 pos = p->dma[i] % chunk / PAGE_SIZE;
+			u64 end = chunk / PAGE_SIZE - 2 * k;
+
+			if (!k && chunk_of(p->dma[i]) != lowest)
+				continue;
+			if (pos == k % 3 * LARGE / PAGE_SIZE + k || pos + 1 == end ||
+			    pos + 2 == end) {
+				unmap(p, i);
+				n++;
+			}
+		}
+		cpu[k] = p->dev->dma_ops->alloc(p->dev, PAGE_SIZE, &kept[k], GFP_KERNEL, 0);
+		require(cpu[k], "no page that stays");
+		while (--n)
+			require(map(p), "no room for what was there");
+	}
+	unmap_all(p);
+	rest();
+	require(host_chunks_granted() == 1, "%lu chunks for %zu pages that stay",
+		host_chunks_granted(), ARRAY_SIZE(kept));
+	largest = chunk / LARGE - 1;
+	for (i = 0; i < largest; i++) {
+		require(map_large(p->dev, large, &dma[i]), "no room");
+		require(chunk_of(dma[i]) == chunk_of(kept[0]),
+			"room for %u large blocks of %u beside what stays", i, largest);
+	}
+	while (i--)
+		p->dev->dma_ops->unmap_phys(p->dev, dma[i], LARGE, DMA_TO_DEVICE, 0);
+	for (k = 0; k < ARRAY_SIZE(kept); k++)
+		p->dev->dma_ops->free(p->dev, PAGE_SIZE, cpu[k], kept[k], 0);
+	shim_free_pages(large, LARGE / PAGE_SIZE);
+	end();
+}
+
 /* More is granted than may be: that goes as soon as what is in use has been freed once */
 static void above_the_limit(void)
 {
@@ -538,6 +668,8 @@ int main(void)
 	less_on_wake();
 	out_of_reach();
 	less_than_a_share();
+	no_block_in_a_share();
+	what_stays();
 	above_the_limit();
 	one_page_less();
 	idle_behind();
