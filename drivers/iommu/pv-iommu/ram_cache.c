@@ -221,15 +221,18 @@ static bool pviommu_ram_cache_drop_one(struct pviommu_domain *d, bool others)
 	return dropped;
 }
 
-/* The same, of all that is kept, if that @must be looked through */
-static bool pviommu_ram_cache_drop(struct pviommu_domain *d, bool others, bool must)
+/* Of all that anybody keeps, one that is not mapped; how old it is does not matter */
+static bool pviommu_ram_cache_drop_any(struct pviommu_domain *d)
 {
-	unsigned int left = READ_ONCE(d->ram.nr_cached);
+	struct pviommu_domain *other;
+	unsigned int left;
 
-	while (left) {
-		if (pviommu_ram_cache_drop_one(d, others))
-			return true;
-		left = must ? left - min(left, PVIOMMU_RAM_CACHE_LOOK) : 0;
+	list_for_each_entry_rcu(other, &d->host->window.domains, node) {
+		left = READ_ONCE(other->ram.nr_cached);
+		for (; left; left -= min(left, PVIOMMU_RAM_CACHE_LOOK)) {
+			if (pviommu_ram_cache_drop_one(other, other != d))
+				return true;
+		}
 	}
 	return false;
 }
@@ -247,6 +250,45 @@ static bool pviommu_ram_cache_may_swap(struct pviommu_ram *ram)
 	return true;
 }
 
+/*
+ * When was the one mapped that would go first? False: of those looked at, none can go.
+ * It is among those who are looked at next.
+ */
+static bool pviommu_ram_cache_when(struct pviommu_domain *d, unsigned long *when)
+{
+	struct pviommu_leaf *leaf;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&d->ram.lock, flags);
+	leaf = pviommu_ram_cache_oldest(&d->ram);
+	if (leaf) {
+		list_move(&leaf->node, &d->ram.cached);
+		*when = READ_ONCE(leaf->when);
+	}
+	raw_spin_unlock_irqrestore(&d->ram.lock, flags);
+	return leaf;
+}
+
+/*
+ * Whose is the one that was mapped least recently? @d's, if it is as old as another's:
+ * that goes without an exit. NULL: of those looked at, none can go.
+ */
+static struct pviommu_domain *pviommu_ram_cache_victim(struct pviommu_domain *d)
+{
+	struct pviommu_domain *other, *victim = NULL;
+	unsigned long when, oldest = 0;
+
+	list_for_each_entry_rcu(other, &d->host->window.domains, node) {
+		if (!pviommu_ram_cache_when(other, &when))
+			continue;
+		if (!victim || time_before(when, oldest) || (other == d && when == oldest)) {
+			victim = other;
+			oldest = when;
+		}
+	}
+	return victim;
+}
+
 /**
  * pviommu_ram_cache_press - make room for a domain that may have no more granted
  * @d: the domain
@@ -257,19 +299,17 @@ static bool pviommu_ram_cache_may_swap(struct pviommu_ram *ram)
  */
 bool pviommu_ram_cache_press(struct pviommu_domain *d, bool must)
 {
-	struct pviommu_domain *other;
+	struct pviommu_domain *victim;
 	bool dropped;
 
 	if (!must && !pviommu_ram_cache_may_swap(&d->ram))
 		return false;
-	dropped = pviommu_ram_cache_drop(d, false, must);
 	rcu_read_lock();
-	list_for_each_entry_rcu(other, &d->host->window.domains, node) {
-		if (dropped)
-			break;
-		if (other != d)
-			dropped = pviommu_ram_cache_drop(other, true, must);
-	}
+	victim = pviommu_ram_cache_victim(d);
+	dropped = victim && pviommu_ram_cache_drop_one(victim, victim != d);
+	/* It was mapped meanwhile, or is not among those that were looked at */
+	if (must && !dropped)
+		dropped = pviommu_ram_cache_drop_any(d);
 	rcu_read_unlock();
 	return dropped;
 }

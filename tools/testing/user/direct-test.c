@@ -514,6 +514,90 @@ static void run_refused(u32 status, unsigned long then)
 	fflush(stdout);
 }
 
+/* ---- several domains that keep more than there is room for ---- */
+
+static struct page *page_of_leaf(unsigned int leaf)
+{
+	return all.pool[leaf * SIDE];
+}
+
+static dma_addr_t map_in_leaf(unsigned int dev, unsigned int leaf)
+{
+	struct device *d = guest.devices[dev];
+	dma_addr_t dma = d->dma_ops->map_phys(d, page_to_phys(page_of_leaf(leaf)), PAGE_SIZE,
+					      DMA_TO_DEVICE, 0);
+
+	if (dma == DMA_MAPPING_ERROR)
+		die("a page is mapped", dev, leaf);
+	/* The next one is later */
+	shim_run_work(1);
+	return dma;
+}
+
+static void unmap_in_leaf(unsigned int dev, dma_addr_t dma)
+{
+	struct device *d = guest.devices[dev];
+
+	d->dma_ops->unmap_phys(d, dma, PAGE_SIZE, DMA_TO_DEVICE, 0);
+}
+
+static void use_leaf(unsigned int dev, unsigned int leaf)
+{
+	unmap_in_leaf(dev, map_in_leaf(dev, leaf));
+}
+
+/* Is that what the device has granted of leaves that are not mapped, bit by bit? */
+static void keeps(unsigned int dev, unsigned long want)
+{
+	unsigned long got = 0;
+	unsigned int i;
+
+	/* What is queued is revoked */
+	shim_run_work(msecs_to_jiffies(20));
+	for (i = 0; i < LEAVES; i++)
+		if (host_ram_perm(guest.rids[dev], page_to_phys(page_of_leaf(i))))
+			got |= BIT(i);
+	if (got != want)
+		die("leaves that are kept, bit by bit", got, want);
+}
+
+/* @pages: the host grants so many; @cache: MiB that are kept. There is room for two */
+static void run_oldest(unsigned long pages, unsigned int cache)
+{
+	dma_addr_t dma;
+
+	*shim_param_direct = "all";
+	*shim_param_direct_cache = cache;
+	guest_begin_direct(&guest, how.cpus, DEVICES, SZ_2M, 0, true, SZ_64M,
+			   pages << PAGE_SHIFT);
+	pool_begin();
+	use_leaf(0, 0);
+	use_leaf(1, 1);
+	use_leaf(1, 2);
+	/* The other's was used least recently */
+	keeps(0, 0);
+	keeps(1, BIT(1) | BIT(2));
+	use_leaf(1, 1);
+	dma = map_in_leaf(0, 3);
+	keeps(0, BIT(3));
+	keeps(1, BIT(1));
+	/* What is mapped stays, however old it is */
+	use_leaf(1, 2);
+	keeps(0, BIT(3));
+	keeps(1, BIT(2));
+	unmap_in_leaf(0, dma);
+	use_leaf(1, 4);
+	keeps(0, 0);
+	keeps(1, BIT(2) | BIT(4));
+	quiet();
+	pool_end();
+	guest_end(&guest);
+	*shim_param_direct = "";
+	*shim_param_direct_cache = 0;
+	printf("%lu pages, %u MiB kept: of two domains the oldest goes\n", pages, cache);
+	fflush(stdout);
+}
+
 /* ---- a device that does not reach what is granted ---- */
 
 /* Maps a page, or a list, for a device that never syncs, and unmaps it; lines of the log */
@@ -632,6 +716,9 @@ static void run_all(void)
 	/* What the host could not do it may be able to do; what is not RAM stays so */
 	run_refused(PV_IOMMU_S_IO, LEAF_PAGES);
 	run_refused(PV_IOMMU_S_RANGE, 1);
+	/* Room for two: the guest's, and the host's */
+	run_oldest(16384, 4);
+	run_oldest(2 * LEAF_PAGES, 64);
 	/* Points are those of fibers */
 	if (how.fibers)
 		run_between();
