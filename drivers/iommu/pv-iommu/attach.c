@@ -394,6 +394,7 @@ static void pviommu_detach(void *data)
 	pviommu_release_arena(pd);
 
 	mutex_lock(&host->lock);
+	pviommu_ram_cache_set(pd, 0);
 	/* With its last device the host ends a domain, and takes no chunk of it back */
 	if (pd->domain->nr_devices == 1)
 		pviommu_domain_hold(pd->domain);

@@ -257,6 +257,12 @@ static __always_inline bool pviommu_direct_cached(struct pviommu_dev *pd,
 	return READ_ONCE(pd->cached) && pviommu_ram_cache_get(pd->domain, sgl, nsegs);
 }
 
+/* Is there no use in looking further? For what can be bounced as well, exits are no gain */
+static bool pviommu_direct_vain(struct pviommu_dev *pd, enum pviommu_need need)
+{
+	return need == PVIOMMU_NEED_SPEED && !READ_ONCE(pd->cached);
+}
+
 /* Or else have it granted; the pages have been checked */
 static noinline int pviommu_direct_take(struct pviommu_dev *pd, struct scatterlist *sgl,
 					unsigned int nsegs, bool write,
@@ -280,6 +286,8 @@ static noinline int pviommu_direct_take_phys(struct pviommu_dev *pd, phys_addr_t
 	pviommu_one(&one, pd->host->direct_dma + phys, size);
 	if (pviommu_direct_cached(pd, &one, 1))
 		return 0;
+	if (pviommu_direct_vain(pd, need))
+		return -EOPNOTSUPP;
 	return pviommu_direct_check(pd->domain, phys, size) ?:
 	       pviommu_direct_take(pd, &one, 1, write, need);
 }
@@ -382,7 +390,7 @@ int pviommu_direct_map_sg(struct device *dev, struct scatterlist *sgl, int nents
 	struct pviommu_dev *pd = to_pviommu_dev(dev);
 	int nsegs, ret;
 
-	if (!pd || nents <= 0 || attrs & DMA_ATTR_MMIO)
+	if (!pd || nents <= 0 || attrs & DMA_ATTR_MMIO || pviommu_direct_vain(pd, need))
 		return 0;
 	nsegs = pviommu_direct_layout(pd, sgl, nents, attrs, need);
 	if (nsegs < 0)
@@ -438,10 +446,12 @@ void pviommu_direct_setup(struct pviommu_host *host)
 	pviommu_direct_size = SIZE_MAX;
 	if (!direct_min)
 		return;
-	if (host->max_cached)
+	if (pviommu_ram_cache_offered(host))
 		pviommu_direct_size = (size_t)direct_min * SZ_1K;
-	else
-		pci_warn(host->pdev, "direct_min= is not used: there is no direct_cache=\n");
+	if (!host->max_cached)
+		pci_warn(host->pdev, "direct_min= is not used: there is no direct_cache=%s\n",
+			 pviommu_ram_cache_offered(host) ?
+			 ", until a device has its own in sysfs" : "");
 }
 
 /* All of it, or else what of it may be, or else nothing: 0 */

@@ -144,9 +144,9 @@ bool pviommu_wants_direct(struct pci_dev *pdev)
  * Context: any.
  * Return: pieces of 2 MiB.
  */
-unsigned int pviommu_ram_cache_budget(void)
+int pviommu_ram_cache_budget(void)
 {
-	return min(direct_cache / 2, (unsigned int)INT_MAX);
+	return direct_cache / PVIOMMU_RAM_CACHE_MIB;
 }
 
 static int __init pviommu_init(void)

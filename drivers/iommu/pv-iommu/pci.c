@@ -273,7 +273,7 @@ static int pviommu_init_direct(struct pviommu_host *host)
 	host->direct_dma = dma;
 	host->direct_size = size;
 	host->max_cached = pviommu_ram_cache_budget();
-	if (host->max_cached && !(host->features & PV_IOMMU_F_LARGE)) {
+	if (host->max_cached && !pviommu_ram_cache_offered(host)) {
 		pci_warn(host->pdev, "direct_cache= is not used: the host grants no 2 MiB at once; update it\n");
 		host->max_cached = 0;
 	}

@@ -486,7 +486,9 @@ struct pviommu_stats {
  * @low: what of it is for coherent memory
  * @direct_dma: with PV_IOMMU_F_DIRECT, the DMA address of address 0
  * @direct_size: bytes of addresses from there; 0: it is not offered
- * @max_cached: how many 2 MiB of RAM may be kept granted; 0: they are not
+ * @max_cached: how many 2 MiB of RAM may be kept granted, all domains together:
+ *	direct_cache=, and what there is for the sake of single devices; 0: they are not.
+ *	@lock to change it
  * @nr_cached: how many are, all domains together
  * @leaving: the first 2 MiB of memory that is about to be offlined
  * @leaving_end: behind the last; 0: none is
@@ -541,6 +543,7 @@ struct pviommu_host {
  * @mode: how its streaming DMA is served, where it is not direct
  * @direct: whole pages are to be direct, whatever the direction
  * @cached: what is around direct mappings is granted, too, and kept
+ * @max_cached: so many of pviommu_host.max_cached are for its sake; host.lock
  * @told: it was said why a mapping that should be direct is not
  * @told_refused: it was said why one that must be direct is refused
  * @node: in pviommu_host.devices, later in pviommu_gone
@@ -557,6 +560,7 @@ struct pviommu_dev {
 	enum pviommu_mode mode;
 	bool direct;
 	bool cached;
+	int max_cached;
 	bool told;
 	bool told_refused;
 	struct list_head node;
@@ -571,7 +575,7 @@ extern enum pviommu_mode pviommu_mode;
 const char *pviommu_mode_name(enum pviommu_mode m);
 bool pviommu_wants(struct pci_dev *pdev);
 bool pviommu_wants_direct(struct pci_dev *pdev);
-unsigned int pviommu_ram_cache_budget(void);
+int pviommu_ram_cache_budget(void);
 
 /* pci.c */
 extern struct pviommu_host *pviommu_host;
@@ -668,7 +672,11 @@ struct pviommu_slot *pviommu_low_next(struct pviommu_host *host, u16 rid,
 				      unsigned long *page);
 unsigned long pviommu_low_used(struct pviommu_host *host);
 
+/* MiB of RAM that are granted and kept as one */
+#define PVIOMMU_RAM_CACHE_MIB	(PV_IOMMU_LARGE_PAGES * PAGE_SIZE / SZ_1M)
+
 /* ram_cache.c */
+int pviommu_ram_cache_set(struct pviommu_dev *pd, unsigned int mib);
 int pviommu_ram_cache_watch(struct pviommu_host *host);
 void pviommu_ram_cache_unwatch(struct pviommu_host *host);
 
@@ -783,6 +791,12 @@ static inline dma_addr_t pviommu_page_dma(struct pviommu_space *sp, unsigned lon
 static inline unsigned long pviommu_low_pages(struct pviommu_space *sp)
 {
 	return BIT(sp->shift) / 8;
+}
+
+/* Can RAM be granted by 2 MiB, and kept, if somebody wants that? */
+static inline bool pviommu_ram_cache_offered(struct pviommu_host *host)
+{
+	return host->direct_size && host->features & PV_IOMMU_F_LARGE;
 }
 
 /* Kernel address of a page of the window */

@@ -2,13 +2,13 @@
 /*
  * pv-iommu: pages of guest RAM that are granted by 2 MiB, and kept
  *
- * With direct_cache= a map of pages that are not granted has the 2 MiB around them
- * granted, for reading and writing. They stay so after the unmap: whoever maps any of
- * it again takes no lock and makes no request. In exchange the domain's devices reach
- * what else is there.
+ * With direct_cache=, or where a device is told so in sysfs, a map of pages that are not
+ * granted has the 2 MiB around them granted, for reading and writing. They stay so after
+ * the unmap: whoever maps any of it again takes no lock and makes no request. In exchange
+ * the domain's devices reach what else is there.
  *
  * What is kept goes back when nothing of it was mapped for a while; those that were
- * mapped least recently sooner, when there is to be more than direct_cache= or the host
+ * mapped least recently sooner, when there is to be more than the guest or the host
  * allows. Where 2 MiB cannot be had, pages are granted by themselves (ram.c).
  */
 #include <linux/jiffies.h>
@@ -102,6 +102,19 @@ static bool pviommu_leaf_leaves(struct pviommu_host *host, const struct pviommu_
 	return leaf->index < end && leaf->index >= READ_ONCE(host->leaving);
 }
 
+/* One more that is kept, if there may be */
+static bool pviommu_ram_cache_count(struct pviommu_host *host)
+{
+	int nr = atomic_read(&host->nr_cached);
+
+	do {
+		/* There may be more already: the limit can be lowered */
+		if (nr >= READ_ONCE(host->max_cached))
+			return false;
+	} while (!atomic_try_cmpxchg(&host->nr_cached, &nr, nr + 1));
+	return true;
+}
+
 /* The lock is held. -EAGAIN: another request has it */
 static int pviommu_leaf_fill(struct pviommu_batch *b, struct pviommu_leaf *leaf)
 {
@@ -115,7 +128,7 @@ static int pviommu_leaf_fill(struct pviommu_batch *b, struct pviommu_leaf *leaf)
 		return -EAGAIN;
 	if (leaf->exact || leaf->barred || pviommu_leaf_leaves(host, leaf))
 		return -EBUSY;
-	if (!atomic_add_unless(&host->nr_cached, 1, host->max_cached))
+	if (!pviommu_ram_cache_count(host))
 		return -ENOSPC;
 	/* Until it is cached or is not, nobody takes it for anything */
 	leaf->busy = true;
@@ -273,12 +286,13 @@ static bool pviommu_ram_cache_when(struct pviommu_domain *d, unsigned long *when
  * Whose is the one that was mapped least recently? @d's, if it is as old as another's:
  * that goes without an exit. NULL: of those looked at, none can go.
  */
-static struct pviommu_domain *pviommu_ram_cache_victim(struct pviommu_domain *d)
+static struct pviommu_domain *pviommu_ram_cache_victim(struct pviommu_host *host,
+						       struct pviommu_domain *d)
 {
 	struct pviommu_domain *other, *victim = NULL;
 	unsigned long when, oldest = 0;
 
-	list_for_each_entry_rcu(other, &d->host->window.domains, node) {
+	list_for_each_entry_rcu(other, &host->window.domains, node) {
 		if (!pviommu_ram_cache_when(other, &when))
 			continue;
 		if (!victim || time_before(when, oldest) || (other == d && when == oldest)) {
@@ -287,6 +301,15 @@ static struct pviommu_domain *pviommu_ram_cache_victim(struct pviommu_domain *d)
 		}
 	}
 	return victim;
+}
+
+/* It goes, for @d; NULL: for nobody in particular */
+static bool pviommu_ram_cache_drop_oldest(struct pviommu_host *host,
+					  struct pviommu_domain *d)
+{
+	struct pviommu_domain *victim = pviommu_ram_cache_victim(host, d);
+
+	return victim && pviommu_ram_cache_drop_one(victim, victim != d);
 }
 
 /**
@@ -299,19 +322,58 @@ static struct pviommu_domain *pviommu_ram_cache_victim(struct pviommu_domain *d)
  */
 bool pviommu_ram_cache_press(struct pviommu_domain *d, bool must)
 {
-	struct pviommu_domain *victim;
 	bool dropped;
 
 	if (!must && !pviommu_ram_cache_may_swap(&d->ram))
 		return false;
 	rcu_read_lock();
-	victim = pviommu_ram_cache_victim(d);
-	dropped = victim && pviommu_ram_cache_drop_one(victim, victim != d);
+	dropped = pviommu_ram_cache_drop_oldest(d->host, d);
 	/* It was mapped meanwhile, or is not among those that were looked at */
 	if (must && !dropped)
 		dropped = pviommu_ram_cache_drop_any(d);
 	rcu_read_unlock();
 	return dropped;
+}
+
+/* More is kept than may be: as much goes as is not mapped, what is oldest first */
+static void pviommu_ram_cache_trim(struct pviommu_host *host)
+{
+	bool dropped = true;
+
+	while (dropped && atomic_read(&host->nr_cached) > READ_ONCE(host->max_cached)) {
+		rcu_read_lock();
+		dropped = pviommu_ram_cache_drop_oldest(host, NULL);
+		rcu_read_unlock();
+		cond_resched();
+	}
+}
+
+/**
+ * pviommu_ram_cache_set - have a device keep what is granted to it, or not
+ * @pd: the device
+ * @mib: 0: it does not. 1: it does, of what others may keep. More: it does, and so many
+ *	MiB more may be kept, by all of them
+ *
+ * What is kept beyond that goes when it is not mapped: now, or soon after.
+ *
+ * Context: process; host.lock is held.
+ * Return: 0; -EOPNOTSUPP: nothing can be kept; -ERANGE: that is too much.
+ */
+int pviommu_ram_cache_set(struct pviommu_dev *pd, unsigned int mib)
+{
+	unsigned int own = mib / PVIOMMU_RAM_CACHE_MIB;
+	struct pviommu_host *host = pd->host;
+	int others = host->max_cached - pd->max_cached;
+
+	if (own > INT_MAX - others)
+		return -ERANGE;
+	if (mib && (!pviommu_ram_cache_offered(host) || !(own + others)))
+		return -EOPNOTSUPP;
+	WRITE_ONCE(host->max_cached, others + own);
+	pd->max_cached = own;
+	WRITE_ONCE(pd->cached, mib);
+	pviommu_ram_cache_trim(host);
+	return 0;
 }
 
 /* Of the first so many, give those back that were not mapped for so long */
@@ -350,6 +412,8 @@ static void pviommu_ram_cache_work(struct work_struct *work)
 	unsigned long idle = pviommu_ram_cache_idle();
 
 	pviommu_ram_cache_sweep_all(d, idle);
+	/* What was mapped when the limit was lowered */
+	pviommu_ram_cache_trim(d->host);
 	if (READ_ONCE(d->ram.nr_cached))
 		queue_delayed_work(system_freezable_wq, &d->ram.age, idle / 4 + 1);
 }

@@ -232,36 +232,31 @@ static ssize_t direct_cache_show(struct device *dev, struct device_attribute *at
 				 char *buf)
 {
 	struct pviommu_dev *pd;
-	bool cached = false;
+	unsigned int mib = 0;
 
 	mutex_lock(&pviommu_host->lock);
 	pd = to_pviommu_dev(dev);
-	if (pd)
-		cached = pd->cached;
+	if (pd && pd->cached)
+		mib = pd->max_cached * PVIOMMU_RAM_CACHE_MIB ?: 1;
 	mutex_unlock(&pviommu_host->lock);
-	return sysfs_emit(buf, "%d\n", cached);
+	return sysfs_emit(buf, "%u\n", mib);
 }
 
-/* What is kept of its domain's stays as long as it would without it */
 static ssize_t direct_cache_store(struct device *dev, struct device_attribute *attr,
 				  const char *buf, size_t count)
 {
 	struct pviommu_dev *pd;
-	bool cached;
+	unsigned int mib;
 	int ret;
 
-	ret = kstrtobool(buf, &cached);
+	ret = kstrtouint(buf, 0, &mib);
 	if (ret)
 		return ret;
-	/* There is no room for any without the parameter */
-	if (cached && !pviommu_host->max_cached)
-		return -EOPNOTSUPP;
 	mutex_lock(&pviommu_host->lock);
 	pd = to_pviommu_dev(dev);
-	if (pd)
-		WRITE_ONCE(pd->cached, cached);
+	ret = pd ? pviommu_ram_cache_set(pd, mib) : -ENODEV;
 	mutex_unlock(&pviommu_host->lock);
-	return pd ? count : -ENODEV;
+	return ret ?: count;
 }
 static DEVICE_ATTR_RW(direct_cache);
 

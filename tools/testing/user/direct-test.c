@@ -598,6 +598,86 @@ static void run_oldest(unsigned long pages, unsigned int cache)
 	fflush(stdout);
 }
 
+/* ---- a device that keeps, without the parameter ---- */
+
+/* How much it may keep: what is written, and what is answered and there then */
+static void set_cache(unsigned int dev, const char *mib, int error, const char *then)
+{
+	char buf[PAGE_SIZE] = "";
+	int ret = shim_sysfs_write(guest.devices[dev], "direct_cache", mib);
+
+	if (ret != (error ?: (int)strlen(mib)))
+		die("what is answered to direct_cache", dev, ret);
+	shim_sysfs_read(guest.devices[dev], "direct_cache", buf);
+	if (strcmp(buf, then))
+		shim_panic("direct_cache of device %u is %s after %s", dev, buf, mib);
+}
+
+static void run_own_cache(void)
+{
+	dma_addr_t dma, more;
+
+	*shim_param_direct = "all";
+	*shim_param_direct_cache_idle = 60;
+	guest_begin_direct(&guest, how.cpus, DEVICES, SZ_2M, 0, true, SZ_64M, SZ_16M);
+	pool_begin();
+	set_cache(0, "1", -EOPNOTSUPP, "0\n");
+	set_cache(0, "some", -EINVAL, "0\n");
+	set_cache(0, "5", 0, "4\n");
+	use_leaf(0, 0);
+	use_leaf(0, 1);
+	use_leaf(0, 2);
+	use_leaf(1, 3);
+	keeps(0, BIT(1) | BIT(2));
+	keeps(1, 0);
+	/* Others may be told to keep of the same, and what is above it goes at once */
+	set_cache(1, "1", 0, "1\n");
+	use_leaf(1, 3);
+	keeps(0, BIT(2));
+	keeps(1, BIT(3));
+	set_cache(1, "2", 0, "2\n");
+	use_leaf(1, 4);
+	keeps(0, BIT(2));
+	keeps(1, BIT(3) | BIT(4));
+	set_cache(1, "0", 0, "0\n");
+	keeps(0, 0);
+	keeps(1, BIT(3) | BIT(4));
+	set_cache(0, "4294967295", 0, "4294967294\n");
+	set_cache(1, "2", -ERANGE, "0\n");
+	set_cache(0, "0", 0, "0\n");
+	keeps(1, 0);
+	/* What is mapped goes when it is not, and nobody has to wait until it is old */
+	set_cache(0, "4", 0, "4\n");
+	dma = map_in_leaf(0, 0);
+	more = map_in_leaf(0, 1);
+	set_cache(0, "2", 0, "2\n");
+	use_leaf(0, 2);
+	keeps(0, BIT(0) | BIT(1));
+	unmap_in_leaf(0, more);
+	set_cache(0, "0", 0, "0\n");
+	keeps(0, BIT(0));
+	unmap_in_leaf(0, dma);
+	keeps(0, BIT(0));
+	shim_run_work(HZ * 60 / 2);
+	keeps(0, 0);
+	/* With a device goes what there was for its sake */
+	set_cache(0, "4", 0, "4\n");
+	set_cache(1, "1", 0, "1\n");
+	use_leaf(1, 3);
+	shim_unbind(to_pci_dev(guest.devices[0]));
+	keeps(1, 0);
+	use_leaf(1, 3);
+	keeps(1, 0);
+	shim_bind(to_pci_dev(guest.devices[0]));
+	set_cache(0, "1", -EOPNOTSUPP, "0\n");
+	quiet();
+	pool_end();
+	guest_end(&guest);
+	*shim_param_direct = "";
+	printf("devices keep what they are told to in sysfs\n");
+	fflush(stdout);
+}
+
 /* ---- a device that does not reach what is granted ---- */
 
 /* Maps a page, or a list, for a device that never syncs, and unmaps it; lines of the log */
@@ -719,6 +799,7 @@ static void run_all(void)
 	/* Room for two: the guest's, and the host's */
 	run_oldest(16384, 4);
 	run_oldest(2 * LEAF_PAGES, 64);
+	run_own_cache();
 	/* Points are those of fibers */
 	if (how.fibers)
 		run_between();

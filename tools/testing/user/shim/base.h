@@ -418,7 +418,7 @@ static inline bool IS_ERR_OR_NULL(const void *p) { return !p || IS_ERR_VALUE(p);
 
 ssize_t strscpy(char *to, const char *from, size_t size);
 int match_string(const char * const *array, size_t n, const char *string);
-int kstrtobool(const char *s, bool *res);
+int kstrtouint(const char *s, unsigned int base, unsigned int *res);
 int kstrtou64(const char *s, unsigned int base, u64 *res);
 bool sysfs_streq(const char *a, const char *b);
 #define kstrtoull(s, base, res)	kstrtou64(s, base, res)

@@ -252,11 +252,14 @@ int kstrtou64(const char *s, unsigned int base, u64 *res)
 	return errno || end == s || (*end && *end != '\n') ? -EINVAL : 0;
 }
 
-int kstrtobool(const char *s, bool *res)
+int kstrtouint(const char *s, unsigned int base, unsigned int *res)
 {
-	if (!strchr("yY1nN0", *s) || !*s)
-		return -EINVAL;
-	*res = strchr("yY1", *s);
+	u64 val;
+	int ret = kstrtou64(s, base, &val);
+
+	if (ret || val > UINT_MAX)
+		return ret ?: -ERANGE;
+	*res = val;
 	return 0;
 }
 

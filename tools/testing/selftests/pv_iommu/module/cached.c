@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Direct mappings with direct_cache=: the 2 MiB around a page are granted with it, and
- * stay so after the unmap, as long as there is room and they are used. The profile has
- * room for CACHED_ROOM of them.
+ * stay so after the unmap, as long as there is room and they are used. There is to be room
+ * for CACHED_ROOM of them.
  */
 #include <linux/delay.h>
 #include <linux/gfp.h>
@@ -375,6 +375,32 @@ out:
 	cached_end(&c);
 }
 
+/* The first device keeps, and another does not: see who runs it */
+static void cached_alone(struct pvt *t)
+{
+	struct device *other = pvt_edu_dev(t->other);
+	struct cached c;
+	dma_addr_t dma;
+
+	if (!cached_begin(&c, t))
+		goto out;
+	cached_use(&c, 0);
+	cached_there(&c, 0, true);
+	dma = dma_map_single(other, cached_page(&c, 1), PAGE_SIZE, DMA_BIDIRECTIONAL);
+	pvt_expect(t, !dma_mapping_error(other, dma) && dma == cached_dma(cached_page(&c, 1)),
+		   "the other's is at %pad", &dma);
+	pvt_expect(t, pvt_direct_granted() == CACHED_PAGES + 1, "%llu pages are granted",
+		   pvt_direct_granted());
+	pvt_direct_same(t, t->other, dma, cached_page(&c, 1), 64);
+	pvt_direct_refused(t, t->other, cached_dma(c.mem[1]), c.mem[1]);
+	dma_unmap_single(other, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	pvt_expect(t, pvt_direct_granted() == CACHED_PAGES, "%llu pages are granted then",
+		   pvt_direct_granted());
+	cached_there(&c, 0, true);
+out:
+	cached_end(&c);
+}
+
 static const struct pvt_case cached_cases[] = {
 	{ "around", cached_around },
 	{ "again", cached_again },
@@ -383,6 +409,7 @@ static const struct pvt_case cached_cases[] = {
 	{ "idle", cached_idle },
 	{ "large", cached_large },
 	{ "limit", cached_limit },
+	{ "alone", cached_alone },
 };
 
 PVT_GROUP(cached);
