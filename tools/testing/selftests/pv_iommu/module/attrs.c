@@ -8,6 +8,7 @@
 #define ATTRS_LEN	1234
 
 struct attrs_bufs {
+	size_t len;
 	u8 *buf;
 	u8 *want;
 	u8 *data;
@@ -15,14 +16,15 @@ struct attrs_bufs {
 
 static bool attrs_alloc(struct pvt *t, struct attrs_bufs *b)
 {
-	b->buf = kmalloc(ATTRS_LEN, GFP_KERNEL);
-	b->want = kmalloc(ATTRS_LEN, GFP_KERNEL);
-	b->data = kmalloc(ATTRS_LEN, GFP_KERNEL);
+	b->len = pvt_len(ATTRS_LEN);
+	b->buf = kmalloc(b->len, GFP_KERNEL);
+	b->want = kmalloc(b->len, GFP_KERNEL);
+	b->data = kmalloc(b->len, GFP_KERNEL);
 	if (!pvt_expect(t, b->buf && b->want && b->data, "no memory"))
 		return false;
-	pvt_fill(b->buf, ATTRS_LEN, pvt_random(t));
-	memcpy(b->want, b->buf, ATTRS_LEN);
-	pvt_fill(b->data, ATTRS_LEN, pvt_random(t));
+	pvt_fill(b->buf, b->len, pvt_random(t));
+	memcpy(b->want, b->buf, b->len);
+	pvt_fill(b->data, b->len, pvt_random(t));
 	return true;
 }
 
@@ -41,14 +43,14 @@ static void attrs_skip_map(struct pvt *t)
 
 	if (!attrs_alloc(t, &b))
 		goto out;
-	dma = dma_map_single_attrs(t->dev, b.buf, ATTRS_LEN, DMA_FROM_DEVICE,
+	dma = dma_map_single_attrs(t->dev, b.buf, b.len, DMA_FROM_DEVICE,
 				   DMA_ATTR_SKIP_CPU_SYNC);
 	if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "cannot map"))
 		goto out;
 	if (pvt_dev_write(t, t->edu, dma, b.data, 100))
 		memcpy(b.want, b.data, 100);
-	dma_unmap_single(t->dev, dma, ATTRS_LEN, DMA_FROM_DEVICE);
-	pvt_same(t, b.buf, b.want, ATTRS_LEN, "memory after unmap");
+	dma_unmap_single(t->dev, dma, b.len, DMA_FROM_DEVICE);
+	pvt_same(t, b.buf, b.want, b.len, "memory after unmap");
 out:
 	attrs_free(&b);
 }
@@ -60,13 +62,15 @@ static void attrs_skip_unmap(struct pvt *t)
 
 	if (!attrs_alloc(t, &b))
 		goto out;
-	dma = dma_map_single(t->dev, b.buf, ATTRS_LEN, DMA_BIDIRECTIONAL);
+	dma = dma_map_single(t->dev, b.buf, b.len, DMA_BIDIRECTIONAL);
 	if (!pvt_expect(t, !dma_mapping_error(t->dev, dma), "cannot map"))
 		goto out;
-	pvt_dev_write(t, t->edu, dma, b.data, ATTRS_LEN);
-	dma_unmap_single_attrs(t->dev, dma, ATTRS_LEN, DMA_BIDIRECTIONAL,
+	pvt_dev_write(t, t->edu, dma, b.data, b.len);
+	if (pvt_direct(t))
+		memcpy(b.want, b.data, b.len);
+	dma_unmap_single_attrs(t->dev, dma, b.len, DMA_BIDIRECTIONAL,
 			       DMA_ATTR_SKIP_CPU_SYNC);
-	pvt_same(t, b.buf, b.want, ATTRS_LEN, "memory after unmap");
+	pvt_same(t, b.buf, b.want, b.len, "memory after unmap");
 out:
 	attrs_free(&b);
 }
@@ -79,7 +83,7 @@ static void attrs_skip_sg(struct pvt *t)
 
 	if (!attrs_alloc(t, &b))
 		goto out;
-	sg_init_one(&sg, b.buf, ATTRS_LEN);
+	sg_init_one(&sg, b.buf, b.len);
 	nents = dma_map_sg_attrs(t->dev, &sg, 1, DMA_FROM_DEVICE,
 				 DMA_ATTR_SKIP_CPU_SYNC);
 	if (!pvt_expect(t, nents == 1, "cannot map"))
@@ -87,11 +91,13 @@ static void attrs_skip_sg(struct pvt *t)
 	if (pvt_dev_write_sg(t, t->edu, &sg, nents, b.data, 10))
 		memcpy(b.want, b.data, 10);
 	dma_sync_sg_for_cpu(t->dev, &sg, 1, DMA_FROM_DEVICE);
-	pvt_same(t, b.buf, b.want, ATTRS_LEN, "memory after sync");
-	pvt_dev_write_sg(t, t->edu, &sg, nents, b.data, ATTRS_LEN);
+	pvt_same(t, b.buf, b.want, b.len, "memory after sync");
+	pvt_dev_write_sg(t, t->edu, &sg, nents, b.data, b.len);
+	if (pvt_direct(t))
+		memcpy(b.want, b.data, b.len);
 	dma_unmap_sg_attrs(t->dev, &sg, 1, DMA_FROM_DEVICE,
 			   DMA_ATTR_SKIP_CPU_SYNC);
-	pvt_same(t, b.buf, b.want, ATTRS_LEN, "memory after unmap");
+	pvt_same(t, b.buf, b.want, b.len, "memory after unmap");
 out:
 	attrs_free(&b);
 }
@@ -112,15 +118,15 @@ static void attrs_hints(struct pvt *t)
 	for (i = 0; i < ARRAY_SIZE(hints); i++) {
 		if (!attrs_alloc(t, &b))
 			goto next;
-		dma = dma_map_single_attrs(t->dev, b.buf, ATTRS_LEN,
+		dma = dma_map_single_attrs(t->dev, b.buf, b.len,
 					   DMA_BIDIRECTIONAL, hints[i]);
 		if (pvt_expect(t, !dma_mapping_error(t->dev, dma),
 			       "cannot map with %lx", hints[i])) {
-			if (pvt_dev_write(t, t->edu, dma, b.data, ATTRS_LEN))
-				memcpy(b.want, b.data, ATTRS_LEN);
-			dma_unmap_single_attrs(t->dev, dma, ATTRS_LEN,
+			if (pvt_dev_write(t, t->edu, dma, b.data, b.len))
+				memcpy(b.want, b.data, b.len);
+			dma_unmap_single_attrs(t->dev, dma, b.len,
 					       DMA_BIDIRECTIONAL, hints[i]);
-			pvt_same(t, b.buf, b.want, ATTRS_LEN, "memory");
+			pvt_same(t, b.buf, b.want, b.len, "memory");
 		}
 		cpu = dma_alloc_attrs(t->dev, ATTRS_LEN, &dma, GFP_KERNEL,
 				      hints[i]);
@@ -159,10 +165,12 @@ static void attrs_require_coherent(struct pvt *t)
 
 	if (!attrs_alloc(t, &b))
 		goto out;
-	dma = dma_map_single_attrs(t->dev, b.buf, ATTRS_LEN, DMA_BIDIRECTIONAL,
+	dma = dma_map_single_attrs(t->dev, b.buf, b.len, DMA_BIDIRECTIONAL,
 				   DMA_ATTR_REQUIRE_COHERENT);
-	if (!pvt_expect(t, dma_mapping_error(t->dev, dma), "was mapped"))
-		dma_unmap_single_attrs(t->dev, dma, ATTRS_LEN,
+	pvt_expect(t, !dma_mapping_error(t->dev, dma) == pvt_direct(t),
+		   "it was mapped, or was not, at %pad", &dma);
+	if (!dma_mapping_error(t->dev, dma))
+		dma_unmap_single_attrs(t->dev, dma, b.len,
 				       DMA_BIDIRECTIONAL,
 				       DMA_ATTR_REQUIRE_COHERENT);
 out:

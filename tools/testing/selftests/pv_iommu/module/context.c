@@ -10,14 +10,16 @@
 
 #include "pvt.h"
 
-#define CONTEXT_LEN	2500
 #define CONTEXT_SG	5
+/* Of each of them */
+#define CONTEXT_LEN	500
 
 /**
  * struct context - work that is done in the context under test
  * @dev: the device
  * @map: map, or else sync and unmap
- * @buf: mapped whole as @dma and in pieces as @sgl
+ * @buf: mapped in one as @dma and in pieces as @sgl
+ * @len: its length
  * @dma: what dma_map_single() gave
  * @sgl: the pieces
  * @nents: what dma_map_sg() gave
@@ -28,6 +30,7 @@ struct context {
 	struct device *dev;
 	bool map;
 	u8 *buf;
+	size_t len;
 	dma_addr_t dma;
 	struct scatterlist sgl[CONTEXT_SG];
 	int nents;
@@ -40,7 +43,7 @@ static void context_work(void *arg)
 	struct context *c = arg;
 
 	if (c->map) {
-		c->dma = dma_map_single(c->dev, c->buf, CONTEXT_LEN,
+		c->dma = dma_map_single(c->dev, c->buf, c->len,
 					DMA_BIDIRECTIONAL);
 		c->nents = dma_map_sg(c->dev, c->sgl, CONTEXT_SG,
 				      DMA_TO_DEVICE);
@@ -50,7 +53,7 @@ static void context_work(void *arg)
 		dma_sync_single_for_cpu(c->dev, c->dma, 10, DMA_BIDIRECTIONAL);
 		dma_sync_sg_for_device(c->dev, c->sgl, CONTEXT_SG,
 				       DMA_TO_DEVICE);
-		dma_unmap_single(c->dev, c->dma, CONTEXT_LEN,
+		dma_unmap_single(c->dev, c->dma, c->len,
 				 DMA_BIDIRECTIONAL);
 		dma_unmap_sg(c->dev, c->sgl, CONTEXT_SG, DMA_TO_DEVICE);
 	}
@@ -60,17 +63,18 @@ static void context_work(void *arg)
 static void context_test(struct pvt *t, void (*run)(struct pvt *t,
 						    struct context *c))
 {
-	struct context c = { .dev = t->dev, .map = true };
-	u8 *data = kmalloc(CONTEXT_LEN, GFP_KERNEL);
+	size_t len = pvt_whole() ? PAGE_SIZE : CONTEXT_LEN;
+	struct context c = { .dev = t->dev, .map = true, .len = CONTEXT_SG * len };
+	u8 *data = kmalloc(c.len, GFP_KERNEL);
 	int i;
 
-	c.buf = kmalloc(CONTEXT_LEN, GFP_KERNEL);
+	c.buf = kmalloc(c.len, GFP_KERNEL);
 	if (!pvt_expect(t, c.buf && data, "no memory"))
 		goto out;
-	pvt_fill(c.buf, CONTEXT_LEN, pvt_random(t));
+	pvt_fill(c.buf, c.len, pvt_random(t));
 	sg_init_table(c.sgl, CONTEXT_SG);
 	for (i = 0; i < CONTEXT_SG; i++)
-		sg_set_buf(&c.sgl[i], c.buf + i * 500, 500);
+		sg_set_buf(&c.sgl[i], c.buf + i * len, len);
 	run(t, &c);
 	if (pvt_expect(t, c.coherent, "no coherent memory")) {
 		pvt_zero(t, c.coherent, SZ_4K, "coherent memory");
@@ -79,15 +83,15 @@ static void context_test(struct pvt *t, void (*run)(struct pvt *t,
 	if (!pvt_expect(t, !dma_mapping_error(t->dev, c.dma) && c.nents > 0,
 			"cannot map"))
 		goto out;
-	if (pvt_dev_read(t, t->edu, c.dma, data, CONTEXT_LEN))
-		pvt_same(t, data, c.buf, CONTEXT_LEN, "device read");
-	if (pvt_dev_read_sg(t, t->edu, c.sgl, c.nents, data, CONTEXT_LEN))
-		pvt_same(t, data, c.buf, CONTEXT_LEN, "device read of the list");
-	pvt_fill(data, CONTEXT_LEN, pvt_random(t));
-	pvt_dev_write(t, t->edu, c.dma, data, CONTEXT_LEN);
+	if (pvt_dev_read(t, t->edu, c.dma, data, c.len))
+		pvt_same(t, data, c.buf, c.len, "device read");
+	if (pvt_dev_read_sg(t, t->edu, c.sgl, c.nents, data, c.len))
+		pvt_same(t, data, c.buf, c.len, "device read of the list");
+	pvt_fill(data, c.len, pvt_random(t));
+	pvt_dev_write(t, t->edu, c.dma, data, c.len);
 	c.map = false;
 	run(t, &c);
-	pvt_same(t, c.buf, data, CONTEXT_LEN, "memory after unmap");
+	pvt_same(t, c.buf, data, c.len, "memory after unmap");
 out:
 	kfree(c.buf);
 	kfree(data);

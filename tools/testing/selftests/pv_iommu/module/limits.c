@@ -16,17 +16,17 @@
 static void limits_min_align(struct pvt *t)
 {
 	static const unsigned int masks[] = { 0x1ff, 0x7ff, 0xfff };
-	u8 *buf = kmalloc(SZ_16K, GFP_KERNEL), *got = kmalloc(SZ_4K, GFP_KERNEL);
+	u8 *buf = kmalloc(PVT_PIECE, GFP_KERNEL), *got = kmalloc(PVT_PIECE, GFP_KERNEL);
 	int i, j;
 
 	if (!pvt_expect(t, buf && got, "no memory"))
 		goto out;
-	pvt_fill(buf, SZ_16K, pvt_random(t));
+	pvt_fill(buf, PVT_PIECE, pvt_random(t));
 	for (i = 0; i < ARRAY_SIZE(masks); i++) {
 		dma_set_min_align_mask(t->dev, masks[i]);
 		for (j = 0; j < 64 && !t->failures; j++) {
-			u8 *p = buf + pvt_below(t, SZ_8K);
-			size_t len = 1 + pvt_below(t, SZ_4K);
+			u8 *p = buf + pvt_off(pvt_below(t, SZ_8K));
+			size_t len = pvt_len(1 + pvt_below(t, SZ_4K));
 			dma_addr_t dma;
 
 			dma = dma_map_single(t->dev, p, len, DMA_TO_DEVICE);
@@ -61,7 +61,10 @@ static void limits_min_align_sg(struct pvt *t)
 	pvt_fill(buf, SZ_64K, pvt_random(t));
 	sg_init_table(sgl, ARRAY_SIZE(sgl));
 	for (i = 0; i < ARRAY_SIZE(sgl); i++) {
-		sg_set_buf(&sgl[i], buf + i * SZ_8K + 300 * i, 1000 + 500 * i);
+		if (pvt_whole())
+			sg_set_buf(&sgl[i], buf + i * SZ_8K, (1 + i % 2) * SZ_4K);
+		else
+			sg_set_buf(&sgl[i], buf + i * SZ_8K + 300 * i, 1000 + 500 * i);
 		total += sgl[i].length;
 	}
 	nents = dma_map_sg(t->dev, sgl, ARRAY_SIZE(sgl), DMA_TO_DEVICE);
@@ -112,6 +115,8 @@ static void limits_boundary(struct pvt *t)
 		dma_set_seg_boundary(t->dev, bound);
 		for (j = 0; j < LIMITS_LIVE; j++) {
 			len[j] = 1 + pvt_below(t, min_t(u32, bound + 1, SZ_32K));
+			if (pvt_whole())
+				len[j] = PAGE_ALIGN(len[j]);
 			dma[j] = dma_map_single(t->dev, buf, len[j],
 						DMA_TO_DEVICE);
 			if (!pvt_expect(t, !dma_mapping_error(t->dev, dma[j]),
@@ -151,7 +156,7 @@ static void limits_segments(struct pvt *t)
 		dma_set_max_seg_size(t->dev, limits[i].max);
 		dma_set_seg_boundary(t->dev, limits[i].boundary);
 		/* pages, then half pages at odd offsets */
-		for (j = 0; j < 2; j++) {
+		for (j = 0; j < (pvt_whole() ? 1 : 2); j++) {
 			size_t len = j ? 1500 : SZ_4K;
 
 			sg_init_table(sgl, 16);
@@ -242,7 +247,7 @@ static void limits_largest(struct pvt *t)
 		dma_unmap_single(t->dev, dma, len, DMA_BIDIRECTIONAL);
 		pvt_same(t, buf + len - SZ_8K, got, SZ_8K, "memory's end");
 	}
-	if (pvt_on_pviommu() && !t->failures)
+	if (pvt_on_pviommu() && !pvt_whole() && !t->failures)
 		limits_largest_live(t, buf, max);
 	if (!pvt_on_pviommu() && max < LIMITS_LARGEST) {
 		dma = dma_map_single_attrs(t->dev, buf, LIMITS_LARGEST,

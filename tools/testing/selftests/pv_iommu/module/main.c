@@ -29,6 +29,10 @@ static bool shared;
 module_param(shared, bool, 0644);
 MODULE_PARM_DESC(shared, "Whether all devices reach the memory of all (default no)");
 
+static bool whole;
+module_param(whole, bool, 0644);
+MODULE_PARM_DESC(whole, "Whether single, sg, sync, attrs, limits and context map whole pages in place of parts of them (default no)");
+
 static uint seed = 1;
 module_param(seed, uint, 0644);
 MODULE_PARM_DESC(seed, "Start of the random numbers (default 1)");
@@ -95,6 +99,17 @@ bool pvt_on_pviommu(void)
 bool pvt_shared(void)
 {
 	return shared;
+}
+
+bool pvt_whole(void)
+{
+	return whole;
+}
+
+/* Is what is mapped the memory itself, so that nobody has to sync? */
+bool pvt_direct(struct pvt *t)
+{
+	return whole && pvt_host_direct(t->dev);
 }
 
 u32 pvt_seed(void)

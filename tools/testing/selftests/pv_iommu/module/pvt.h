@@ -63,6 +63,8 @@ bool pvt_on_pviommu(void);
 bool pvt_on_window(void);
 bool pvt_on_bounce(void);
 bool pvt_shared(void);
+bool pvt_whole(void);
+bool pvt_direct(struct pvt *t);
 u32 pvt_seed(void);
 u32 pvt_steps(void);
 
@@ -85,6 +87,22 @@ static inline u32 pvt_below(struct pvt *t, u32 n)
 static inline u32 pvt_random(struct pvt *t)
 {
 	return prandom_u32_state(&t->rnd);
+}
+
+/*
+ * Where something begins that is mapped, and its length; with the parameter whole, as
+ * many pages instead. Up to PVT_PIECE bytes, where both are up to a page.
+ */
+#define PVT_PIECE	(5 * PAGE_SIZE)
+
+static inline size_t pvt_off(size_t off)
+{
+	return pvt_whole() ? off % 3 * PAGE_SIZE : off;
+}
+
+static inline size_t pvt_len(size_t len)
+{
+	return pvt_whole() ? (1 + len % 3) * PAGE_SIZE : len;
 }
 
 /* pattern.c */

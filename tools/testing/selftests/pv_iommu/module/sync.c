@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * dma_sync_*: the right bytes, in the right direction, and no others. @cpu and
- * @devmem model what either side holds while a mapping lives.
+ * @devmem model what either side holds while a mapping lives; they are the same where
+ * what is mapped is the memory itself.
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
 
 #include "pvt.h"
 
-#define SYNC_LEN	3000
+#define SYNC_LEN	3001
+#define SYNC_OFF	777
 #define SYNC_MANY	16
 
 struct sync_map {
 	dma_addr_t dma;
 	enum dma_data_direction dir;
+	size_t len;
 	u8 *area;	/* the buffer that is mapped */
 	u8 *buf;	/* the mapped bytes in it */
 	u8 *cpu;	/* model: what @buf must hold */
@@ -21,61 +24,68 @@ struct sync_map {
 	u8 *tmp;
 };
 
+static void sync_free(struct sync_map *m)
+{
+	kfree(m->area);
+	if (m->devmem != m->cpu)
+		kfree(m->devmem);
+	kfree(m->cpu);
+	kfree(m->tmp);
+}
+
 static bool sync_map(struct pvt *t, struct sync_map *m,
 		     enum dma_data_direction dir)
 {
 	m->dir = dir;
-	m->area = kmalloc(SZ_8K, GFP_KERNEL);
-	m->cpu = kmalloc(SYNC_LEN, GFP_KERNEL);
-	m->devmem = kmalloc(SYNC_LEN, GFP_KERNEL);
-	m->tmp = kmalloc(SYNC_LEN, GFP_KERNEL);
+	m->len = pvt_len(SYNC_LEN);
+	m->area = kmalloc(PVT_PIECE, GFP_KERNEL);
+	m->cpu = kmalloc(m->len, GFP_KERNEL);
+	m->devmem = pvt_direct(t) ? m->cpu : kmalloc(m->len, GFP_KERNEL);
+	m->tmp = kmalloc(m->len, GFP_KERNEL);
 	if (!pvt_expect(t, m->area && m->cpu && m->devmem && m->tmp,
 			"no memory"))
 		goto err;
-	m->buf = m->area + 777;
-	pvt_fill(m->buf, SYNC_LEN, pvt_random(t));
-	memcpy(m->cpu, m->buf, SYNC_LEN);
-	memcpy(m->devmem, m->buf, SYNC_LEN);
-	m->dma = dma_map_single(t->dev, m->buf, SYNC_LEN, dir);
+	m->buf = m->area + pvt_off(SYNC_OFF);
+	pvt_fill(m->buf, m->len, pvt_random(t));
+	memcpy(m->cpu, m->buf, m->len);
+	memcpy(m->devmem, m->buf, m->len);
+	m->dma = dma_map_single(t->dev, m->buf, m->len, dir);
 	if (pvt_expect(t, !dma_mapping_error(t->dev, m->dma), "cannot map"))
 		return true;
 err:
-	kfree(m->area);
-	kfree(m->cpu);
-	kfree(m->devmem);
-	kfree(m->tmp);
+	sync_free(m);
 	return false;
 }
 
 static void sync_unmap(struct pvt *t, struct sync_map *m)
 {
-	dma_unmap_single(t->dev, m->dma, SYNC_LEN, m->dir);
+	dma_unmap_single(t->dev, m->dma, m->len, m->dir);
 	if (m->dir != DMA_TO_DEVICE)
-		memcpy(m->cpu, m->devmem, SYNC_LEN);
-	pvt_same(t, m->buf, m->cpu, SYNC_LEN, "memory after unmap");
-	kfree(m->area);
-	kfree(m->cpu);
-	kfree(m->devmem);
-	kfree(m->tmp);
+		memmove(m->cpu, m->devmem, m->len);
+	pvt_same(t, m->buf, m->cpu, m->len, "memory after unmap");
+	sync_free(m);
 }
 
 static void sync_check(struct pvt *t, struct sync_map *m, const char *when)
 {
-	pvt_same(t, m->buf, m->cpu, SYNC_LEN, when);
-	if (pvt_dev_read(t, t->edu, m->dma, m->tmp, SYNC_LEN))
-		pvt_same(t, m->tmp, m->devmem, SYNC_LEN, when);
+	pvt_same(t, m->buf, m->cpu, m->len, when);
+	if (pvt_dev_read(t, t->edu, m->dma, m->tmp, m->len))
+		pvt_same(t, m->tmp, m->devmem, m->len, when);
 }
 
 static void sync_cpu_writes(struct pvt *t, struct sync_map *m)
 {
-	pvt_fill(m->buf, SYNC_LEN, pvt_random(t));
-	memcpy(m->cpu, m->buf, SYNC_LEN);
+	pvt_fill(m->buf, m->len, pvt_random(t));
+	memcpy(m->cpu, m->buf, m->len);
 }
 
 static void sync_dev_writes(struct pvt *t, struct sync_map *m)
 {
-	pvt_fill(m->devmem, SYNC_LEN, pvt_random(t));
-	pvt_dev_write(t, t->edu, m->dma, m->devmem, SYNC_LEN);
+	pvt_fill(m->tmp, m->len, pvt_random(t));
+	pvt_dev_write(t, t->edu, m->dma, m->tmp, m->len);
+	/* The memory itself it may not write then: that is refused */
+	if (m->dir != DMA_TO_DEVICE || !pvt_direct(t))
+		memcpy(m->devmem, m->tmp, m->len);
 }
 
 static void sync_for_cpu(struct pvt *t)
@@ -86,10 +96,10 @@ static void sync_for_cpu(struct pvt *t)
 		return;
 	sync_dev_writes(t, &m);
 	sync_check(t, &m, "before the sync for the CPU");
-	dma_sync_single_for_cpu(t->dev, m.dma, SYNC_LEN, m.dir);
-	memcpy(m.cpu, m.devmem, SYNC_LEN);
+	dma_sync_single_for_cpu(t->dev, m.dma, m.len, m.dir);
+	memmove(m.cpu, m.devmem, m.len);
 	sync_check(t, &m, "after the sync for the CPU");
-	dma_sync_single_for_device(t->dev, m.dma, SYNC_LEN, m.dir);
+	dma_sync_single_for_device(t->dev, m.dma, m.len, m.dir);
 	sync_dev_writes(t, &m);
 	sync_unmap(t, &m);
 }
@@ -100,11 +110,11 @@ static void sync_for_device(struct pvt *t)
 
 	if (!sync_map(t, &m, DMA_TO_DEVICE))
 		return;
-	dma_sync_single_for_cpu(t->dev, m.dma, SYNC_LEN, m.dir);
+	dma_sync_single_for_cpu(t->dev, m.dma, m.len, m.dir);
 	sync_cpu_writes(t, &m);
 	sync_check(t, &m, "before the sync for the device");
-	dma_sync_single_for_device(t->dev, m.dma, SYNC_LEN, m.dir);
-	memcpy(m.devmem, m.cpu, SYNC_LEN);
+	dma_sync_single_for_device(t->dev, m.dma, m.len, m.dir);
+	memmove(m.devmem, m.cpu, m.len);
 	sync_check(t, &m, "after the sync for the device");
 	sync_unmap(t, &m);
 }
@@ -118,7 +128,7 @@ static void sync_wrong_way(struct pvt *t)
 		return;
 	sync_dev_writes(t, &m);
 	sync_cpu_writes(t, &m);
-	dma_sync_single_for_device(t->dev, m.dma, SYNC_LEN, m.dir);
+	dma_sync_single_for_device(t->dev, m.dma, m.len, m.dir);
 	sync_check(t, &m, "sync_for_device of FROM_DEVICE");
 	sync_unmap(t, &m);
 
@@ -126,7 +136,7 @@ static void sync_wrong_way(struct pvt *t)
 		return;
 	sync_dev_writes(t, &m);
 	sync_cpu_writes(t, &m);
-	dma_sync_single_for_cpu(t->dev, m.dma, SYNC_LEN, m.dir);
+	dma_sync_single_for_cpu(t->dev, m.dma, m.len, m.dir);
 	sync_check(t, &m, "sync_for_cpu of TO_DEVICE");
 	sync_unmap(t, &m);
 }
@@ -140,21 +150,21 @@ static void sync_partial(struct pvt *t)
 	if (!sync_map(t, &m, DMA_BIDIRECTIONAL))
 		return;
 	for (i = 0; i < 24 && !t->failures; i++) {
-		size_t off = pvt_below(t, SYNC_LEN);
-		size_t len = 1 + pvt_below(t, SYNC_LEN - off);
+		size_t off = pvt_below(t, m.len);
+		size_t len = 1 + pvt_below(t, m.len - off);
 
 		if (!i)
-			off = SYNC_LEN - 1, len = 1;
+			off = m.len - 1, len = 1;
 		if (i & 1) {
 			sync_cpu_writes(t, &m);
 			dma_sync_single_range_for_device(t->dev, m.dma, off,
 							 len, m.dir);
-			memcpy(m.devmem + off, m.cpu + off, len);
+			memmove(m.devmem + off, m.cpu + off, len);
 		} else {
 			sync_dev_writes(t, &m);
 			dma_sync_single_for_cpu(t->dev, m.dma + off, len,
 						m.dir);
-			memcpy(m.cpu + off, m.devmem + off, len);
+			memmove(m.cpu + off, m.devmem + off, len);
 		}
 		sync_check(t, &m, i & 1 ? "partial sync_for_device" :
 					  "partial sync_for_cpu");
@@ -176,18 +186,15 @@ static void sync_packet(struct pvt *t)
 
 		sync_dev_writes(t, &m);
 		dma_sync_single_range_for_cpu(t->dev, m.dma, off, len, m.dir);
-		memcpy(m.cpu + off, m.devmem + off, len);
+		memmove(m.cpu + off, m.devmem + off, len);
 		sync_check(t, &m, "packet");
 		dma_sync_single_range_for_device(t->dev, m.dma, off, len,
 						 m.dir);
 	}
-	dma_unmap_single_attrs(t->dev, m.dma, SYNC_LEN, m.dir,
+	dma_unmap_single_attrs(t->dev, m.dma, m.len, m.dir,
 			       DMA_ATTR_SKIP_CPU_SYNC);
-	pvt_same(t, m.buf, m.cpu, SYNC_LEN, "unmap without sync");
-	kfree(m.area);
-	kfree(m.cpu);
-	kfree(m.devmem);
-	kfree(m.tmp);
+	pvt_same(t, m.buf, m.cpu, m.len, "unmap without sync");
+	sync_free(&m);
 }
 
 #define SYNC_SG		9
@@ -197,7 +204,7 @@ static void sync_sg(struct pvt *t)
 {
 	struct scatterlist sgl[SYNC_SG];
 	u8 *buf[SYNC_SG] = {}, *flat, *got;
-	size_t len = 700, total = SYNC_SG * len;
+	size_t len = pvt_whole() ? PAGE_SIZE : 700, total = SYNC_SG * len;
 	int i, nents;
 
 	flat = kmalloc(total, GFP_KERNEL);
@@ -240,7 +247,8 @@ static void sync_in_list(struct pvt *t)
 {
 	struct scatterlist sgl[SYNC_SG];
 	u8 *buf = kmalloc(SZ_64K, GFP_KERNEL), *got = kmalloc(SZ_8K, GFP_KERNEL);
-	size_t len = 1500, total = SYNC_SG * len, off = 2900, n = 3100;
+	size_t len = pvt_whole() ? PAGE_SIZE : 1500, total = SYNC_SG * len;
+	size_t off = 2900, n = 3100;
 	int i, nents;
 
 	if (!pvt_expect(t, buf && got, "no memory"))
@@ -260,6 +268,14 @@ static void sync_in_list(struct pvt *t)
 		pvt_dev_write(t, t->edu, dma, got, 500);
 		dma_sync_single_for_cpu(t->dev, dma, 500, DMA_BIDIRECTIONAL);
 		pvt_same(t, buf + SZ_4K + 100, got, 500, "part of an entry");
+	} else if (pvt_whole()) {
+		/* from within the first entry into the second */
+		dma_addr_t dma = sg_dma_address(sgl) + off;
+
+		pvt_fill(got, n, pvt_random(t));
+		pvt_dev_write(t, t->edu, dma, got, n);
+		dma_sync_single_for_cpu(t->dev, dma, n, DMA_BIDIRECTIONAL);
+		pvt_same(t, buf + off, got, n, "first and second entry");
 	} else if (pvt_expect(t, sg_dma_len(sgl) <= total, "too long")) {
 		/* from the second entry's end into the fifth's beginning */
 		dma_addr_t dma = sg_dma_address(sgl) + off;
