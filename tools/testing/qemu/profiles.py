@@ -389,10 +389,10 @@ PROFILES = {
         slots=1,
         pluggable=256,
         disks={"nvme0": 256},
-        devices=(nvme(),),
+        devices=(nvme(), WIDE_EDUS[0]),
         iommu="boot-bypass=off,direct-limit=768M",
-        append="pv_iommu.direct=1b36:0010 pv_iommu.direct_cache=768 "
-               "memhp_default_state=online_movable"),
+        append="pv_iommu.direct=1b36:0010,1234:11e8 pv_iommu.direct_cache=768 "
+               "pviommu_test.mask_bits=48 memhp_default_state=online_movable"),
     "pressure": Profile(
         about="five disks of four kinds, which want more than they will get",
         memory=768,

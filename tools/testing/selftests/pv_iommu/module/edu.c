@@ -124,8 +124,20 @@ void pvt_edu_show_held(struct seq_file *m)
 	mutex_unlock(&pvt_edus_lock);
 }
 
+/* What user memory is there for, and can be taken offline, if nobody has it */
+static struct page *pvt_held_movable(void)
+{
+	struct page *page = alloc_page(GFP_HIGHUSER_MOVABLE);
+
+	if (page && page_zonenum(page) != ZONE_MOVABLE) {
+		__free_page(page);
+		page = NULL;
+	}
+	return page;
+}
+
 /* The first device maps the page, and keeps it so */
-int pvt_edu_hold(void)
+int pvt_edu_hold(bool movable)
 {
 	struct pvt_edu *edu;
 	struct device *dev;
@@ -133,11 +145,12 @@ int pvt_edu_hold(void)
 
 	mutex_lock(&pvt_edus_lock);
 	edu = list_first_entry_or_null(&pvt_edus, struct pvt_edu, node);
-	if (!edu || edu->holds)
+	if (!edu || edu->holds || (movable && pvt_held))
 		goto out;
 	ret = -ENOMEM;
 	if (!pvt_held)
-		pvt_held = alloc_page(GFP_KERNEL | __GFP_ZERO);
+		pvt_held = movable ? pvt_held_movable() :
+				     alloc_page(GFP_KERNEL | __GFP_ZERO);
 	if (!pvt_held)
 		goto out;
 	dev = &edu->pdev->dev;
@@ -147,6 +160,28 @@ int pvt_edu_hold(void)
 out:
 	mutex_unlock(&pvt_edus_lock);
 	return ret;
+}
+
+static void pvt_edu_unhold(struct pvt_edu *edu)
+{
+	if (edu->holds)
+		dma_unmap_page(&edu->pdev->dev, edu->held_dma, PAGE_SIZE,
+			       DMA_BIDIRECTIONAL);
+	edu->holds = false;
+}
+
+/* And now nobody does any more, and it is free */
+void pvt_edu_release(void)
+{
+	struct pvt_edu *edu;
+
+	mutex_lock(&pvt_edus_lock);
+	list_for_each_entry(edu, &pvt_edus, node)
+		pvt_edu_unhold(edu);
+	if (pvt_held)
+		__free_page(pvt_held);
+	pvt_held = NULL;
+	mutex_unlock(&pvt_edus_lock);
 }
 
 struct device *pvt_edu_dev(struct pvt_edu *edu)
@@ -493,8 +528,7 @@ static void pvt_edu_remove(struct pci_dev *pdev)
 	free_irq(pci_irq_vector(pdev, 0), edu);
 	pci_free_irq_vectors(pdev);
 	pci_clear_master(pdev);
-	if (edu->holds)
-		dma_unmap_page(&pdev->dev, edu->held_dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	pvt_edu_unhold(edu);
 	pvt_edu_free_scratch(edu);
 	pci_iounmap(pdev, edu->regs);
 	pci_release_regions(pdev);
@@ -527,6 +561,5 @@ int pvt_edu_init(void)
 void pvt_edu_exit(void)
 {
 	pci_unregister_driver(&pvt_edu_driver);
-	if (pvt_held)
-		__free_page(pvt_held);
+	pvt_edu_release();
 }

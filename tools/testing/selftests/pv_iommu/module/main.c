@@ -289,7 +289,10 @@ static int pvt_scratch_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(pvt_scratch);
 
-/* Where the first device has a page mapped, since somebody wrote to this */
+/*
+ * Where the first device has a page mapped, since somebody wrote "1" to this, or "movable"
+ * for one that may be taken offline; until somebody writes "0"
+ */
 static int pvt_held_show(struct seq_file *m, void *unused)
 {
 	pvt_edu_show_held(m);
@@ -304,7 +307,14 @@ static int pvt_held_open(struct inode *inode, struct file *file)
 static ssize_t pvt_held_write(struct file *file, const char __user *ubuf,
 			      size_t len, loff_t *ppos)
 {
-	return pvt_edu_hold() ?: len;
+	char what[16] = "";
+
+	if (len >= sizeof(what) || copy_from_user(what, ubuf, len))
+		return -EINVAL;
+	if (!sysfs_streq(what, "0"))
+		return pvt_edu_hold(sysfs_streq(what, "movable")) ?: len;
+	pvt_edu_release();
+	return len;
 }
 
 static const struct file_operations pvt_held_fops = {
