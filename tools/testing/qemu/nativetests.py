@@ -112,6 +112,12 @@ def domains(machine, _):
     native(machine, "domains")
 
 
+@hosttest("errors", modes=("native",))
+def errors(machine, _):
+    """No memory at any one point, refusals and wild answers: nothing lost, nothing left"""
+    native(machine, "errors")
+
+
 @hosttest("scale", modes=("native",))
 def scale(machine, _):
     """8 to 64 CPUs find blocks in their caches, and no map fails with room free"""

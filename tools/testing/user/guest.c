@@ -21,19 +21,9 @@ void guest_begin(struct guest *g, unsigned int cpus, unsigned int devices,
 	guest_begin_direct(g, cpus, devices, window, arena, chunks, ram, 0);
 }
 
-/**
- * guest_begin_direct - the same, of a host that grants RAM as well
- * @g: the guest
- * @cpus: how many CPUs
- * @devices: how many devices, which reach everything
- * @window: bytes of window
- * @arena: bytes of arena: bounce mode; 0: window mode
- * @chunks: the host grants the window in chunks, and every device has its own domain
- * @ram: bytes
- * @limit: bytes that it grants; 0: none
- */
-void guest_begin_direct(struct guest *g, unsigned int cpus, unsigned int devices,
-			u64 window, u64 arena, bool chunks, unsigned long ram, u64 limit)
+/* A guest, its host device and others, and no module yet: see guest_begin_direct() */
+void guest_plug(struct guest *g, unsigned int cpus, unsigned int devices,
+		u64 window, u64 arena, bool chunks, unsigned long ram, u64 limit)
 {
 	u64 granted = g->limit ?: window;
 	unsigned int i;
@@ -66,6 +56,25 @@ void guest_begin_direct(struct guest *g, unsigned int cpus, unsigned int devices
 		g->rids[i] = pdev->devfn;
 		host_set_group(pdev->devfn, i > 1 && i == devices - 1 ? 1 : i + 1);
 	}
+}
+
+/**
+ * guest_begin_direct - the same, of a host that grants RAM as well
+ * @g: the guest
+ * @cpus: how many CPUs
+ * @devices: how many devices, which reach everything
+ * @window: bytes of window
+ * @arena: bytes of arena: bounce mode; 0: window mode
+ * @chunks: the host grants the window in chunks, and every device has its own domain
+ * @ram: bytes
+ * @limit: bytes that it grants; 0: none
+ */
+void guest_begin_direct(struct guest *g, unsigned int cpus, unsigned int devices,
+			u64 window, u64 arena, bool chunks, unsigned long ram, u64 limit)
+{
+	unsigned int i;
+
+	guest_plug(g, cpus, devices, window, arena, chunks, ram, limit);
 	if (shim_module_init() || shim_probe_result)
 		shim_panic("probe: %d: %s", shim_probe_result, shim_log.last);
 	for (i = 0; i < devices; i++) {
@@ -73,6 +82,14 @@ void guest_begin_direct(struct guest *g, unsigned int cpus, unsigned int devices
 		if (!g->devices[i]->dma_ops || !host_attached(g->rids[i]))
 			shim_panic("device %u is not attached: %s", i, shim_log.last);
 	}
+}
+
+/* What guest_plug() has made */
+void guest_unplug(void)
+{
+	shim_free_devices();
+	host_destroy();
+	shim_exit();
 }
 
 void guest_end(struct guest *g)
@@ -86,9 +103,7 @@ void guest_end(struct guest *g)
 	if (shim_module.refs)
 		shim_panic("%d references to the module are left", shim_module.refs);
 	shim_module_exit();
-	shim_free_devices();
-	host_destroy();
-	shim_exit();
+	guest_unplug();
 }
 
 long long guest_number(const char *file, const char *name)

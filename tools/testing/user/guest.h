@@ -33,6 +33,10 @@ void guest_begin(struct guest *g, unsigned int cpus, unsigned int devices,
 void guest_begin_direct(struct guest *g, unsigned int cpus, unsigned int devices,
 			u64 window, u64 arena, bool chunks, unsigned long ram, u64 limit);
 void guest_end(struct guest *g);
+/* The same without the module, which may then be short of something */
+void guest_plug(struct guest *g, unsigned int cpus, unsigned int devices,
+		u64 window, u64 arena, bool chunks, unsigned long ram, u64 limit);
+void guest_unplug(void);
 /* A number in a file of debugfs; -1 where it is not there */
 long long guest_number(const char *file, const char *name);
 /* The chunk that a group's domain empties; -1: none */

@@ -24,10 +24,15 @@ struct shim_log {
 extern struct shim_log shim_log;
 extern bool shim_verbose;
 
-/* What is allocated and not freed; the @shim_fail-th allocation from now fails */
+/*
+ * What is allocated and not freed; the @shim_fail-th allocation from now fails, and with
+ * @shim_fail_rest all after it
+ */
 extern long shim_allocated;
 extern long shim_pages_used;
 extern long shim_fail;
+extern bool shim_fail_rest;
+bool shim_fails(void);
 
 void shim_init(unsigned int cpus, unsigned long ram);
 void shim_exit(void);

@@ -326,8 +326,12 @@ int sysfs_create_group(struct kobject *kobj, const struct attribute_group *group
 	struct device *dev = kobj_to_dev(kobj);
 	unsigned int i;
 
-	if (READ_ONCE(shim_fail) && !--shim_fail)
+	if (shim_fails())
 		return -ENOMEM;
+	for (i = 0; i < ARRAY_SIZE(dev->groups); i++) {
+		if (dev->groups[i] == group)
+			return -EEXIST;
+	}
 	for (i = 0; i < ARRAY_SIZE(dev->groups); i++) {
 		if (!dev->groups[i]) {
 			dev->groups[i] = group;

@@ -296,6 +296,16 @@ static unsigned char *shim_percpu;
 static u32 shim_percpu_size[SHIM_PERCPU_UNITS];
 static pthread_mutex_t shim_mutex = PTHREAD_MUTEX_INITIALIZER;
 
+/* Is it the turn of this allocation to fail? */
+bool shim_fails(void)
+{
+	long left = READ_ONCE(shim_fail);
+
+	if (left > 1 || (left && !shim_fail_rest))
+		shim_fail = left - 1;
+	return left == 1;
+}
+
 void *shim_alloc_percpu(size_t size, size_t align)
 {
 	unsigned long units = DIV_ROUND_UP(size, SHIM_PERCPU_UNIT), i, run = 0;
@@ -303,7 +313,7 @@ void *shim_alloc_percpu(size_t size, size_t align)
 	void *p = NULL;
 
 	might_sleep();
-	if (READ_ONCE(shim_fail) && !--shim_fail)
+	if (shim_fails())
 		return NULL;
 	pthread_mutex_lock(&shim_mutex);
 	/* A unit between two keeps them apart, and is where overruns are seen */
@@ -803,6 +813,7 @@ struct page *shim_pages;
 long shim_allocated;
 long shim_pages_used;
 long shim_fail;
+bool shim_fail_rest;
 static unsigned long shim_next_pfn;
 
 /* Not from frame 0: a physical address of 0 shall be a mistake */
@@ -874,7 +885,7 @@ void *shim_kmalloc(size_t size, gfp_t gfp, const char *file, int line)
 	shim_check_memory();
 	if (size > 1UL << 40)
 		return NULL;
-	if (READ_ONCE(shim_fail) && !--shim_fail)
+	if (shim_fails())
 		return NULL;
 	/* Larger ones are aligned to a line, as the kernel's are */
 	if (gfp & __GFP_ZERO) {
@@ -950,7 +961,7 @@ struct page *shim_alloc_pages(gfp_t gfp, unsigned long npages)
 
 	if (gfp & GFP_KERNEL)
 		might_sleep();
-	if (READ_ONCE(shim_fail) && !--shim_fail)
+	if (shim_fails())
 		return NULL;
 	pthread_mutex_lock(&shim_mutex);
 	pfn = shim_find_pages(npages, align);
