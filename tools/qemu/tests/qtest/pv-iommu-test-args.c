@@ -127,6 +127,9 @@ static const BadArgs bad_args[] = {
     { "second", M WIN PV " -object memory-backend-ram,id=win1,size=4M "
       "-device pv-iommu-pci,memdev=win1",
       "there can be one pv-iommu-pci only", "Remove this one" },
+    /* what fails when all of the device is there, and has to be undone */
+    { "romfile", M WIN PV ",direct-limit=32M,romfile=pv-iommu-none.rom",
+      "failed to find romfile \"pv-iommu-none.rom\"", NULL },
     { "iommu/before", M WIN "-device intel-iommu " PV,
       "bus 'pcie.0' has another IOMMU already", "intel-iommu" },
     { "iommu/after", M WIN PV " -device intel-iommu",
