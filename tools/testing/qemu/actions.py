@@ -132,8 +132,9 @@ def action_wake(vm, state, seconds="0"):
 
 
 def action_drive(vm, page, *devices):
-    """host drive PAGE CONFIG,REGISTERS,MAPPED...: edu devices write to a page that is
-    none of theirs, and to what is mapped for them, by the host's hand"""
+    """host drive PAGE CONFIG,REGISTERS,MAPPED[,PLACE]...: edu devices write to a page
+    that is none of theirs, and to what is mapped for them, by the host's hand; those
+    that reach all of memory, where PLACE is, to that alone"""
     # Of a test that has failed meanwhile
     if vm.driver:
         vm.driver.end()

@@ -91,12 +91,15 @@ def host_registers(vm, config):
 
 class Device:
     """An edu device that the host drives: where its configuration, its registers
-    and the DMA address are that its driver has mapped, 0 if nothing is."""
+    and the DMA address are that its driver has mapped, 0 if nothing is. One that
+    reaches all of memory says where that is there, and writes to nothing else."""
 
-    # pylint: disable=too-few-public-methods
+    # pylint: disable=too-few-public-methods,too-many-instance-attributes
     def __init__(self, text):
-        self.config, self.registers, self.open = \
+        self.config, self.registers, self.open, *rest = \
             (int(word, 0) for word in text.split(","))
+        self.bypass = bool(rest)
+        self.place = rest[0] if rest else None
         # DMAs begun, where the last one goes, whether what is mapped is reached no
         # more, and whether a reset has taken the device away
         self.begun = 0
@@ -121,9 +124,14 @@ class Driver(threading.Thread):
         iommu = {name: vm.qmp("qom-get", path="/machine/peripheral/iommu0",
                               property=name)
                  for name in ("memaddr", "dma-base", "direct-base", "direct-limit")}
-        self.window = iommu["memaddr"] - iommu["dma-base"]
-        # From here on, DMA addresses are the guest's RAM
-        self.direct = iommu["direct-base"] if iommu["direct-limit"] else 1 << 64
+        # The window is above the guest's RAM
+        self.window = iommu["memaddr"]
+        # From here on, DMA addresses are that
+        direct = iommu["direct-base"] if iommu["direct-limit"] else 1 << 64
+        for one in devices:
+            if not one.bypass:
+                one.place = one.open - direct if one.open >= direct else \
+                    one.open - iommu["dma-base"] + self.window
         self.stopping = threading.Event()
         self.woken = threading.Event()
         # It has been, and configuration is where it was
@@ -132,8 +140,8 @@ class Driver(threading.Thread):
         self.reset = False
         # How often all devices have been looked at
         self.rounds = 0
-        # Writes to the page; those to what is mapped that have arrived, and so
-        # after a reset; whether the last of them has not; writes since
+        # Writes to the page; those to what is mapped that have arrived, and so after a
+        # reset; how many devices have lost it; writes since
         self.writes = self.arrived = self.again = self.shut = self.since = 0
         # All of configuration is in one piece, and begins with the host bridge's
         self.bridge = devices[0].config & ~0xfffffff
@@ -197,10 +205,6 @@ class Driver(threading.Thread):
             one.target = None
         return there and not running
 
-    def place(self, dma):
-        """Where in the guest's memory that DMA address is."""
-        return dma - self.direct if dma >= self.direct else dma + self.window
-
     def start_dma(self, one, target):
         one.target = target
         one.begun += 1
@@ -210,9 +214,9 @@ class Driver(threading.Thread):
 
     def opened(self, one):
         """The end of a DMA to what is mapped."""
-        if self.bus.read("l", self.place(one.open)) != BLANK:
+        if self.bus.read("l", one.place) != BLANK:
             if one.shut:
-                raise Failed(f"memory at {self.place(one.open):#x} was written to after "
+                raise Failed(f"memory at {one.place:#x} was written to after "
                              f"it was taken back, after {self}")
             self.arrived += 1
             self.again += self.reset
@@ -220,8 +224,8 @@ class Driver(threading.Thread):
             one.shut = True
             self.shut += 1
             # The window's may be another's from here on, and is left alone; a page
-            # of RAM is not (pviommu_test)
-            if one.open < self.direct:
+            # of RAM is not (pviommu_test, PAGES in profiles.py)
+            if one.place >= self.window:
                 one.open = 0
         else:
             self.since += 1
@@ -236,9 +240,9 @@ class Driver(threading.Thread):
             self.since += bool(self.shut)
         elif last is not None:
             self.opened(one)
-        if one.open and last in (None, self.page):
+        if one.bypass or (one.open and last in (None, self.page)):
             if not one.shut:
-                self.bus.write("l", self.place(one.open), BLANK)
+                self.bus.write("l", one.place, BLANK)
             self.start_dma(one, one.open)
         else:
             self.start_dma(one, self.page)

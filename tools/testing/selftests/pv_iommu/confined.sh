@@ -19,7 +19,10 @@ for dev in "$second" "$third"; do
 	echo "$dev" >/sys/bus/pci/drivers/pci-stub/bind || fail "bind $dev"
 done
 exempt="$second $third"
+# The first one alone loses it
+drive_all "$first" "$second" "$third"
 module_back || fail "modprobe"
+driven "first enable" shut
 closed "first enable" "$first"
 said_once "$third.*driver pci-stub was there first"
 said_once "$second.*not attached: excluded by devices="

@@ -61,6 +61,21 @@ drive() {
 	host drive "$(page_for "${mode:-$(pv_mode)}")" $words || fail "drive"
 }
 
+# drive_all DEVICE...: the same of those that reach all of memory: each writes to a page of
+# its own, behind that one, and to nothing else
+drive_all() {
+	local dev page own words
+	page=$(page_for "${mode:-$(pv_mode)}")
+	own=$((page))
+	words=
+	for dev; do
+		own=$((own + 4096))
+		words="$words $(config_of "$dev"),$(bar "$dev"),$own,$own"
+	done
+	# shellcheck disable=SC2086 # one word each
+	host drive "$page" $words || fail "drive"
+}
+
 # drive_two: the first edu, whose driver has something mapped, and the second, which
 # has no driver
 drive_two() {
@@ -82,7 +97,7 @@ driven() {
 	answer=$(host driven) || fail "$1: $answer"
 	eval "$answer"
 	echo "$1: $answer"
-	[ "$writes" -gt 2 ] || fail "$1: no device was at work"
+	[ $((writes + arrived)) -gt 2 ] || fail "$1: no device was at work"
 	[ "$2" = none ] || [ "$arrived" -gt 2 ] || fail "$1: nothing was reached before"
 	case $2 in
 	none)	[ "$reset" = 0 ] ;;
