@@ -825,6 +825,36 @@ int pviommu_reattach_all(struct pviommu_host *host)
 }
 
 /**
+ * pviommu_cut_off_all - the host cannot be enabled again, after a resume
+ * @host: the host device
+ * @restored: PCI has given all devices back what they had; or will do so
+ *
+ * It confines nobody then: with boot-bypass=on its devices, at addresses that were the
+ * window's, would hit memory. So they do not get their bus mastering back; nor is that in
+ * the power of their drivers, for which they are as if pulled out.
+ *
+ * Context: process, while devices are suspended.
+ */
+void pviommu_cut_off_all(struct pviommu_host *host, bool restored)
+{
+	struct pviommu_dev *pd;
+
+	mutex_lock(&host->lock);
+	list_for_each_entry(pd, &host->devices, node) {
+		struct pci_dev *pdev = to_pci_dev(pd->dev);
+
+		if (restored) {
+			pdev->error_state = pci_channel_io_perm_failure;
+			continue;
+		}
+		pci_err(pdev, "pv_iommu: cut off, as nothing would confine it\n");
+		pci_clear_master(pdev);
+		pdev->saved_config_space[PCI_COMMAND / 4] &= ~PCI_COMMAND_MASTER;
+	}
+	mutex_unlock(&host->lock);
+}
+
+/**
  * pviommu_attach_flush - have the host take back all pages that no device has mapped
  * @host: the host device
  *

@@ -499,22 +499,44 @@ static int pviommu_suspend_noirq(struct device *dev)
 	return 0;
 }
 
-/* After S3 the host device has been reset, after s2idle it has not: say it anew */
+static bool pviommu_is_enabled(struct pviommu_host *host)
+{
+	return pviommu_read32(host, PV_IOMMU_REG_CONTROL) & PV_IOMMU_CTL_ENABLE;
+}
+
+/* To a host that has forgotten all */
+static int pviommu_say_anew(struct pviommu_host *host)
+{
+	int ret = pviommu_host_enable(host);
+
+	if (!ret)
+		return pviommu_reattach_all(host);
+	pviommu_cut_off_all(host, false);
+	return ret;
+}
+
+/* After S3 the host device has been reset, after s2idle it has not */
 static int pviommu_resume_noirq(struct device *dev)
 {
 	struct pviommu_host *host = dev_get_drvdata(dev);
 
-	if (pviommu_read32(host, PV_IOMMU_REG_CONTROL) & PV_IOMMU_CTL_ENABLE)
-		return 0;
-	return pviommu_host_enable(host) ?: pviommu_reattach_all(host);
+	return pviommu_is_enabled(host) ? 0 : pviommu_say_anew(host);
 }
 
 /* Another kernel has had the host device in the meantime, whatever it says */
 static int pviommu_restore_noirq(struct device *dev)
 {
+	return pviommu_say_anew(dev_get_drvdata(dev));
+}
+
+/* All devices are awake, and no driver has said a word to them */
+static int pviommu_resume_early(struct device *dev)
+{
 	struct pviommu_host *host = dev_get_drvdata(dev);
 
-	return pviommu_host_enable(host) ?: pviommu_reattach_all(host);
+	if (!pviommu_is_enabled(host))
+		pviommu_cut_off_all(host, true);
+	return 0;
 }
 
 static const struct dev_pm_ops pviommu_pm_ops = {
@@ -524,6 +546,7 @@ static const struct dev_pm_ops pviommu_pm_ops = {
 	.thaw_noirq = pviommu_resume_noirq,
 	.poweroff_noirq = pviommu_suspend_noirq,
 	.restore_noirq = pviommu_restore_noirq,
+	.resume_early = pviommu_resume_early,
 };
 
 /*

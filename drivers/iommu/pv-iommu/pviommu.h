@@ -707,6 +707,7 @@ bool pviommu_forbid_attach(struct pviommu_host *host);
 void pviommu_permit_attach(struct pviommu_host *host);
 void pviommu_attach_flush(struct pviommu_host *host);
 int pviommu_reattach_all(struct pviommu_host *host);
+void pviommu_cut_off_all(struct pviommu_host *host, bool restored);
 bool pviommu_serves_mask(struct pviommu_dev *pd, u64 mask);
 void pviommu_orphan_freed(struct device *dev);
 bool pviommu_has_orphans(void);

@@ -224,7 +224,7 @@ def confined(iommu):
         about=f"devices that write where they are told to, {iommu}",
         devices=("edu,id=edu0,dma_mask=0xffffffffffffffff", "edu,id=edu1", APART,
                  "pcie-root-port,id=port0,slot=1"),
-        iommu=f"{iommu},direct-limit=16M",
+        iommu=iommu,
         append=f"{PAGES} {NOT_APART}",
         packed=True,
         driven=True,
@@ -547,8 +547,10 @@ PROFILES = {
         iommu="boot-bypass=on",
         append="slub_debug=FZP",
     ),
-    "confined": confined("boot-bypass=on"),
-    "confined-off": confined("boot-bypass=off"),
+    "confined": confined("boot-bypass=on,direct-limit=16M"),
+    "confined-off": confined("boot-bypass=off,direct-limit=16M"),
+    # A host that can be made to refuse a guest
+    "confined-old-host": confined("boot-bypass=on,x-chunks=off"),
     "confined-again": confined_again("boot-bypass=on"),
     "confined-again-off": confined_again("boot-bypass=off"),
     # Not after a kexec, whose kernel lets the test load pv_iommu

@@ -179,8 +179,10 @@ class Driver(threading.Thread):
         return True
 
     def ours(self, one):
-        """Whether it is as it was, or as it was made again."""
+        """Whether it is as it was, or as the guest has made it again."""
         ours = self.bus.read("b", one.config + PCI_CACHE_LINE) == OURS
+        if ours and one.down:
+            ours = self.bus.read("w", one.config + PCI_COMMAND) & PCI_ON == PCI_ON
         if ours != one.down:
             return ours
         one.down = not ours

@@ -15,11 +15,6 @@ third=$(edu 2)
 # Those that the host leaves all memory to
 exempt=
 
-is_master() {
-	[ $((0x$(od -A n -t x1 -j 4 -N 1 "/sys/bus/pci/devices/$1/config" |
-		tr -d ' ') & 4)) != 0 ]
-}
-
 # closed EVENT DEVICE...: none of them reaches anything
 closed() {
 	local event="$1" dev

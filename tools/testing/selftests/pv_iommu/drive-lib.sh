@@ -90,8 +90,8 @@ drive_two() {
 
 # driven EVENT WHAT: no write has come through to the page. Those to what is mapped
 # have, and do still (open); or have ceased to, and the devices have gone on (shut); or
-# have until the machine was reset (reset), and do so again (again); or nothing was
-# mapped (none)
+# have until the machine was reset (reset), and do so again (again), or do not, though the
+# devices do go on (lost); or nothing was mapped (none)
 driven() {
 	local writes arrived again shut since reset answer
 	answer=$(host driven) || fail "$1: $answer"
@@ -104,6 +104,7 @@ driven() {
 	open)	[ "$shut" = 0 ] && [ "$reset" = 0 ] ;;
 	shut)	[ "$shut" = 1 ] && [ "$since" -gt 2 ] && [ "$reset" = 0 ] ;;
 	reset)	[ "$reset" = 1 ] && [ "$again" = 0 ] ;;
+	lost)	[ "$reset" = 1 ] && [ "$again" = 0 ] && [ "$shut" = 1 ] && [ "$since" -gt 2 ] ;;
 	again)	[ "$reset" = 1 ] && [ "$shut" = 0 ] && [ "$again" -gt 2 ] ;;
 	esac || fail "$1: not $2"
 }
@@ -118,6 +119,11 @@ reg() {
 master() {
 	printf '\006\000' | dd of="/sys/bus/pci/devices/$1/config" bs=1 seek=4 \
 		conv=notrunc 2>/dev/null
+}
+
+is_master() {
+	[ $((0x$(od -A n -t x1 -j 4 -N 1 "/sys/bus/pci/devices/$1/config" |
+		tr -d ' ') & 4)) != 0 ]
 }
 
 dma_done() {

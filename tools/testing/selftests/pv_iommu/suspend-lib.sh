@@ -7,6 +7,8 @@
 echo 1 >/sys/module/suspend/parameters/pm_test_delay 2>/dev/null
 # For /init
 : >/run/slept
+# What becomes of it meanwhile is seen
+echo N >/sys/module/printk/parameters/console_suspend
 
 # sleep_by STATE [TEST]: suspends; the host wakes the guest, or it wakes by itself
 # after the TEST
@@ -44,4 +46,23 @@ suspend_driven() {
 	driven "suspend to RAM" again
 	still_apart "suspend to RAM"
 	run_cases sync
+}
+
+# suspend_refused DEVICE: the same with a host that cannot be enabled when the guest wakes,
+# as its driver wants all of the window, which is more than it is to have now
+suspend_refused() {
+	apart
+	load_cases
+	still_apart "before"
+	drive "$1"
+	host_set limit 2097152
+	sleep_by mem
+	driven "not enabled as it wakes" reset
+	said_once "host does not accept features"
+	said_once "$1: pv_iommu: cut off"
+	still_apart "not enabled as it wakes"
+	# nor does its driver make it a master of the bus
+	echo "$1" >/sys/bus/pci/drivers/pviommu_test/unbind
+	echo "$1" >/sys/bus/pci/drivers/pviommu_test/bind
+	! is_master "$1" || fail "$1 is master of the bus"
 }

@@ -203,6 +203,7 @@ struct dev_pm_ops {
 	int (*restore)(struct device *dev);
 	int (*suspend_noirq)(struct device *dev);
 	int (*resume_noirq)(struct device *dev);
+	int (*resume_early)(struct device *dev);
 	int (*freeze_noirq)(struct device *dev);
 	int (*thaw_noirq)(struct device *dev);
 	int (*poweroff_noirq)(struct device *dev);
@@ -235,6 +236,8 @@ struct pci_dev {
 	u8 hdr_type;
 	bool is_virtfn;
 	bool is_busmaster;
+	enum { pci_channel_io_normal, pci_channel_io_perm_failure } error_state;
+	u32 saved_config_space[16];
 	u64 dma_mask;
 	struct device_dma_parameters dma_parms;
 	struct pci_dev *next;
@@ -270,6 +273,8 @@ extern const struct bus_type pci_bus_type;
 #define PCI_CLASS_NETWORK_INFINIBAND	0x0207
 #define PCI_CLASS_ACCELERATOR_PROCESSING	0x1200
 #define PCI_BASE_CLASS_ACCELERATOR	0x12
+#define PCI_COMMAND		4
+#define PCI_COMMAND_MASTER	4
 #define PCI_HEADER_TYPE_NORMAL	0
 #define PCI_HEADER_TYPE_BRIDGE	1
 #define PCI_HEADER_TYPE_CARDBUS	2
