@@ -28,9 +28,10 @@ PCI_ON = 6
 # What a driven device has as its cache line size until the machine is reset
 OURS = 0x5a
 
-# Where q35's host bridge says where PCI configuration is mapped, and the ports by which
-# one gets there without
+# Where q35's host bridge says where PCI configuration is mapped, its south bridge where
+# ACPI's ports are, and the ports by which one gets there without
 PCIEXBAR = 0x60
+SOUTH, PMBASE, ACPI_CNTL = 0x1f << 11, 0x40, 0x44
 CONFIG_ADDRESS, CONFIG_DATA = 0xcf8, 0xcfc
 
 
@@ -146,8 +147,9 @@ class Driver(threading.Thread):
         # All of configuration is in one piece, and begins with the host bridge's
         self.bridge = devices[0].config & ~0xfffffff
         self.bridge_is = bus.read("l", self.bridge)
-        self.mapped = {n: bus.read("l", self.bridge + n)
-                       for n in (PCIEXBAR + 4, PCIEXBAR)}
+        self.mapped = {n: bus.read("l", self.bridge + (n >> 8 << 12) + (n & 0xff))
+                       for n in (PCIEXBAR + 4, PCIEXBAR, SOUTH + PMBASE,
+                                 SOUTH + ACPI_CNTL)}
         bus.write("l", page, BLANK)
         for one in devices:
             bus.write("b", one.config + PCI_CACHE_LINE, OURS)
@@ -155,8 +157,9 @@ class Driver(threading.Thread):
                 raise Failed(f"no PCI configuration at {one.config:#x}")
 
     def map_config(self):
-        """Configuration where it was before the guest slept. Linux, which goes by
-        ports, does not miss it. SeaBIOS means to do that as it wakes up, but by
+        """Configuration where it was before the guest slept, and ACPI's ports, without
+        which it would not sleep a second time, and take that for a short sleep. Linux
+        does not miss the former. SeaBIOS means to do both as it wakes up, but by
         configuration as it is mapped: what it writes is lost, or, if it is mapped
         already, the first that it writes takes it away. So it may take more than
         once. The ports are the guest's own, so that it stands still meanwhile.

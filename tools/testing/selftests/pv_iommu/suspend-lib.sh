@@ -42,10 +42,28 @@ suspend_driven() {
 	[ -z "$2" ] || echo "$2" >"/sys/bus/pci/devices/$2/driver/unbind"
 	still_apart "before"
 	drive "$@"
+	sleep_by freeze
+	driven "suspend to idle" open
+	still_apart "suspend to idle"
+	drive "$@"
 	sleep_by mem
 	driven "suspend to RAM" again
 	still_apart "suspend to RAM"
 	run_cases sync
+
+	# The host attaches nobody again
+	drive "$@"
+	host_set x-error-ops 2
+	host_set x-error-rate 1
+	sleep_by mem
+	driven "refused as it wakes" lost
+	said_once "$1: pv_iommu: host refused to attach again: error"
+	still_apart "refused as it wakes"
+	host_set x-error-rate 0
+	rmmod pviommu_test
+	load_cases
+	drive "$@"
+	driven "bound again" open
 }
 
 # suspend_refused DEVICE: the same with a host that cannot be enabled when the guest wakes,
