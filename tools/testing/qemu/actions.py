@@ -188,7 +188,7 @@ def action_remember(vm):
     on their way to the kernel that has crashed; answers how many of these there were,
     and how many are in the window, or -1 for one that is large"""
     vm.flood.await_late()
-    found = witness.window_frames(vm) if vm.profile.window <= 64 else -1
+    found = witness.window_frames(vm) if vm.window <= 64 else -1
     witness.memory_to(vm, "before")
     return f"late={vm.flood.late} landed={found}"
 

@@ -164,6 +164,8 @@ class VM:
         self.qmp = None
         self.pending = b""
         self.sockets = None
+        # MiB
+        self.window = machine.window or self.profile.window
         # Of actions that go on while the guest does something else
         self.driver = None
         self.waker = None
@@ -173,7 +175,7 @@ class VM:
         """QEMU's command line."""
         profile, machine = self.profile, self.machine
         memory = machine.memory or profile.memory
-        window = machine.window or profile.window
+        window = self.window
         kvm = machine.kvm and not profile.icount
         line = [
             str(self.qemu), "-nodefaults", "-no-user-config",

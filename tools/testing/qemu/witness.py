@@ -396,7 +396,7 @@ def window_frames(vm):
     address = vm.qmp("qom-get", path="/machine/peripheral/iommu0", property="memaddr")
     vm.qmp("stop")
     try:
-        vm.qmp("pmemsave", val=address, size=vm.profile.window << 20, filename=str(path))
+        vm.qmp("pmemsave", val=address, size=vm.window << 20, filename=str(path))
     finally:
         vm.qmp("cont")
     found = frames_in(path)
