@@ -79,7 +79,7 @@ suspend_refused() {
 	said_once "host does not accept features"
 	said_once "$1: pv_iommu: cut off"
 	still_apart "not enabled as it wakes"
-	# nor does its driver make it a master of the bus
+	# its driver has tried to make it a master of the bus, and tries again
 	echo "$1" >/sys/bus/pci/drivers/pviommu_test/unbind
 	echo "$1" >/sys/bus/pci/drivers/pviommu_test/bind
 	! is_master "$1" || fail "$1 is master of the bus"

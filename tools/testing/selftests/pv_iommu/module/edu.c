@@ -14,6 +14,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/pm.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
@@ -546,11 +547,21 @@ MODULE_DEVICE_TABLE(pci, pvt_edu_ids);
  * Tests unbind devices only between runs, so that no run has to hold on to
  * them.
  */
+/* As most drivers do */
+static int pvt_edu_resume(struct device *dev)
+{
+	pci_set_master(to_pci_dev(dev));
+	return 0;
+}
+
+static DEFINE_SIMPLE_DEV_PM_OPS(pvt_edu_pm_ops, NULL, pvt_edu_resume);
+
 static struct pci_driver pvt_edu_driver = {
 	.name = "pviommu_test",
 	.id_table = pvt_edu_ids,
 	.probe = pvt_edu_probe,
 	.remove = pvt_edu_remove,
+	.driver.pm = pm_sleep_ptr(&pvt_edu_pm_ops),
 };
 
 int pvt_edu_init(void)
