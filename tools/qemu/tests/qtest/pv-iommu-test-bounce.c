@@ -306,7 +306,7 @@ static void test_unplug(void)
     qtest_qmp_device_add(vm->qts, "edu", "edu2", "{'addr': '5', "
                          "'dma_mask': %u}", UINT32_MAX);
     g_free(vm->edu[1].dev);
-    edu_init(vm, &vm->edu[1], 5);
+    vm->edu[1] = edu_at(vm, RID2);
     g_assert_cmpuint(unmap(vm, RID2, dma, 0), ==, PV_IOMMU_S_STATE);
     g_assert(!dma_reaches(vm, &vm->edu[1], WINDOW_DMA, WINDOW_ADDR));
     g_assert_cmpuint(attach(vm, RID2, PV_IOMMU_ATTACH_BOUNCE), ==,

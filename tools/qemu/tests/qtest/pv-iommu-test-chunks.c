@@ -455,8 +455,8 @@ static void test_group(void)
     Edu first, second;
 
     bridge_init(vm, 7, 2, 0xd1000000);
-    first = bridge_edu(vm, 0x208);
-    second = bridge_edu(vm, 0x210);
+    first = edu_at(vm, 0x208);
+    second = edu_at(vm, 0x210);
     enable_chunks(vm);
     g_assert_cmpuint(probe(vm, 0x208, &group, &offers), ==, PV_IOMMU_S_OK);
     g_assert_cmpuint(probe(vm, 0x210, &group2, &offers), ==, PV_IOMMU_S_OK);
@@ -792,7 +792,7 @@ static void test_hotplug(void)
     g_assert_cmpuint(probe(vm, 0x38, &group, &offers), ==, PV_IOMMU_S_NODEV);
     /* its 28 bits of address do */
     qtest_qmp_device_add(vm->qts, "edu", "hot", "{'addr': '7'}");
-    edu_init(vm, &edu, 7);
+    edu = edu_at(vm, 0x38);
     g_assert_cmpuint(probe(vm, 0x38, &group, &offers), ==, PV_IOMMU_S_OK);
     g_assert_cmpuint(probe(vm, RID, &group2, &offers), ==, PV_IOMMU_S_OK);
     g_assert_cmpuint(group, !=, group2);

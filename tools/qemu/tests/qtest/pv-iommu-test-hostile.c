@@ -357,11 +357,10 @@ static void test_device_memory(void)
     Vm *vm = vm_start_on("q35", ",boot-bypass=off,hw-iommu=on,arena-size=1M,"
                          "direct-limit=16M",
                          "-device bochs-display,id=display0,addr=7");
-    QPCIDevice *display = qpci_device_find(vm->bus, QPCI_DEVFN(7, 0));
+    QPCIDevice *display = device_find(vm, QPCI_DEVFN(7, 0));
     struct pv_iommu_req req;
     uint32_t errors;
 
-    g_assert_nonnull(display);
     qpci_config_writel(display, bar, vram);
     qpci_device_enable(display);
     fill(vm, vram, GRANULE, 1);

@@ -641,7 +641,7 @@ static void number_ports(Vm *vm, bool same, Edu edu[3])
     }
     for (int i = 0; !same && i < 3; i++) {
         vm->bus->mmio_alloc_ptr = 0xd0000000 + i * 0x1000000;
-        edu[i] = bridge_edu(vm, (i + 1) << 8);
+        edu[i] = edu_at(vm, (i + 1) << 8);
     }
 }
 

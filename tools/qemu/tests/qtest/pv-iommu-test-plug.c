@@ -55,7 +55,7 @@ static Hot plug(Vm *vm, int i)
         slot_power(vm, place[i].bridge, true);
     }
     vm->bus->mmio_alloc_ptr = place[i].mem;
-    hot.edu = bridge_edu(vm, hot.rid);
+    hot.edu = edu_at(vm, hot.rid);
     return hot;
 }
 

@@ -60,6 +60,20 @@ static inline void enable(Vm *vm, uint64_t features)
     set_reg(vm, PV_IOMMU_REG_CONTROL, PV_IOMMU_CTL_ENABLE);
 }
 
+static inline QPCIDevice *device_find(Vm *vm, uint16_t rid)
+{
+    QPCIDevice *dev = qpci_device_find(vm->bus, rid);
+
+    g_assert_nonnull(dev);
+    return dev;
+}
+
+static inline void edu_enable(Edu *edu)
+{
+    qpci_device_enable(edu->dev);
+    edu->bar = qpci_iomap(edu->dev, 0, NULL);
+}
+
 /* The firmware's work */
 static inline void devices_enable(Vm *vm)
 {
@@ -70,18 +84,15 @@ static inline void devices_enable(Vm *vm)
     vm->regs = qpci_iomap(vm->dev, PV_IOMMU_BAR_REGS, NULL);
     vm->bell = qpci_iomap(vm->dev, PV_IOMMU_BAR_DOORBELL, NULL);
     for (int i = 0; i < NR_EDU; i++) {
-        qpci_device_enable(vm->edu[i].dev);
-        vm->edu[i].bar = qpci_iomap(vm->edu[i].dev, 0, NULL);
+        edu_enable(&vm->edu[i]);
     }
 }
 
 static inline void devices_find(Vm *vm)
 {
-    vm->dev = qpci_device_find(vm->bus, QPCI_DEVFN(3, 0));
-    g_assert_nonnull(vm->dev);
+    vm->dev = device_find(vm, QPCI_DEVFN(3, 0));
     for (int i = 0; i < NR_EDU; i++) {
-        vm->edu[i].dev = qpci_device_find(vm->bus, QPCI_DEVFN(4 + i, 0));
-        g_assert_nonnull(vm->edu[i].dev);
+        vm->edu[i].dev = device_find(vm, QPCI_DEVFN(4 + i, 0));
     }
 }
 

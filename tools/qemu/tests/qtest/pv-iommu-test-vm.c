@@ -14,12 +14,12 @@ char *bios;
  * The machine
  */
 
-void edu_init(Vm *vm, Edu *edu, int slot)
+Edu edu_at(Vm *vm, uint16_t rid)
 {
-    edu->dev = qpci_device_find(vm->bus, QPCI_DEVFN(slot, 0));
-    g_assert_nonnull(edu->dev);
-    qpci_device_enable(edu->dev);
-    edu->bar = qpci_iomap(edu->dev, 0, NULL);
+    Edu edu = { .dev = device_find(vm, rid) };
+
+    edu_enable(&edu);
+    return edu;
 }
 
 /* The machine and no more; first and more are further arguments */
@@ -85,9 +85,8 @@ void set_pam0(Vm *vm, uint8_t val)
 void bridge_number(Vm *vm, uint16_t rid, uint8_t bus, uint8_t last,
                    uint32_t mem)
 {
-    QPCIDevice *dev = qpci_device_find(vm->bus, rid);
+    QPCIDevice *dev = device_find(vm, rid);
 
-    g_assert_nonnull(dev);
     qpci_config_writeb(dev, PCI_SECONDARY_BUS, bus);
     qpci_config_writeb(dev, PCI_SUBORDINATE_BUS, last);
     qpci_config_writew(dev, PCI_MEMORY_BASE, mem >> 16);
@@ -100,16 +99,6 @@ void bridge_number(Vm *vm, uint16_t rid, uint8_t bus, uint8_t last,
 void bridge_init(Vm *vm, int slot, uint8_t bus, uint32_t mem)
 {
     bridge_number(vm, QPCI_DEVFN(slot, 0), bus, bus, mem);
-}
-
-Edu bridge_edu(Vm *vm, uint16_t rid)
-{
-    Edu edu = { .dev = qpci_device_find(vm->bus, rid) };
-
-    g_assert_nonnull(edu.dev);
-    qpci_device_enable(edu.dev);
-    edu.bar = qpci_iomap(edu.dev, 0, NULL);
-    return edu;
 }
 
 /*

@@ -473,10 +473,10 @@ static void test_bridges(void)
     g_assert_cmpuint(attach(vm, 0x100, PV_IOMMU_ATTACH_WINDOW), ==,
                      PV_IOMMU_S_NODEV);
     bridge_init(vm, 6, 1, 0xd0000000);
-    alone = bridge_edu(vm, 0x100);
+    alone = edu_at(vm, 0x100);
     bridge_init(vm, 7, 2, 0xd1000000);
-    first = bridge_edu(vm, 0x208);
-    second = bridge_edu(vm, 0x210);
+    first = edu_at(vm, 0x208);
+    second = edu_at(vm, 0x210);
 
     dma_store(vm, &alone, WINDOW_DMA, 8);
     check_fault(vm, 1, WINDOW_DMA, 0x100 | PV_IOMMU_FAULT_WRITE);
@@ -559,7 +559,7 @@ int nr_spaces(Vm *vm)
 
 void slot_power(Vm *vm, uint16_t rid, bool on)
 {
-    QPCIDevice *port = qpci_device_find(vm->bus, rid);
+    QPCIDevice *port = device_find(vm, rid);
     uint8_t cap = qpci_find_capability(port, PCI_CAP_ID_EXP, 0);
 
     qpci_config_writew(port, cap + PCI_EXP_SLTCTL,
@@ -588,7 +588,7 @@ static void test_bridge_unplug(void)
     for (int i = 0; i < 3; i++) {
         bridge_number(vm, QPCI_DEVFN(6, 0), 1, 2, 0xd0000000);
         bridge_number(vm, 0x100, 2, 2, 0xd0000000);
-        edu = bridge_edu(vm, 0x208);
+        edu = edu_at(vm, 0x208);
         g_assert(!dma_reaches(vm, &edu, WILD, WILD));
 
         /* whatever the one before was */
@@ -646,8 +646,8 @@ static void test_exempt_unplug(void)
     Edu first, second;
 
     bridge_init(vm, 6, 1, 0xd0000000);
-    first = bridge_edu(vm, 0x108);
-    second = bridge_edu(vm, 0x110);
+    first = edu_at(vm, 0x108);
+    second = edu_at(vm, 0x110);
     g_assert_cmpuint(attach(vm, 0x108, PV_IOMMU_ATTACH_BYPASS), ==,
                      PV_IOMMU_S_OK);
     g_assert_cmpuint(attach(vm, 0x110, PV_IOMMU_ATTACH_BYPASS), ==,
@@ -662,7 +662,7 @@ static void test_exempt_unplug(void)
     acpi_eject(vm, 2);
     qtest_qmp_device_add(vm->qts, "edu", "x3", "{'bus': 'br0', 'addr': '2', "
                          "'dma_mask': %u}", UINT32_MAX);
-    second = bridge_edu(vm, 0x110);
+    second = edu_at(vm, 0x110);
     g_assert(!dma_reaches(vm, &second, WILD, WILD));
     g_assert_cmpuint(attach(vm, 0x110, PV_IOMMU_ATTACH_BYPASS), ==,
                      PV_IOMMU_S_OK);

@@ -69,8 +69,10 @@
 /* An image that the machine takes for its firmware */
 extern char *bios;
 
+/* An edu that is found late, as it was plugged or is behind a bridge */
+Edu edu_at(Vm *vm, uint16_t rid);
+
 /* The machine */
-void edu_init(Vm *vm, Edu *edu, int slot);
 Vm *vm_launch(const char *machine, const char *first, const char *props,
               const char *more);
 void vm_probe(Vm *vm);
@@ -88,11 +90,10 @@ void set_flag(Vm *vm, const char *name, bool val);
 void system_reset(Vm *vm);
 void set_pam0(Vm *vm, uint8_t val);
 
-/* A bus behind the bridge in a slot, with a range of memory; edu on it */
+/* A bus behind the bridge in a slot, with a range of memory */
 void bridge_init(Vm *vm, int slot, uint8_t bus, uint32_t mem);
 void bridge_number(Vm *vm, uint16_t rid, uint8_t bus, uint8_t last,
                    uint32_t mem);
-Edu bridge_edu(Vm *vm, uint16_t rid);
 
 /* A guest that switches the slot of a port off has its device unplugged */
 void slot_power(Vm *vm, uint16_t rid, bool on);
