@@ -8,27 +8,22 @@
 . ./lib.sh
 . ./net-lib.sh
 
-# AHCI, virtio-blk and virtio-scsi. Not NVMe: QEMU 7.2 and 10.0 migrate no
-# machine that has one
-disks=
+# AHCI, where there is one, virtio-blk and virtio-scsi. Not NVMe: QEMU 7.2 and 10.0
+# migrate no machine that has one
+wait_for 20 disks_there "${DISKS:-3}" ||
+	fail "${DISKS:-3} disks are wanted, there are: $disks"
 served=
-for driver in ahci virtio-pci; do
-	for dev in $(devices_of $driver); do
-		disk=$(disk_of "$dev") || continue
-		need_attached "$dev"
-		disks="$disks $disk"
-		served="$served $dev"
-	done
+# shellcheck disable=SC2154 # set by disks_there
+for dev in $devices; do
+	! disk_of "$dev" >/dev/null || served="$served $dev"
 done
-# shellcheck disable=SC2086 # one word each
-set -- $disks
-[ $# = 3 ] || fail "three disks are wanted, there are: $disks"
 wire_cards 52:54:00:00:00:10 52:54:00:00:00:11
 served="$served $left_pci $right_pci"
 need_wire
 
 refused=$(host_stat refused_dmas)
-load_start "$@"
+# shellcheck disable=SC2086 # one word each
+load_start $disks
 load_goes_on
 for round in $(seq "${ROUNDS:-3}"); do
 	for dev in $served; do
