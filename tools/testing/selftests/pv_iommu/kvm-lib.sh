@@ -260,6 +260,14 @@ must() {
 	[ -z "$out" ] || printf '%s\n' "$out"
 }
 
+# ask NAME COMMAND: the same, its output in the variable NAME. In $(must ...) it is the
+# subshell alone that a failure ends
+ask() {
+	local answer
+	answer=$(l2 "$2") || fail "in L2: $2: status $?: $answer"
+	printf -v "$1" %s "$answer"
+}
+
 # qmp COMMAND [ARGUMENTS]: prints the answer
 qmp() {
 	local line

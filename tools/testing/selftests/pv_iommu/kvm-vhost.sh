@@ -12,6 +12,10 @@ HERE=10.9.7.1
 THERE=10.9.7.2
 MIB=2
 
+# What is looked at, in bytes; and what a used ring of 256 takes
+HELD=256
+USED_SIZE=$((6 + 256 * 8))
+
 # Memory that L2's kernel leaves alone, at no DMA address of the window or the arena
 TARGET=0x8000000
 
@@ -54,27 +58,48 @@ traffic() {
 	echo "$1: $MIB MiB from L2 and $MIB MiB to it"
 }
 
-# ring: the DMA address of the card's receive queue: its descriptors, 256 of 16 bytes
-ring() {
-	qmp x-query-virtio-queue-status '"path":"/machine/peripheral/net0/virtio-backend","queue":0' |
-		sed -n 's/.*"vring-desc": \([0-9]*\).*/\1/p'
+# find_ring: sets $ring and $used to the DMA addresses of the card's receive queue: its
+# descriptors, 256 of 16 bytes, and its used ring
+find_ring() {
+	local answer
+	answer=$(qmp x-query-virtio-queue-status '"path":"/machine/peripheral/net0/virtio-backend","queue":0') ||
+		fail "the card's receive queue: $answer"
+	ring=$(sed -n 's/.*"vring-desc": \([0-9]*\).*/\1/p' <<<"$answer")
+	used=$(sed -n 's/.*"vring-used": \([0-9]*\).*/\1/p' <<<"$answer")
+	[ "${ring:-0}" -ge $dma ] && [ "${used:-0}" -gt "$ring" ] ||
+		fail "the card's receive queue is not in the window: $answer"
 }
 
-# held ADDRESS: a sum of what is there in L2's memory
-held() {
-	must "/q/bin/rings dump $1 256 >/run/held && md5sum </run/held"
+# look_at ADDRESS: sets $held to a sum of what is there in L2's memory
+look_at() {
+	ask held "/q/bin/rings dump $1 $HELD >/run/held && md5sum </run/held"
+	[ -n "$held" ] || fail "no sum of L2's memory at $1"
+}
+
+# count_frames: sets $frames to how far they have come
+count_frames() {
+	local taken card
+	ask taken "/q/bin/rings dump $((phys + used - dma)) 4 | od -A n -t u2"
+	ask card "cat \$(cat /run/card)/virtio*/net/*/statistics/rx_packets"
+	frames="$(cat /sys/class/net/tap0/statistics/tx_packets) sent, used->idx ${taken##* }, $card received"
 }
 
 # received_at DMA PHYSICAL: all receive descriptors point there, and frames come for
-# them, one after the other; succeeds if that changes the memory
+# them, one after the other; succeeds if that changes the memory. Sets $frames.
 received_at() {
-	local before
-	before=$(held "$2")
-	must "/q/bin/rings poke $((phys + $(ring) - dma)) 256 $1 16"
+	local before frames_before
+	look_at "$2"
+	before=$held
+	count_frames
+	frames_before=$frames
+	must "/q/bin/rings poke $((phys + ring - dma)) 256 $1 16"
 	for _ in 1 2 3 4 5 6 7 8; do
 		ping -c 1 -W 1 $THERE >/dev/null
-		[ "$(held "$2")" = "$before" ] || return 0
+		look_at "$2"
+		[ "$held" = "$before" ] || return 0
 	done
+	count_frames
+	frames="$frames_before; then $frames"
 	return 1
 }
 
@@ -95,20 +120,30 @@ must "until [ -e /dev/vda ]; do sleep 0.1; done; mkdir -p /q; mount -t ext4 -o r
 card_up
 traffic "at the start"
 
-phys=$(($(window phys))) dma=$(($(window dma)))
+phys=$(window phys) || fail "$phys"
+dma=$(window dma) || fail "$dma"
+phys=$((phys)) dma=$((dma))
 again
 traffic "detached and attached"
 
-# The control: what is behind the queue's used ring is nobody's, and is reached
-free=$(($(ring) + 7168))
-received_at $free $((phys + free - dma)) ||
-	fail "control: frames do not go where descriptors say"
+# The control: what is behind the queue's used ring in its page is nobody's, and is
+# reached
+find_ring
+free=$(((used + USED_SIZE + HELD - 1) / HELD * HELD))
+[ $((free + HELD)) -le $(((used + USED_SIZE + 4095) / 4096 * 4096)) ] ||
+	fail "no room behind the used ring at $used"
+received_at $free $((phys + free - dma)) || {
+	ip -s link show tap0
+	l2 "ip -s link"
+	fail "control: frames do not go where descriptors say: $frames"
+}
 again
 traffic "after the control"
 
+find_ring
 ! received_at $TARGET $TARGET || fail "vhost has written to memory that was never granted"
 grep "Fail to lookup the translated address" $L2/qemu.log ||
-	fail "nobody has asked for what the descriptors say: $(cat $L2/qemu.log)"
+	fail "nobody has asked for what the descriptors say: $frames: $(cat $L2/qemu.log)"
 again
 traffic "after wild descriptors"
 
