@@ -85,11 +85,14 @@ done
 put "$top/include/uapi/linux/pv_iommu.h" \
 	"$src/include/standard-headers/linux/pv_iommu.h"
 
-# The list of devices, and one that older versions do not have
+# The list of devices, and what older versions do not have
 devices=$(mktemp "$src/.pv-iommu.mak.XXXXXX")
 cp "$here/pv-iommu.mak" "$devices"
 if grep -q '^config IGB_PCI_EXPRESS' "$src/hw/net/Kconfig"; then
 	echo CONFIG_IGB_PCI_EXPRESS=y >>"$devices"
+fi
+if grep -q '^config IOMMUFD' "$src/backends/Kconfig"; then
+	echo CONFIG_IOMMUFD=y >>"$devices"
 fi
 put "$devices" "$src/configs/devices/x86_64-softmmu/pv-iommu.mak"
 rm "$devices"

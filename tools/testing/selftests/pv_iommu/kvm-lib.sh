@@ -98,6 +98,18 @@ host_setup() {
 	trap l2_kill EXIT
 }
 
+# vfio_built WHICH MODULE...: loads modules that were built as the kernel's own lack an
+# option (fetch-vfio.sh), those that there are
+vfio_built() {
+	local dir=/host/vfio-$1 module
+	shift
+	[ ! -e "$dir/failed" ] || fail "$(cat "$dir/failed")"
+	for module; do
+		[ ! -e "$dir/$module.ko" ] || insmod "$dir/$module.ko" ||
+			fail "$module does not load"
+	done
+}
+
 # vfio_setup: VFIO behind an IOMMU; noiommu-lib.sh has another
 vfio_setup() {
 	modprobe -a vfio_pci vfio_iommu_type1 || fail "no modules for VFIO"

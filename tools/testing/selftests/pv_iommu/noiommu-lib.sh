@@ -21,10 +21,7 @@ vfio_setup() {
 		[ -z "$(ls -A /sys/kernel/iommu_groups)" ] ||
 			fail "this host has an IOMMU"
 		modprobe -q irqbypass
-		[ ! -e /host/no-vfio ] || fail "$(cat /host/no-vfio)"
-		if [ -e /host/vfio.ko ]; then
-			insmod /host/vfio.ko || fail "vfio does not load"
-		fi
+		vfio_built noiommu vfio
 	fi
 	modprobe -a vfio_pci vfio_iommu_type1 || fail "no modules for VFIO"
 	[ -e $PARAM ] || skip "this kernel's vfio is built without VFIO_NOIOMMU"
