@@ -97,9 +97,44 @@ beyond_reach() {
 		fail "$1: edu has seen it"
 }
 
+# edu_up: L2 has its programs, and the driver of edu. Sets $edu, $edu_bar, and what
+# DMA addresses mean
+edu_up() {
+	local bdf
+	must "until [ -e /dev/vda ]; do sleep 0.1; done; mkdir -p /q; mount -t ext4 -o ro /dev/vda /q"
+	must "[ -d /sys/bus/pci/drivers/pviommu_test ] || modprobe pviommu_test"
+	bdf=$(must "cd /sys/bus/pci/drivers/pviommu_test; echo *:*")
+	edu=/sys/bus/pci/devices/$bdf
+	edu_bar=$(($(must "awk 'NR == 1 { print \$1 }' $edu/resource")))
+	phys=$(($(window phys))) dma=$(($(window dma))) chunk=$(window chunk)
+	zeroes=$(must "head -c 2048 /dev/zero | md5sum")
+}
+
+# edu_own: sets $own to a place in the chunk in which its driver has something mapped:
+# another may have gone back. The control: there it does as it is told
+edu_own() {
+	own=$(must "sed -n 's/^${edu##*/} //p' /sys/kernel/debug/pviommu_test/scratch")
+	[ -n "$own" ] || fail "edu's driver has nothing mapped"
+	own=$((dma + (own - dma) / chunk * chunk + chunk / 2))
+	rings poke $((phys + own - dma)) 1 0x79797979
+	[ "$(holds $own)" != "$zeroes" ] || fail "L2 cannot write to the window"
+	edu_writes $own
+	[ "$(holds $own)" = "$zeroes" ] || fail "control: edu does not write at all"
+}
+
+# queue_of DEVICE: sets $queue to where the driver of that disk has put the queue of
+# administrative commands; its page's second half is nobody's
+queue_of() {
+	local bar sum
+	bar=$(($(must "awk 'NR == 1 { print \$1 }' $1/resource")))
+	queue=$(($(rings peek $((bar + 0x28)))))
+	sum=$(holds $queue)
+	[ "${#sum}" = "${#zeroes}" ] && [ "$sum" != "$zeroes" ] ||
+		fail "the disk's queue is empty: $sum"
+}
+
 # two_devices PROPERTIES: an L2 with both
 two_devices() {
-	local bdf sum
 	# Its processor reaches the window and the registers past their drivers
 	L2_APPEND=iomem=relaxed
 	way_window "$1"
@@ -107,23 +142,11 @@ two_devices() {
 	l2_start $(host_disk on) -device "$(vfio $NVME nvme0)" \
 		-device "$(vfio $EDU edu0)"
 	l2_ready
-	must "until [ -e /dev/nvme0n1 ] && [ -e /dev/vda ]; do sleep 0.1; done; mkdir -p /q; mount -t ext4 -o ro /dev/vda /q"
-	must "[ -d /sys/bus/pci/drivers/pviommu_test ] || modprobe pviommu_test"
-	bdf=$(must "cd /sys/bus/pci/drivers/pviommu_test; echo *:*")
+	edu_up
+	must "until [ -e /dev/nvme0n1 ]; do sleep 0.1; done"
 	must "[ -d /sys/kernel/tracing/events ] || mount -t tracefs tracefs /sys/kernel/tracing; for e in grant revoke; do echo 1 >/sys/kernel/tracing/events/pv_iommu/pviommu_\$e/enable; done"
-	edu=/sys/bus/pci/devices/$bdf
-	edu_bar=$(($(must "awk 'NR == 1 { print \$1 }' $edu/resource")))
-	bdf=$(must "readlink -f /sys/block/nvme0n1/device/device")
-	nvme=$bdf
-	nvme_bar=$(($(must "awk 'NR == 1 { print \$1 }' $nvme/resource")))
-	phys=$(($(window phys))) dma=$(($(window dma))) chunk=$(window chunk)
-	zeroes=$(must "head -c 2048 /dev/zero | md5sum")
-	# Where the disk's driver has put the queue of administrative commands; its
-	# page's second half is nobody's
-	queue=$(($(rings peek $((nvme_bar + 0x28)))))
-	sum=$(holds $queue)
-	[ "${#sum}" = "${#zeroes}" ] && [ "$sum" != "$zeroes" ] ||
-		fail "the disk's queue is empty: $sum"
+	nvme=$(must "readlink -f /sys/block/nvme0n1/device/device")
+	queue_of "$nvme"
 }
 
 domain_of() {
@@ -167,20 +190,12 @@ isolation_holds() {
 	two_devices ""
 	[ "$(domain_of "$edu")" != "$(domain_of "$nvme")" ] ||
 		fail "both are in domain $(domain_of "$edu")"
-	# The one in which its driver has something: another may have gone back
-	own=$(must "sed -n 's/^${edu##*/} //p' /sys/kernel/debug/pviommu_test/scratch")
-	[ -n "$own" ] || fail "edu's driver has nothing mapped"
-	own=$((dma + (own - dma) / chunk * chunk + chunk / 2))
-	# The control: in its own chunk it does as it is told
-	rings poke $((phys + own - dma)) 1 0x79797979
-	[ "$(holds $own)" != "$zeroes" ] || fail "L2 cannot write to the window"
-	edu_writes $own
-	[ "$(holds $own)" = "$zeroes" ] || fail "control: edu does not write at all"
+	edu_own
 
 	sleep 5
 	wait_for 10 both_locked ||
 		fail "$(status VmLck) kB locked, the two have $both bytes"
-	beyond_reach "coherent memory" $queue
+	beyond_reach "coherent memory" "$queue"
 
 	must "echo >/sys/kernel/tracing/trace; echo 1 >/sys/kernel/tracing/events/pv_iommu/pviommu_map/enable; rm -f /run/end; ($LOAD >/run/fio 2>&1; echo \$? >/run/end) >/dev/null 2>&1 &"
 	must "until grep -q 'pviommu_map:.*rid=${nvme##*/0000:} ' /sys/kernel/tracing/trace; do sleep 0.1; done; echo 0 >/sys/kernel/tracing/events/pv_iommu/pviommu_map/enable"
@@ -188,8 +203,8 @@ isolation_holds() {
 	flows=$((flows & ~4095))
 	refused "a mapping under load" $flows edu_writes
 	refused "a mapping under load" $flows edu_reads
-	edu_writes $own
-	[ "$(holds $own)" = "$zeroes" ] || fail "a mapping under load: edu has seen it"
+	edu_writes "$own"
+	[ "$(holds "$own")" = "$zeroes" ] || fail "a mapping under load: edu has seen it"
 	must "until [ -s /run/end ]; do sleep 0.2; done; [ \$(cat /run/end) = 0 ] || { cat /run/fio; false; }"
 
 	wait_for 20 given_back ||
@@ -207,10 +222,10 @@ isolation_holds() {
 # changed it meanwhile
 queue_copied() {
 	local sum
-	sum=$(holds $queue)
-	edu_reads $queue
+	sum=$(holds "$queue")
+	edu_reads "$queue"
 	edu_writes $((queue + 2048))
-	[ "$(holds $((queue + 2048)))" = "$sum" ] && [ "$(holds $queue)" = "$sum" ]
+	[ "$(holds $((queue + 2048)))" = "$sum" ] && [ "$(holds "$queue")" = "$sum" ]
 }
 
 # isolation_off: the control. All devices share one domain.
@@ -219,10 +234,10 @@ isolation_off() {
 	two_devices ",isolation=off"
 	[ "$(domain_of "$edu")" = "$(domain_of "$nvme")" ] ||
 		fail "isolation=off: two domains"
-	before=$(faults $queue)
+	before=$(faults "$queue")
 	queue_copied || { sleep 2 && queue_copied; } ||
 		fail "control: edu cannot copy what the disk's driver has"
-	[ "$(faults $queue)" = "$before" ] || fail "control: a fault"
+	[ "$(faults "$queue")" = "$before" ] || fail "control: a fault"
 	echo "isolation=off: edu has read and written the disk's memory"
 	l2_stop
 }
