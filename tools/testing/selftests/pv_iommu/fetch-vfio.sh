@@ -83,8 +83,9 @@ noiommu)
 	;;
 iommufd)
 	unset=CONFIG_IOMMUFD
-	options=(CONFIG_IOMMUFD=m CONFIG_VFIO_DEVICE_CDEV=y
-		CONFIG_INTERVAL_TREE_SPAN_ITER=y)
+	# The core of drivers is newer than 6.12
+	options=(CONFIG_IOMMUFD=m CONFIG_IOMMUFD_DRIVER_CORE=y
+		CONFIG_VFIO_DEVICE_CDEV=y CONFIG_INTERVAL_TREE_SPAN_ITER=y)
 	files=('drivers/vfio/*.[ch]' 'drivers/vfio/Makefile'
 		'drivers/vfio/pci/*.[ch]' 'drivers/vfio/pci/Makefile'
 		'drivers/iommu/iommufd/*.[ch]' 'drivers/iommu/iommufd/Makefile'
