@@ -639,6 +639,15 @@ bool pviommu_domain_grow(struct pviommu_domain *d, const struct pviommu_want *wa
 void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *want);
 void pviommu_domain_low(struct pviommu_domain *d);
 void pviommu_domain_unserved(struct pviommu_domain *d, size_t len);
+void pviommu_domain_busy(struct pviommu_host *host);
+unsigned int pviommu_domain_collect(struct pviommu_domain *d, u16 rid, u32 *pages,
+				    unsigned int max, unsigned long *pos);
+unsigned long pviommu_domains_share(struct pviommu_host *host);
+void pviommu_domain_hold(struct pviommu_domain *d);
+void pviommu_domain_unhold(struct pviommu_domain *d);
+int pviommu_domain_regrant(struct pviommu_domain *d);
+int pviommu_domains_regrant(struct pviommu_host *host);
+size_t pviommu_domains_metadata(struct pviommu_host *host);
 
 /**
  * pviommu_domain_served - a mapping has found room
@@ -652,15 +661,6 @@ static inline void pviommu_domain_served(struct pviommu_domain *d, size_t len)
 	if (unlikely(lack) && len >= lack)
 		WRITE_ONCE(d->lack, 0);
 }
-void pviommu_domain_busy(struct pviommu_host *host);
-unsigned int pviommu_domain_collect(struct pviommu_domain *d, u16 rid, u32 *pages,
-				    unsigned int max, unsigned long *pos);
-unsigned long pviommu_domains_share(struct pviommu_host *host);
-void pviommu_domain_hold(struct pviommu_domain *d);
-void pviommu_domain_unhold(struct pviommu_domain *d);
-int pviommu_domain_regrant(struct pviommu_domain *d);
-int pviommu_domains_regrant(struct pviommu_host *host);
-size_t pviommu_domains_metadata(struct pviommu_host *host);
 
 /* low.c */
 void pviommu_low_init(struct pviommu_host *host);
