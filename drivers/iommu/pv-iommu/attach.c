@@ -527,7 +527,7 @@ static void pviommu_attach(struct pviommu_host *host, struct pci_dev *pdev)
 	pd->dev = dev;
 	pd->rid = pviommu_rid(pdev);
 	pd->direct = pviommu_wants_direct(pdev);
-	pd->cached = host->max_cached;
+	pd->cached = pviommu_ram_cache_offered(host) && pviommu_ram_cache_budget();
 	pd->stats = alloc_percpu(struct pviommu_stats);
 	if (!pd->stats)
 		goto err_free;
@@ -827,13 +827,14 @@ int pviommu_reattach_all(struct pviommu_host *host)
 /**
  * pviommu_cut_off_all - the host cannot be enabled again, after a resume
  * @host: the host device
- * @restored: PCI has given all devices back what they had; or will do so
+ * @restored: PCI has given all devices back what they had; false: it has yet to
  *
  * It confines nobody then: with boot-bypass=on its devices, at addresses that were the
  * window's, would hit memory. So they do not get their bus mastering back; nor is that in
- * the power of their drivers, for which they are as if pulled out.
+ * the power of their drivers, for which they are as if pulled out; but for who writes to
+ * their configuration space past the driver, as user space may.
  *
- * Context: process, while devices are suspended.
+ * Context: process, while the system resumes.
  */
 void pviommu_cut_off_all(struct pviommu_host *host, bool restored)
 {
@@ -843,12 +844,13 @@ void pviommu_cut_off_all(struct pviommu_host *host, bool restored)
 	list_for_each_entry(pd, &host->devices, node) {
 		struct pci_dev *pdev = to_pci_dev(pd->dev);
 
+		/* Again, if a driver was quick */
+		pci_clear_master(pdev);
 		if (restored) {
-			pdev->error_state = pci_channel_io_perm_failure;
+			WRITE_ONCE(pdev->error_state, pci_channel_io_perm_failure);
 			continue;
 		}
 		pci_err(pdev, "pv_iommu: cut off, as nothing would confine it\n");
-		pci_clear_master(pdev);
 		pdev->saved_config_space[PCI_COMMAND / 4] &= ~PCI_COMMAND_MASTER;
 	}
 	mutex_unlock(&host->lock);

@@ -378,14 +378,14 @@ pviommu_map_phys(struct device *dev, phys_addr_t phys, size_t size,
 			     phys, size, true);
 
 	if (!host_copies)
-		pviommu_domain_served(pd->domain, size);
+		pviommu_domain_served(pd->domain, m.len);
 	this_cpu_inc(pd->stats->maps);
 	this_cpu_add(pd->stats->bytes_to_device, size);
 	trace_pviommu_map(pd->rid, dma, size, 0, dir);
 	return dma;
 fail:
 	if (!host_copies && m.error == -ENOMEM)
-		pviommu_domain_unserved(pd->domain, size);
+		pviommu_domain_unserved(pd->domain, m.len);
 	pviommu_map_failed(pd, size, attrs, m.error);
 	return DMA_MAPPING_ERROR;
 }
@@ -767,17 +767,6 @@ static __always_inline struct scatterlist *pviommu_first(struct scatterlist *sg)
 	return sg;
 }
 
-static noinline size_t pviommu_list_len(struct scatterlist *sgl, unsigned int nents)
-{
-	struct scatterlist *sg;
-	size_t len = 0;
-	unsigned int i;
-
-	for_each_sg(sgl, sg, nents, i)
-		len += sg->length;
-	return len;
-}
-
 /*
  * Have every entry of a list become a segment. An empty one cannot, and is
  * refused in such a list.
@@ -809,7 +798,7 @@ pviommu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 		.error = -EINVAL,
 	};
 	int left = nents, nsegs = 0;
-	size_t cap, total = 0;
+	size_t cap, total = 0, largest = 0;
 
 	if (WARN_ON_ONCE(!pd))
 		return -EIO;
@@ -849,6 +838,7 @@ pviommu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			c.note = pviommu_skip(sgl, m.nsegs);
 		m.slot->sgl = sgl;
 		m.slot->nents = m.nents;
+		largest = max(largest, m.len);
 		total += pviommu_fill(&m, &c, sgl, host_copies);
 		pviommu_publish(m.slot, PVIOMMU_SLOT_SG);
 		nsegs += m.slot->nsegs;
@@ -858,7 +848,7 @@ pviommu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	if (nsegs < nents)
 		sg_dma_len(sg_next(c.seg)) = 0;
 	if (!host_copies)
-		pviommu_domain_served(pd->domain, total);
+		pviommu_domain_served(pd->domain, largest);
 	this_cpu_inc(pd->stats->maps);
 	this_cpu_add(pd->stats->bytes_to_device, total);
 	trace_pviommu_map(pd->rid, sg_dma_address(sgl), total, nsegs, dir);
@@ -871,7 +861,7 @@ unwind:
 		this_cpu_dec(pd->stats->unmaps);
 	}
 	if (!host_copies && m.error == -ENOMEM)
-		pviommu_domain_unserved(pd->domain, pviommu_list_len(sgl, nents));
+		pviommu_domain_unserved(pd->domain, m.len);
 fail:
 	pviommu_map_failed(pd, m.len, attrs, m.error);
 	/* dma_map_sgtable() knows no others */

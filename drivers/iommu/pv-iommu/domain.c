@@ -171,7 +171,8 @@ static bool pviommu_may_have(struct pviommu_domain *d, unsigned long n)
 {
 	struct pviommu_window *w = &d->host->window;
 	unsigned long share = pviommu_share(w), kept = share, left;
-	bool lacks = pviommu_lacks(d);
+	/* One more than its share, and not whatever it wants */
+	bool lacks = d->nr_chunks + n <= share + 1 && pviommu_lacks(d);
 	struct pviommu_domain *other;
 
 	lockdep_assert_held(&w->lock);
@@ -485,7 +486,7 @@ static bool pviommu_domain_short(struct pviommu_domain *d, const struct pviommu_
 	bool is_short;
 
 	raw_spin_lock_irqsave(&w->lock, flags);
-	is_short = d->group && d->nr_chunks < pviommu_share(w) + pviommu_lacks(d) &&
+	is_short = d->group && !d->held && d->nr_chunks < pviommu_share(w) + pviommu_lacks(d) &&
 		   !(pviommu_may_have(d, 1) &&
 		     pviommu_run_find(&w->space, w->free, 1, want) != PVIOMMU_NO_PAGE);
 	raw_spin_unlock_irqrestore(&w->lock, flags);
@@ -714,7 +715,7 @@ void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *w
 /**
  * pviommu_domain_unserved - a mapping has found no room
  * @d: the domain
- * @len: its length, bytes
+ * @len: the length of the block that it wanted, bytes
  *
  * Context: any but NMI.
  */

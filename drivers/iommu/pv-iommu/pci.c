@@ -134,6 +134,12 @@ static int pviommu_choose(struct pviommu_host *host)
 	return 0;
 }
 
+/* Not all ones, which a device answers that is gone */
+static bool pviommu_is_enabled(struct pviommu_host *host)
+{
+	return pviommu_read32(host, PV_IOMMU_REG_CONTROL) == PV_IOMMU_CTL_ENABLE;
+}
+
 /**
  * pviommu_host_enable - reset the host device and agree on features
  * @host: the host device, with its features chosen
@@ -152,7 +158,7 @@ int pviommu_host_enable(struct pviommu_host *host)
 		  host->regs + PV_IOMMU_REG_GUEST_FEATURES + 4);
 	pviommu_exempt_all(host);
 	iowrite32(PV_IOMMU_CTL_ENABLE, host->regs + PV_IOMMU_REG_CONTROL);
-	if (pviommu_read32(host, PV_IOMMU_REG_CONTROL) != PV_IOMMU_CTL_ENABLE) {
+	if (!pviommu_is_enabled(host)) {
 		pci_err(host->pdev, "host does not accept features %#llx\n",
 			host->features);
 		return -EIO;
@@ -499,11 +505,6 @@ static int pviommu_suspend_noirq(struct device *dev)
 	return 0;
 }
 
-static bool pviommu_is_enabled(struct pviommu_host *host)
-{
-	return pviommu_read32(host, PV_IOMMU_REG_CONTROL) & PV_IOMMU_CTL_ENABLE;
-}
-
 /* To a host that has forgotten all */
 static int pviommu_say_anew(struct pviommu_host *host)
 {
@@ -529,7 +530,7 @@ static int pviommu_restore_noirq(struct device *dev)
 	return pviommu_say_anew(dev_get_drvdata(dev));
 }
 
-/* All devices are awake, and no driver has said a word to them */
+/* All devices are awake; their drivers may have said a word to them, but not many have */
 static int pviommu_resume_early(struct device *dev)
 {
 	struct pviommu_host *host = dev_get_drvdata(dev);

@@ -234,7 +234,8 @@ struct pviommu_ram {
  * @nr_devices: attached ones; host.lock
  * @refs: one for the devices, and one for each chunk
  * @cache: per-CPU layer
- * @lack: bytes of a mapping that found no room, and none as large has since; or 0.
+ * @lack: bytes of a block that a mapping did not find, and none as large was found since
+ *	by one that found room; or 0.
  *	Anybody looks at this and the next two, and changes them
  * @lack_since: jiffies; when the first of those that found none was wanted
  * @lack_seen: jiffies; when the last one was
@@ -652,7 +653,7 @@ size_t pviommu_domains_metadata(struct pviommu_host *host);
 /**
  * pviommu_domain_served - a mapping has found room
  * @d: the domain
- * @len: its length, bytes
+ * @len: the length of its largest block, bytes
  */
 static inline void pviommu_domain_served(struct pviommu_domain *d, size_t len)
 {

@@ -335,14 +335,23 @@ bool pviommu_ram_cache_press(struct pviommu_domain *d, bool must)
 	return dropped;
 }
 
+static bool pviommu_ram_cache_over(struct pviommu_host *host)
+{
+	return atomic_read(&host->nr_cached) > READ_ONCE(host->max_cached);
+}
+
 /* More is kept than may be: as much goes as is not mapped, what is oldest first */
 static void pviommu_ram_cache_trim(struct pviommu_host *host)
 {
-	bool dropped = true;
+	/* Until all were looked at, some each time, and none could go */
+	int left = atomic_read(&host->nr_cached);
 
-	while (dropped && atomic_read(&host->nr_cached) > READ_ONCE(host->max_cached)) {
+	while (left >= 0 && pviommu_ram_cache_over(host)) {
 		rcu_read_lock();
-		dropped = pviommu_ram_cache_drop_oldest(host, NULL);
+		if (pviommu_ram_cache_drop_oldest(host, NULL))
+			left = atomic_read(&host->nr_cached);
+		else
+			left -= PVIOMMU_RAM_CACHE_LOOK;
 		rcu_read_unlock();
 		cond_resched();
 	}
@@ -364,6 +373,7 @@ int pviommu_ram_cache_set(struct pviommu_dev *pd, unsigned int mib)
 	unsigned int own = mib / PVIOMMU_RAM_CACHE_MIB;
 	struct pviommu_host *host = pd->host;
 	int others = host->max_cached - pd->max_cached;
+	struct pviommu_domain *d;
 
 	if (own > INT_MAX - others)
 		return -ERANGE;
@@ -373,6 +383,11 @@ int pviommu_ram_cache_set(struct pviommu_dev *pd, unsigned int mib)
 	pd->max_cached = own;
 	WRITE_ONCE(pd->cached, mib);
 	pviommu_ram_cache_trim(host);
+	/* What is mapped has to wait; but not for as long as what may be kept */
+	list_for_each_entry(d, &host->window.domains, node) {
+		if (pviommu_ram_cache_over(host))
+			mod_delayed_work(system_freezable_wq, &d->ram.age, HZ);
+	}
 	return 0;
 }
 
@@ -409,13 +424,15 @@ static void pviommu_ram_cache_work(struct work_struct *work)
 {
 	struct pviommu_domain *d = container_of(to_delayed_work(work),
 						struct pviommu_domain, ram.age);
-	unsigned long idle = pviommu_ram_cache_idle();
+	unsigned long idle = pviommu_ram_cache_idle(), next = idle / 4 + 1;
 
 	pviommu_ram_cache_sweep_all(d, idle);
 	/* What was mapped when the limit was lowered */
 	pviommu_ram_cache_trim(d->host);
+	if (pviommu_ram_cache_over(d->host))
+		next = min_t(unsigned long, next, HZ);
 	if (READ_ONCE(d->ram.nr_cached))
-		queue_delayed_work(system_freezable_wq, &d->ram.age, idle / 4 + 1);
+		queue_delayed_work(system_freezable_wq, &d->ram.age, next);
 }
 
 /**

@@ -270,7 +270,8 @@ static unsigned long pviommu_shared_take(struct pviommu_domain *d,
 
 	page = pviommu_chunk_take(c, sp->shift, want);
 	pviommu_chunk_file(d, c);
-	if (want->stays && !d->home)
+	/* Not one of the low ones, that are for who reaches no others */
+	if (want->stays && !d->home && want->dma_limit >= sp->dma + sp->size - 1)
 		d->home = c;
 	pviommu_shared_used(d, BIT(want->order));
 	return ((unsigned long)c->index << sp->shift) + page;

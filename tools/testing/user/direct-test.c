@@ -658,10 +658,13 @@ static void run_own_cache(void)
 	keeps(0, BIT(0));
 	unmap_in_leaf(0, dma);
 	keeps(0, BIT(0));
-	shim_run_work(HZ * 60 / 2);
+	shim_run_work(2 * HZ);
 	keeps(0, 0);
-	/* With a device goes what there was for its sake */
+	/* With a device goes what there was for its sake; one that comes keeps nothing of it */
 	set_cache(0, "4", 0, "4\n");
+	shim_unbind(to_pci_dev(guest.devices[1]));
+	shim_bind(to_pci_dev(guest.devices[1]));
+	set_cache(1, "some", -EINVAL, "0\n");
 	set_cache(1, "1", 0, "1\n");
 	use_leaf(1, 3);
 	shim_unbind(to_pci_dev(guest.devices[0]));

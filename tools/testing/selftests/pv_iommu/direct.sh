@@ -7,6 +7,7 @@
 . ./lib.sh
 
 edu0=0000:00:10.0
+edu1=0000:00:11.0
 run_cases direct
 [ "$(failures_of $edu0)" -gt 0 ] || fail "no failure was counted"
 said "bytes refused: the host grants no more guest RAM" || fail "nobody was told of a full limit"
@@ -18,6 +19,11 @@ cache=/sys/bus/pci/devices/$edu0/pv_iommu/direct_cache
 [ "$(cat $cache)" = 0 ] || fail "at first direct_cache is $(cat $cache)"
 ! echo 1 2>/dev/null >$cache || fail "it may keep what there is no room for"
 echo 8 >$cache && [ "$(cat $cache)" = 8 ] || fail "direct_cache is $(cat $cache)"
+for what in unbind bind; do
+	echo $edu1 >/sys/bus/pci/drivers/pviommu_test/$what || fail "$what edu1"
+done
+[ "$(cat /sys/bus/pci/devices/$edu1/pv_iommu/direct_cache)" = 0 ] ||
+	fail "one that comes keeps what is around its mappings, too"
 run_cases cached/alone
 [ "$(host_stat direct_cached)" = $((2 << 20)) ] || fail "$(host_stat direct_cached) bytes kept"
 echo 0 >$cache || fail "direct_cache=0"
