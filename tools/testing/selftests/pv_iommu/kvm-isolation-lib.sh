@@ -22,6 +22,20 @@ rings() {
 	must "/q/bin/rings $*"
 }
 
+# number NAME COMMAND...: sets it to what that prints, which is a number, and not 0
+number() {
+	local name=$1 said
+	shift
+	said=$("$@") || fail "$said"
+	[[ $said =~ ^(0x[0-9a-f]+|[0-9]+)$ ]] && [ $((said)) != 0 ] || fail "$name: $said"
+	printf -v "$name" %d "$((said))"
+}
+
+# bar_of DEVICE: where its registers are
+bar_of() {
+	must "awk 'NR == 1 { print \$1 }' $1/resource"
+}
+
 # edu REGISTER VALUE
 edu_set() {
 	rings mmio $((edu_bar + $1)) 1 "$2"
@@ -37,7 +51,9 @@ edu_dma() {
 }
 
 edu_idle() {
-	[ $(($(rings peek $((edu_bar + 0x98))) & 1)) = 0 ]
+	local command
+	command=$(rings peek $((edu_bar + 0x98))) || fail "$command"
+	[ $((command & 1)) = 0 ]
 }
 
 # edu_reads ADDRESS, edu_writes ADDRESS: from and to its own memory
@@ -105,9 +121,11 @@ edu_up() {
 	must "[ -d /sys/bus/pci/drivers/pviommu_test ] || modprobe pviommu_test"
 	bdf=$(must "cd /sys/bus/pci/drivers/pviommu_test; echo *:*")
 	edu=/sys/bus/pci/devices/$bdf
-	edu_bar=$(($(must "awk 'NR == 1 { print \$1 }' $edu/resource")))
-	phys=$(($(window phys))) dma=$(($(window dma))) chunk=$(window chunk)
-	zeroes=$(must "head -c 2048 /dev/zero | md5sum")
+	number edu_bar bar_of "$edu"
+	number phys window phys
+	number dma window dma
+	number chunk window chunk
+	ask zeroes "head -c 2048 /dev/zero | md5sum"
 }
 
 # edu_own: sets $own to a place in the chunk in which its driver has something mapped:
@@ -126,9 +144,9 @@ edu_own() {
 # administrative commands; its page's second half is nobody's
 queue_of() {
 	local bar sum
-	bar=$(($(must "awk 'NR == 1 { print \$1 }' $1/resource")))
-	queue=$(($(rings peek $((bar + 0x28)))))
-	sum=$(holds $queue)
+	number bar bar_of "$1"
+	number queue rings peek $((bar + 0x28))
+	sum=$(holds "$queue")
 	[ "${#sum}" = "${#zeroes}" ] && [ "$sum" != "$zeroes" ] ||
 		fail "the disk's queue is empty: $sum"
 }
@@ -213,7 +231,7 @@ isolation_holds() {
 	[ "$(holds $((dma + gone * chunk)))" = "$zeroes" ] ||
 		fail "a chunk that was given back holds something"
 	# They come from the top
-	beyond_reach "a chunk that nobody ever had" $dma
+	beyond_reach "a chunk that nobody ever had" "$dma"
 	must "$FIO_JOB >/run/fio"
 	l2_stop
 }
