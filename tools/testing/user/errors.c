@@ -171,32 +171,33 @@ static void unbind_all(void)
  */
 static bool nth_fails(const struct kind *k, long n)
 {
-	bool failed;
+	bool loaded, failed;
 
 	nth = n;
 	guest_plug(&guest, 2, 2, SZ_4M, k->arena, k->chunks, RAM, k->direct);
 	buffer = shim_alloc_pages(GFP_KERNEL, 4);
 	require(buffer, "no memory");
 	shim_fail = n;
-	if (!shim_module_init()) {
-		if (!shim_probe_result) {
-			bind_all(false);
-			shim_run_work(HZ);
-		}
+	loaded = !shim_module_init();
+	if (loaded && !shim_probe_result) {
+		bind_all(false);
+		shim_run_work(HZ);
 		failed = !shim_fail;
 		shim_fail = 0;
-		if (!shim_probe_result) {
-			unbind_all();
-			bind_all(true);
-			guest_check();
-			unbind_all();
-		}
-		require(!shim_module.refs, "%d references to the module", shim_module.refs);
-		shim_module_exit();
+		unbind_all();
 	} else {
 		failed = !shim_fail;
 		shim_fail = 0;
+		if (loaded)
+			shim_module_exit();
+		require(!shim_module_init() && !shim_probe_result, "probe: %d: %s",
+			shim_probe_result, shim_log.last);
 	}
+	bind_all(true);
+	guest_check();
+	unbind_all();
+	require(!shim_module.refs, "%d references to the module", shim_module.refs);
+	shim_module_exit();
 	require(!shim_log.warns, "%s", shim_log.last);
 	shim_free_pages(buffer, 4);
 	guest_unplug();
