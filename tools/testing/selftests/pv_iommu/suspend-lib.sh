@@ -42,17 +42,23 @@ suspend_driven() {
 	[ -z "$2" ] || echo "$2" >"/sys/bus/pci/devices/$2/driver/unbind"
 	still_apart "before"
 	drive "$@"
-	sleep_by freeze
-	driven "suspend to idle" open
-	still_apart "suspend to idle"
-	drive "$@"
 	sleep_by mem
 	driven "suspend to RAM" again
 	still_apart "suspend to RAM"
 	run_cases sync
+}
 
-	# The host attaches nobody again
-	drive "$@"
+# idle_driven DEVICE: the same, to idle
+idle_driven() {
+	drive "$1"
+	sleep_by freeze
+	driven "suspend to idle" open
+	still_apart "suspend to idle"
+}
+
+# unattached_driven DEVICE: the same, and the host attaches nobody again
+unattached_driven() {
+	drive "$1"
 	host_set x-error-ops 2
 	host_set x-error-rate 1
 	sleep_by mem
@@ -62,7 +68,7 @@ suspend_driven() {
 	host_set x-error-rate 0
 	rmmod pviommu_test
 	load_cases
-	drive "$@"
+	drive "$1"
 	driven "bound again" open
 }
 
