@@ -33,10 +33,14 @@ struct pages {
 static struct pages pages[GUEST_MAX_DEVICES];
 static struct page *buffer;
 
+/* What has no end fails, too: each case has so many seconds */
+#define SECONDS		120
+
 static void begin(const char *name, unsigned int devices, u64 limit)
 {
 	unsigned int i;
 
+	alarm(SECONDS);
 	now = name;
 	guest.limit = limit;
 	guest_begin(&guest, 1, devices, WINDOW, 0, true, SZ_64M);
@@ -513,6 +517,7 @@ static u32 refuse_page(const struct pv_iommu_req *req)
 static void begin_direct(const char *name, unsigned int devices, unsigned long ram,
 			 u64 limit, unsigned int cache)
 {
+	alarm(SECONDS);
 	now = name;
 	*shim_param_direct = "all";
 	*shim_param_direct_cache = cache;
@@ -658,8 +663,6 @@ static void largest(void)
 
 int main(void)
 {
-	/* What has no end fails, too */
-	alarm(120);
 	empties();
 	in_the_way();
 	left_behind();

@@ -53,6 +53,9 @@ static const struct kind {
 	{ "kept", 0, true, SZ_16M, 4 },
 };
 
+/* What has no end fails, too: each case has so many seconds */
+#define SECONDS		120
+
 static const struct dma_map_ops *ops(unsigned int i)
 {
 	return guest.devices[i]->dma_ops;
@@ -60,6 +63,7 @@ static const struct dma_map_ops *ops(unsigned int i)
 
 static void begin(const char *name, unsigned int devices, u64 arena)
 {
+	alarm(SECONDS);
 	now = name;
 	nth = 0;
 	guest_begin(&guest, 1, devices, WINDOW, arena, true, RAM);
@@ -173,6 +177,7 @@ static bool nth_fails(const struct kind *k, long n)
 {
 	bool loaded, failed;
 
+	alarm(SECONDS);
 	nth = n;
 	guest_plug(&guest, 2, 2, SZ_4M, k->arena, k->chunks, RAM, k->direct);
 	buffer = shim_alloc_pages(GFP_KERNEL, 4);
@@ -533,8 +538,6 @@ int main(void)
 {
 	unsigned int i;
 
-	/* What has no end fails, too */
-	alarm(120);
 	for (i = 0; i < ARRAY_SIZE(kinds); i++)
 		one_fails(&kinds[i]);
 	no_bodies();
