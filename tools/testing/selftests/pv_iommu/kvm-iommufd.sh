@@ -12,6 +12,13 @@
 # Which L2's RAM has, and no chunk; edu has 28 address bits
 WILD=$((0x1000000))
 
+# lacks WHAT: by the modules that were built for it, it would not
+lacks() {
+	! ls /host/vfio-iommufd/*.ko >/dev/null 2>&1 ||
+		fail "with the modules that were built for it: $1"
+	skip "this kernel has $1: make test QEMU=trixie KERNEL=6.12"
+}
+
 # vfio_setup: VFIO with iommufd, by modules that were built for it where the kernel's own
 # have no such option. Those of before go, with what they drive.
 vfio_setup() {
@@ -30,7 +37,7 @@ vfio_setup() {
 			vfio-pci-core vfio-pci
 	fi
 	modprobe -a vfio_pci vfio_iommu_type1 || fail "no modules for VFIO"
-	[ -c /dev/iommu ] || skip "this kernel has no iommufd"
+	[ -c /dev/iommu ] || lacks "no iommufd"
 }
 
 # grants NAME: sets it to what the device of the legacy container has been granted, and
@@ -88,7 +95,7 @@ host_setup
 assign "${HOST[nvme0]}"
 assign "${HOST[nvme3]}"
 assign $EDU
-[ -d /dev/vfio/devices ] || skip "this kernel has no VFIO_DEVICE_CDEV"
+[ -d /dev/vfio/devices ] || lacks "no VFIO_DEVICE_CDEV"
 
 L2_APPEND=iomem=relaxed
 way_window ""
@@ -140,7 +147,8 @@ must_agree "unplugged"
 plug nvme0 '"bus":"port0","iommufd":"iommufd0"' >/dev/null || fail "device_add nvme0"
 works nvme0
 by_iommufd 2
-devices="$(pci nvme0)/pv_iommu/domain_granted $devices"
+cdev=$(pci nvme0) || fail "$cdev"
+devices="$cdev/pv_iommu/domain_granted $devices"
 must_agree "plugged in again"
 
 # A reset ends all grants, in the middle of I/O
