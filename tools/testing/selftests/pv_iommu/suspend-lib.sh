@@ -86,7 +86,8 @@ suspend_refused() {
 	said_once "$1: pv_iommu: cut off"
 	still_apart "not enabled as it wakes"
 	# its driver has tried to make it a master of the bus, and tries again
-	echo "$1" >/sys/bus/pci/drivers/pviommu_test/unbind
+	! is_master "$1" || fail "$1 is master of the bus as its driver has resumed"
+	echo "$1" >/sys/bus/pci/drivers/pviommu_test/unbind || fail "unbind $1"
 	echo "$1" >/sys/bus/pci/drivers/pviommu_test/bind
 	! is_master "$1" || fail "$1 is master of the bus"
 }
