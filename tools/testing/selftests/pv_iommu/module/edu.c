@@ -543,10 +543,6 @@ static const struct pci_device_id pvt_edu_ids[] = {
 };
 MODULE_DEVICE_TABLE(pci, pvt_edu_ids);
 
-/*
- * Tests unbind devices only between runs, so that no run has to hold on to
- * them.
- */
 /* As most drivers do */
 static int pvt_edu_resume(struct device *dev)
 {
@@ -556,6 +552,10 @@ static int pvt_edu_resume(struct device *dev)
 
 static DEFINE_SIMPLE_DEV_PM_OPS(pvt_edu_pm_ops, NULL, pvt_edu_resume);
 
+/*
+ * Tests unbind devices only between runs, so that no run has to hold on to
+ * them.
+ */
 static struct pci_driver pvt_edu_driver = {
 	.name = "pviommu_test",
 	.id_table = pvt_edu_ids,
