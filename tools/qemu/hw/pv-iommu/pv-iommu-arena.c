@@ -16,7 +16,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "exec/address-spaces.h"
 #include "qapi/error.h"
 #include "qemu/bitmap.h"
 #include "pv-iommu.h"

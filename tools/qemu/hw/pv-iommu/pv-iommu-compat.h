@@ -29,6 +29,22 @@
 #include "sysemu/sysemu.h"
 #endif
 
+/*
+ * include: exec/memory.h and others went to system/, and
+ * qom: a class_init's data became const (10.1)
+ */
+#if QEMU_VERSION_MAJOR < 10 || (QEMU_VERSION_MAJOR == 10 && !QEMU_VERSION_MINOR)
+#include "exec/address-spaces.h"
+#include "exec/ramblock.h"
+
+typedef void PvIommuClassData;
+#else
+#include "system/address-spaces.h"
+#include "system/ramblock.h"
+
+typedef const void PvIommuClassData;
+#endif
+
 /* In pv-iommu-space.c; here, as pci_setup_iommu() is told of it here */
 AddressSpace *pv_iommu_get_address_space(PCIBus *bus, void *opaque, int devfn);
 

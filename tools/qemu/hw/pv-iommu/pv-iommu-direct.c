@@ -18,8 +18,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "exec/address-spaces.h"
-#include "exec/ramblock.h"
 #include "hw/boards.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"

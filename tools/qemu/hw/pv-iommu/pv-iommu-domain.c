@@ -13,7 +13,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "exec/ramblock.h"
 #include "migration/misc.h"
 #include "qemu/atomic.h"
 #include "qemu/bitmap.h"

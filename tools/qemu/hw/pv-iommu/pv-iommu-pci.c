@@ -669,7 +669,7 @@ static void pv_iommu_init(Object *obj)
                                    OBJ_PROP_FLAG_READ);
 }
 
-static void pv_iommu_class_init(ObjectClass *klass, void *data)
+static void pv_iommu_class_init(ObjectClass *klass, PvIommuClassData *data)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
     PCIDeviceClass *k = PCI_DEVICE_CLASS(klass);

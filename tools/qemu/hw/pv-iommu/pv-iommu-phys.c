@@ -25,7 +25,6 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
-#include "exec/ramblock.h"
 #include "qapi/error.h"
 #include "qemu/cutils.h"
 #include "pv-iommu.h"

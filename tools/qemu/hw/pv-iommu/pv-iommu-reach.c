@@ -21,7 +21,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "exec/address-spaces.h"
 #include "qemu/atomic.h"
 #include "pv-iommu.h"
 #include "trace.h"
@@ -379,7 +378,7 @@ void pv_iommu_reach_cleanup(PvIommuSpace *sp)
     address_space_destroy(&sp->nowhere_as);
 }
 
-static void reach_class_init(ObjectClass *klass, void *data)
+static void reach_class_init(ObjectClass *klass, PvIommuClassData *data)
 {
     IOMMUMemoryRegionClass *imrc = IOMMU_MEMORY_REGION_CLASS(klass);
 

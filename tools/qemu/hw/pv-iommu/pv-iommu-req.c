@@ -9,7 +9,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "exec/address-spaces.h"
 #include "qemu/cutils.h"
 #include "qemu/log.h"
 #include "pv-iommu.h"

@@ -13,7 +13,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "exec/address-spaces.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/cutils.h"
