@@ -94,6 +94,11 @@ fi
 if grep -q '^config IOMMUFD' "$src/backends/Kconfig"; then
 	echo CONFIG_IOMMUFD=y >>"$devices"
 fi
+# NVMe does not link without it, and in 10.2 does not select it
+if grep -q '^config SPDM_SOCKET' "$src/backends/Kconfig" &&
+	! grep -q 'select SPDM_SOCKET' "$src/hw/nvme/Kconfig"; then
+	echo CONFIG_SPDM_SOCKET=y >>"$devices"
+fi
 put "$devices" "$src/configs/devices/x86_64-softmmu/pv-iommu.mak"
 rm "$devices"
 refresh_series
