@@ -143,9 +143,23 @@ fetch_qemu() {
 }
 
 download_qemu() {
+	local series version=
+	series=$(awk -v s="$1" '$1 == s { print $2 }' <<<"$QEMU_VERSIONS")
+	if [ -n "$series" ]; then
+		version=$("$top/scripts/apt-private" "$1" apt-cache showsrc qemu |
+			awk -v series="$series." '
+				$1 == "Version:" {
+					upstream = $2
+					sub(/^[0-9]+:/, "", upstream)
+					if (index(upstream, series) == 1)
+						print $2
+				}' | sort -V | tail -n 1)
+		[ -n "$version" ] || die "$1 has QEMU $series no more"
+	fi
 	mkdir -p "$CACHE/qemu/$1.new"
 	cd "$CACHE/qemu/$1.new" || return
-	"$top/scripts/apt-private" "$1" apt-get -q source --download-only qemu
+	"$top/scripts/apt-private" "$1" apt-get -q source --download-only \
+		"qemu${version:+=$version}"
 	mv "$CACHE/qemu/$1.new" "$CACHE/qemu/$1"
 }
 
