@@ -77,7 +77,7 @@ help:
 	@echo 'JOBS=$(JOBS)        how many guests run at once'
 	@echo 'TIMEOUT_FACTOR=$(TIMEOUT_FACTOR)  for slow machines'
 	@echo 'SET=CYCLES=100  what tests that ask for it are told (kvm-elastic, elastic)'
-	@echo 'QEMU=trixie   with the QEMU of another Debian release'
+	@echo 'QEMU=trixie   with the QEMU of another Debian release; or sid'
 	@echo 'SANITIZE=1    with a QEMU built with the address and UB sanitizers'
 	@echo 'CACHE=DIR     where downloads are kept (build/cache)'
 
