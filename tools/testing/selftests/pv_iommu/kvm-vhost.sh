@@ -15,6 +15,8 @@ MIB=2
 # What is looked at, in bytes; and what a used ring of 256 takes
 HELD=256
 USED_SIZE=$((6 + 256 * 8))
+# A descriptor's flags, behind its length
+VRING_DESC_F_WRITE=2
 
 # Memory that L2's kernel leaves alone, at no DMA address of the window or the arena
 TARGET=0x8000000
@@ -84,15 +86,16 @@ count_frames() {
 	frames="$(cat /sys/class/net/tap0/statistics/tx_packets) sent, used->idx ${taken##* }, $card received"
 }
 
-# received_at DMA PHYSICAL: all receive descriptors point there, and frames come for
-# them, one after the other; succeeds if that changes the memory. Sets $frames.
+# received_at DMA PHYSICAL: all receive descriptors point there, to no more than is looked
+# at, as what lies behind may not be granted; and frames come for them, one after the other.
+# Succeeds if that changes the memory. Sets $frames.
 received_at() {
 	local before frames_before
 	look_at "$2"
 	before=$held
 	count_frames
 	frames_before=$frames
-	must "/q/bin/rings poke $((phys + ring - dma)) 256 $1 16"
+	must "/q/bin/rings poke $((phys + ring - dma)) 256 $1 16 && /q/bin/rings poke $((phys + ring - dma + 8)) 256 $((VRING_DESC_F_WRITE << 32 | HELD)) 16"
 	for _ in 1 2 3 4 5 6 7 8; do
 		ping -c 1 -W 1 $THERE >/dev/null
 		look_at "$2"
