@@ -32,6 +32,7 @@ at_rest() {
 
 fio_verify "/dev/$disk"
 before=$(copied)
+[ "${before:-0}" -gt 0 ] || fail "nothing was copied yet: '$before' bytes"
 series=
 for round in $(seq $ROUNDS); do
 	asked=$(stat_of "$dev" hypercalls) maps=$(stat_of "$dev" maps)
@@ -54,9 +55,13 @@ echo "$granted bytes granted, $cached of them kept"
 huge=/sys/kernel/mm/transparent_hugepage/enabled
 was=$(sed -n 's/.*\[\(.*\)\].*/\1/p' $huge 2>/dev/null)
 [ -z "$was" ] || echo never >$huge
-before=$(copied)
-fio_verify "/dev/$disk" --bs=128k --iomem_align=512
-some=$(($(copied) - before))
+# How far fio's buffers are in one piece is by chance, and each time another's
+for _ in 1 2 3 4 5; do
+	before=$(copied)
+	fio_verify "/dev/$disk" --bs=128k --iomem_align=512
+	some=$(($(copied) - before))
+	[ "$some" -ge $((48 << 20)) ] || break
+done
 [ -z "$was" ] || echo "$was" >$huge
 echo "$some of $((48 << 20)) bytes were copied where buffers begin within a page"
 [ "$some" -gt 0 ] && [ "$some" -lt $((48 << 20)) ] ||
