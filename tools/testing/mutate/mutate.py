@@ -12,6 +12,7 @@ import argparse
 import fnmatch
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ class Mutant:
     new: list = field(default_factory=list)
     # Why nothing can see it, if so
     reason: str = ""
+    # It has no end, and that is how it is seen
+    endless: bool = False
 
     def of(self, text):
         """The text of the file, changed."""
@@ -50,6 +53,8 @@ def read_mutants(path):
             mutants.append(Mutant(name, file, tests))
         elif line.startswith("reason "):
             mutants[-1].reason = line[len("reason "):]
+        elif line == "endless":
+            mutants[-1].endless = True
         elif line.startswith("-"):
             mutants[-1].old.append(line[1:])
         elif line.startswith("+"):
@@ -119,6 +124,11 @@ class Runner:
             return None
         return failed
 
+    def out_of_time(self, mutant):
+        """Was a test ended by its own alarm()? None of its checks has failed."""
+        log = (self.log / f"{mutant.name}.log").read_text(errors="replace")
+        return f"status {-signal.SIGALRM}" in log
+
     def judge(self, mutant):
         """What became of a mutant, in a line."""
         path = self.tree / mutant.path
@@ -128,7 +138,8 @@ class Runner:
             failed = self.test(mutant.name, mutant.tests)
         finally:
             path.write_text(before)
-        if failed is None:
+        if failed is None or \
+                failed and self.out_of_time(mutant) and not mutant.endless:
             return "invalid", f"see {self.log / mutant.name}.log"
         if failed:
             return "killed", " ".join(failed)
