@@ -24,10 +24,6 @@
 /* As documented: more parts than these, and all of a list bounces */
 #define PARTS		2
 
-extern char **const shim_param_direct;
-extern unsigned int *const shim_param_direct_cache;
-extern unsigned int *const shim_param_direct_cache_idle;
-
 static struct guest guest;
 static u64 rnd;
 static const char *now;

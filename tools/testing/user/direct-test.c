@@ -28,10 +28,6 @@
 #define PART_SIZE	40
 #define PART_OFFSET	(shim_cpu.id * PART_SIZE)
 
-extern char **const shim_param_direct;
-extern unsigned int *const shim_param_direct_cache;
-extern unsigned int *const shim_param_direct_cache_idle;
-
 /**
  * struct mapping - one that a driver has made
  * @dev: for which device

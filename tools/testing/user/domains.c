@@ -10,9 +10,6 @@
 #define WINDOW		SZ_64M
 #define MAX_PAGES	(WINDOW / PAGE_SIZE)
 
-extern char **const shim_param_direct;
-extern unsigned int *const shim_param_direct_cache;
-
 static struct guest guest;
 static const char *now;
 static u16 refused_rid;
@@ -33,14 +30,11 @@ struct pages {
 static struct pages pages[GUEST_MAX_DEVICES];
 static struct page *buffer;
 
-/* What has no end fails, too: each case has so many seconds */
-#define SECONDS		120
-
 static void begin(const char *name, unsigned int devices, u64 limit)
 {
 	unsigned int i;
 
-	alarm(SECONDS);
+	alarm(GUEST_SECONDS);
 	now = name;
 	guest.limit = limit;
 	guest_begin(&guest, 1, devices, WINDOW, 0, true, SZ_64M);
@@ -362,6 +356,11 @@ static bool map_large(struct device *dev, struct page *large, dma_addr_t *dma)
 	return *dma != DMA_MAPPING_ERROR;
 }
 
+static void unmap_large(struct device *dev, dma_addr_t dma)
+{
+	dev->dma_ops->unmap_phys(dev, dma, LARGE, DMA_TO_DEVICE, 0);
+}
+
 /*
  * A domain that has its share, and in each part of it a page that is never freed, wants a
  * block that is larger than those that this leaves, as it always will be; another one
@@ -396,8 +395,7 @@ static void no_block_in_a_share(void)
 
 		/* The next is begun before this one has ended */
 		if (next)
-			poor->dev->dma_ops->unmap_phys(poor->dev, next, LARGE, DMA_TO_DEVICE,
-						       0);
+			unmap_large(poor->dev, next);
 		next = got ? dma : 0;
 		served += got;
 		for (n = 0; rich->nr && n < 64; n++, at++) {
@@ -414,7 +412,7 @@ static void no_block_in_a_share(void)
 	require(served, "not one large block in half a minute");
 	require(rounds, "nothing for the other");
 	if (next)
-		poor->dev->dma_ops->unmap_phys(poor->dev, next, LARGE, DMA_TO_DEVICE, 0);
+		unmap_large(poor->dev, next);
 	unmap_all(rich);
 	unmap_all(poor);
 	shim_free_pages(large, LARGE / PAGE_SIZE);
@@ -475,7 +473,7 @@ static void what_stays(void)
 			"room for %u large blocks of %u beside what stays", i, largest);
 	}
 	while (i--)
-		p->dev->dma_ops->unmap_phys(p->dev, dma[i], LARGE, DMA_TO_DEVICE, 0);
+		unmap_large(p->dev, dma[i]);
 	for (k = 0; k < ARRAY_SIZE(kept); k++)
 		p->dev->dma_ops->free(p->dev, PAGE_SIZE, cpu[k], kept[k], 0);
 	shim_free_pages(large, LARGE / PAGE_SIZE);
@@ -517,7 +515,7 @@ static u32 refuse_page(const struct pv_iommu_req *req)
 static void begin_direct(const char *name, unsigned int devices, unsigned long ram,
 			 u64 limit, unsigned int cache)
 {
-	alarm(SECONDS);
+	alarm(GUEST_SECONDS);
 	now = name;
 	*shim_param_direct = "all";
 	*shim_param_direct_cache = cache;

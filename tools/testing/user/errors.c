@@ -15,9 +15,6 @@
 #define MAX_PAGES	(WINDOW / PAGE_SIZE)
 #define MAX_ENTRIES	16
 
-extern char **const shim_param_direct;
-extern unsigned int *const shim_param_direct_cache;
-
 static struct guest guest;
 static const char *now;
 static long nth;
@@ -53,9 +50,6 @@ static const struct kind {
 	{ "kept", 0, true, SZ_16M, 4 },
 };
 
-/* What has no end fails, too: each case has so many seconds */
-#define SECONDS		120
-
 static const struct dma_map_ops *ops(unsigned int i)
 {
 	return guest.devices[i]->dma_ops;
@@ -63,7 +57,7 @@ static const struct dma_map_ops *ops(unsigned int i)
 
 static void begin(const char *name, unsigned int devices, u64 arena)
 {
-	alarm(SECONDS);
+	alarm(GUEST_SECONDS);
 	now = name;
 	nth = 0;
 	guest_begin(&guest, 1, devices, WINDOW, arena, true, RAM);
@@ -177,7 +171,7 @@ static bool nth_fails(const struct kind *k, long n)
 {
 	bool loaded, failed;
 
-	alarm(SECONDS);
+	alarm(GUEST_SECONDS);
 	nth = n;
 	guest_plug(&guest, 2, 2, SZ_4M, k->arena, k->chunks, RAM, k->direct);
 	buffer = shim_alloc_pages(GFP_KERNEL, 4);

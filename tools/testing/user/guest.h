@@ -10,6 +10,14 @@
 
 #define GUEST_MAX_DEVICES	8
 
+/* What has no end fails, too: a case is given so many seconds, by alarm() */
+#define GUEST_SECONDS		120
+
+/* The module's parameters */
+extern char **const shim_param_direct;
+extern unsigned int *const shim_param_direct_cache;
+extern unsigned int *const shim_param_direct_cache_idle;
+
 /**
  * struct guest - what was made
  * @config: what the host offers
