@@ -287,9 +287,27 @@ static int pviommu_init_direct(struct pviommu_host *host)
 	return 0;
 }
 
+/*
+ * What dma_max_mapping_size() says. There is to be room for a few such mappings at once;
+ * and in the one chunk that a domain may have, beside what stays, for one. Drivers that
+ * give up what has found no room a few times, as libata does, make none larger.
+ */
+static void pviommu_choose_largest(struct pviommu_host *host, u64 arena_size)
+{
+	struct pviommu_window *w = &host->window;
+	unsigned int shift = w->space.shift + PAGE_SHIFT;
+	u64 most = PVIOMMU_MAX_MAPPING;
+
+	if (host->features & PV_IOMMU_F_BOUNCE)
+		most = min(most, arena_size / 8);
+	if (host->mode == PVIOMMU_MODE_WINDOW)
+		most = min3(most, BIT_ULL(shift) / 2, ((u64)w->limit << shift) / 16);
+	host->max_mapping = rounddown_pow_of_two(max_t(u64, most, PAGE_SIZE));
+}
+
 static int pviommu_init_spaces(struct pviommu_host *host)
 {
-	u64 dma = pviommu_read64(host, PV_IOMMU_REG_WINDOW_DMA), size;
+	u64 dma = pviommu_read64(host, PV_IOMMU_REG_WINDOW_DMA), arena_size = 0;
 	struct pviommu_window *w = &host->window;
 	int ret;
 
@@ -303,31 +321,26 @@ static int pviommu_init_spaces(struct pviommu_host *host)
 	if (ret)
 		return ret;
 
-	/* Room for a few of the largest at once, also in a share of the window */
-	size = min_t(u64, w->size, (u64)w->limit << (w->space.shift + PAGE_SHIFT)) / 2;
 	if (host->features & PV_IOMMU_F_BOUNCE) {
-		u64 arena = pviommu_read64(host, PV_IOMMU_REG_ARENA_SIZE);
-
+		arena_size = pviommu_read64(host, PV_IOMMU_REG_ARENA_SIZE);
 		dma = pviommu_read64(host, PV_IOMMU_REG_ARENA_DMA);
-		ret = pviommu_check_arena(host, dma, arena);
-		if (!ret && pviommu_overlaps(&w->space, dma, arena)) {
+		ret = pviommu_check_arena(host, dma, arena_size);
+		if (!ret && pviommu_overlaps(&w->space, dma, arena_size)) {
 			pci_err(host->pdev, "arena at DMA address %#llx, %#llx bytes, is in the window; leave arena-base= of the host device out\n",
-				dma, arena);
+				dma, arena_size);
 			ret = -EINVAL;
 		}
 		if (!ret)
-			ret = pviommu_space_init(&host->arena, dma, arena,
+			ret = pviommu_space_init(&host->arena, dma, arena_size,
 						 PVIOMMU_CHUNK_ORDER_MAX);
 		if (!ret)
 			ret = pviommu_space_populate(&host->arena);
 		if (ret)
 			return ret;
 		pviommu_low_init(host);
-		arena -= (u64)host->low.npages << PAGE_SHIFT;
-		size = host->mode == PVIOMMU_MODE_BOUNCE ? arena : min(size, arena);
+		arena_size -= (u64)host->low.npages << PAGE_SHIFT;
 	}
-	host->max_mapping = min_t(u64, PVIOMMU_MAX_MAPPING,
-				  rounddown_pow_of_two(max_t(u64, size / 8, PAGE_SIZE)));
+	pviommu_choose_largest(host, arena_size);
 	return pviommu_init_direct(host);
 }
 
