@@ -378,14 +378,14 @@ pviommu_map_phys(struct device *dev, phys_addr_t phys, size_t size,
 			     phys, size, true);
 
 	if (!host_copies)
-		pviommu_domain_served(pd->domain, m.len);
+		pviommu_domain_served(pd->domain, size, size);
 	this_cpu_inc(pd->stats->maps);
 	this_cpu_add(pd->stats->bytes_to_device, size);
 	trace_pviommu_map(pd->rid, dma, size, 0, dir);
 	return dma;
 fail:
 	if (!host_copies && m.error == -ENOMEM)
-		pviommu_domain_unserved(pd->domain, m.len);
+		pviommu_domain_unserved(pd->domain, size, size);
 	pviommu_map_failed(pd, size, attrs, m.error);
 	return DMA_MAPPING_ERROR;
 }
@@ -785,6 +785,21 @@ static noinline int pviommu_no_merging(struct scatterlist *sgl, unsigned int nen
 	return 0;
 }
 
+/* A list has found no room: for all of it, or for the longest entry */
+static noinline void pviommu_list_unserved(struct pviommu_domain *d, struct scatterlist *sgl,
+					   unsigned int nents)
+{
+	struct scatterlist *sg;
+	size_t sum = 0, max = 0;
+	unsigned int i;
+
+	for_each_sg(sgl, sg, nents, i) {
+		sum += sg->length;
+		max = max_t(size_t, max, sg->length);
+	}
+	pviommu_domain_unserved(d, sum, max);
+}
+
 static __always_inline int
 pviommu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	       enum dma_data_direction dir, unsigned long attrs, bool host_copies)
@@ -848,7 +863,7 @@ pviommu_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 	if (nsegs < nents)
 		sg_dma_len(sg_next(c.seg)) = 0;
 	if (!host_copies)
-		pviommu_domain_served(pd->domain, largest);
+		pviommu_domain_served(pd->domain, total, largest);
 	this_cpu_inc(pd->stats->maps);
 	this_cpu_add(pd->stats->bytes_to_device, total);
 	trace_pviommu_map(pd->rid, sg_dma_address(sgl), total, nsegs, dir);
@@ -861,7 +876,7 @@ unwind:
 		this_cpu_dec(pd->stats->unmaps);
 	}
 	if (!host_copies && m.error == -ENOMEM)
-		pviommu_domain_unserved(pd->domain, m.len);
+		pviommu_list_unserved(pd->domain, sgl, nents);
 fail:
 	pviommu_map_failed(pd, m.len, attrs, m.error);
 	/* dma_map_sgtable() knows no others */

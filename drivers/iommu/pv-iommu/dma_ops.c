@@ -39,7 +39,7 @@ static void *pviommu_alloc_pages(struct device *dev, size_t size, dma_addr_t *dm
 	struct pviommu_want want = {
 		.npages = PFN_UP(size),
 		.dma_limit = pviommu_coherent_limit(dev),
-		.stays = true,
+		.coherent = true,
 	};
 	struct pviommu_slot *slot = NULL;
 	struct pviommu_space *sp;
@@ -115,8 +115,8 @@ static void pviommu_free_pages(struct device *dev, dma_addr_t dma)
 
 	page = pviommu_page_at(sp, dma);
 	if (likely(sp == &w->space))
-		pviommu_window_free_exact(w->chunks[page >> sp->shift]->domain, page,
-					  slot->npages);
+		pviommu_window_free_coherent(w->chunks[page >> sp->shift]->domain, page,
+					     slot->npages);
 	else
 		pviommu_low_free(pviommu_host, page, slot->npages);
 	if (unlikely(state == PVIOMMU_SLOT_ORPHAN))

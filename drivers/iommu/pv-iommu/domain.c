@@ -158,7 +158,7 @@ static unsigned long pviommu_share(struct pviommu_window *w)
 	return max(pviommu_even_part(w), 1UL);
 }
 
-/* Has a domain found no room for some time, and does it want it still? */
+/* Has a domain found no room for some time, and does it want some still? */
 static bool pviommu_lacks(struct pviommu_domain *d)
 {
 	unsigned long seen = READ_ONCE(d->lack_seen);
@@ -167,13 +167,29 @@ static bool pviommu_lacks(struct pviommu_domain *d)
 	       time_after(seen, READ_ONCE(d->lack_since) + PVIOMMU_LACK);
 }
 
+/*
+ * What a domain is to get in any case: its share; while it lacks room, as much as it lacks
+ * beside that, or beside what stays, if that is more. Not whatever it wants.
+ */
+static unsigned long pviommu_due(struct pviommu_domain *d)
+{
+	struct pviommu_window *w = &d->host->window;
+	u64 chunk = BIT_ULL(w->space.shift + PAGE_SHIFT);
+	unsigned long due = pviommu_share(w);
+
+	if (pviommu_lacks(d)) {
+		due = max(due, DIV_ROUND_UP(READ_ONCE(d->coherent), BIT(w->space.shift)));
+		due += DIV_ROUND_UP_ULL(READ_ONCE(d->lack), chunk);
+	}
+	return due;
+}
+
 static bool pviommu_may_have(struct pviommu_domain *d, unsigned long n)
 {
 	struct pviommu_window *w = &d->host->window;
 	unsigned long share = pviommu_share(w), kept = share, left;
-	/* One more than its share, and not whatever it wants */
-	bool lacks = d->nr_chunks + n <= share + 1 && pviommu_lacks(d);
 	struct pviommu_domain *other;
+	bool lacks;
 
 	lockdep_assert_held(&w->lock);
 	if (d->held || w->taken + n > w->limit)
@@ -182,8 +198,9 @@ static bool pviommu_may_have(struct pviommu_domain *d, unsigned long n)
 	if (!d->group || d->nr_chunks + n <= share)
 		return true;
 
+	lacks = d->nr_chunks + n <= pviommu_due(d);
 	list_for_each_entry(other, &w->domains, node) {
-		unsigned long due = share + (!lacks && pviommu_lacks(other));
+		unsigned long due = lacks ? share : pviommu_due(other);
 
 		if (other != d && other->nr_chunks < due)
 			kept += due - other->nr_chunks;
@@ -440,8 +457,8 @@ static struct pviommu_chunk *pviommu_empty_find(struct pviommu_domain *d, u64 dm
 		left--;
 		if (c->run || c->head != c->index)
 			continue;
-		/* There is something that stays, mostly */
-		stayed = c->stayed + (c == d->home);
+		/* What stays does so this time as well, mostly */
+		stayed = c->stayed + !!c->coherent;
 		if (!best || stayed < least || (stayed == least && c->used < best->used)) {
 			best = c;
 			least = stayed;
@@ -486,7 +503,7 @@ static bool pviommu_domain_short(struct pviommu_domain *d, const struct pviommu_
 	bool is_short;
 
 	raw_spin_lock_irqsave(&w->lock, flags);
-	is_short = d->group && !d->held && d->nr_chunks < pviommu_share(w) + pviommu_lacks(d) &&
+	is_short = d->group && !d->held && d->nr_chunks < pviommu_due(d) &&
 		   !(pviommu_may_have(d, 1) &&
 		     pviommu_run_find(&w->space, w->free, 1, want) != PVIOMMU_NO_PAGE);
 	raw_spin_unlock_irqrestore(&w->lock, flags);
@@ -715,20 +732,23 @@ void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *w
 /**
  * pviommu_domain_unserved - a mapping has found no room
  * @d: the domain
- * @len: the length of the block that it wanted, bytes
+ * @len: how long it would have been, all of a list; bytes
+ * @block: how much of that has to be in one block, bytes
  *
  * Context: any but NMI.
  */
-void pviommu_domain_unserved(struct pviommu_domain *d, size_t len)
+void pviommu_domain_unserved(struct pviommu_domain *d, size_t len, size_t block)
 {
 	unsigned long now = jiffies;
 
 	if (!READ_ONCE(d->lack) || time_after(now, READ_ONCE(d->lack_seen) + PVIOMMU_LACK)) {
 		WRITE_ONCE(d->lack_since, now);
-		WRITE_ONCE(d->lack, len);
-	} else if (len > READ_ONCE(d->lack)) {
-		WRITE_ONCE(d->lack, len);
+	} else {
+		len = max(len, READ_ONCE(d->lack));
+		block = max(block, READ_ONCE(d->lack_block));
 	}
+	WRITE_ONCE(d->lack, len);
+	WRITE_ONCE(d->lack_block, block);
 	WRITE_ONCE(d->lack_seen, now);
 }
 
@@ -894,6 +914,7 @@ void pviommu_domain_put(struct pviommu_domain *d, bool lost)
 
 	pviommu_ram_exit(d);
 	pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);
+	pviommu_window_unreserve(d);
 	raw_spin_lock_irq(&d->lock);
 	raw_spin_lock(&w->lock);
 	d->gone = true;

@@ -24,7 +24,7 @@
 
 #include <uapi/linux/pv_iommu.h>
 
-/* Largest mapping that the DMA API is told of; the window's size may cap it */
+/* Largest mapping that the DMA API is told of; window and arena may be too small for it */
 #define PVIOMMU_MAX_MAPPING	SZ_4M
 
 /* Largest block of the host's arena, as a power of two of pages */
@@ -130,6 +130,7 @@ struct pviommu_space {
  * @run: how many chunks are one block that begins here; 0: it is divided
  * @head: which chunk begins the block that it is a part of
  * @used: pages handed out, to mappings and to CPUs' caches
+ * @coherent: those of them that stay
  * @largest: order of the largest free block; negative when there is none to be had
  * @stayed: how often it was to be emptied and was not in time, since all of it was free
  * @since: jiffies; when the last page in use came back
@@ -147,6 +148,7 @@ struct pviommu_chunk {
 	u32 run;
 	u32 head;
 	u32 used;
+	u32 coherent;
 	int largest;
 	unsigned int stayed;
 	unsigned long since;
@@ -234,9 +236,10 @@ struct pviommu_ram {
  * @nr_devices: attached ones; host.lock
  * @refs: one for the devices, and one for each chunk
  * @cache: per-CPU layer
- * @lack: bytes of a block that a mapping did not find, and none as large was found since
- *	by one that found room; or 0.
- *	Anybody looks at this and the next two, and changes them
+ * @lack: bytes of a mapping that found no room, and none as large has found any since;
+ *	or 0.
+ * @lack_block: bytes of it that have to be in one block.
+ *	Anybody looks at @lack and what belongs to it, and changes them
  * @lack_since: jiffies; when the first of those that found none was wanted
  * @lack_seen: jiffies; when the last one was
  * @nr_chunks: granted to it, or about to be; window.lock
@@ -252,7 +255,9 @@ struct pviommu_ram {
  * @nr_avail: how many bits are set
  * @emptied: the chunk from which nothing is taken any more, so that it can go; or NULL.
  *	Whether there is one is looked at without @lock, too
- * @home: the chunk for what stays; NULL when nothing has been in any
+ * @coherent: pages that stay; looked at without @lock, too
+ * @reserve: the first of some pages that are kept for such
+ * @nr_reserve: how many; they count as in use. Looked at without @lock, too
  * @emptied_until: jiffies; for how long, or, if there is none, until when there is none
  * @stayed: how many in a row were not empty in time
  * @free: free pages of the shared layer
@@ -274,6 +279,7 @@ struct pviommu_domain {
 	atomic_t refs;
 	struct pviommu_cache __percpu *cache;
 	size_t lack;
+	size_t lack_block;
 	unsigned long lack_since;
 	unsigned long lack_seen;
 	unsigned int nr_chunks;
@@ -288,7 +294,9 @@ struct pviommu_domain {
 	unsigned long *avail[PVIOMMU_CHUNK_ORDER_MAX + 1];
 	unsigned int nr_avail[PVIOMMU_CHUNK_ORDER_MAX + 1];
 	struct pviommu_chunk *emptied;
-	struct pviommu_chunk *home;
+	unsigned long coherent;
+	unsigned long reserve;
+	unsigned long nr_reserve;
 	unsigned long emptied_until;
 	unsigned int stayed;
 	unsigned long free;
@@ -310,14 +318,14 @@ struct pviommu_domain {
  *	coherent memory that is larger than a chunk
  * @dma_limit: highest DMA address that the device reaches
  * @ahead: nobody waits for it
- * @stays: may never be freed: beside others of that kind, in nobody's way
+ * @coherent: may never be freed: beside others of that kind, in nobody's way
  */
 struct pviommu_want {
 	unsigned long npages;
 	unsigned int order;
 	u64 dma_limit;
 	bool ahead;
-	bool stays;
+	bool coherent;
 };
 
 /**
@@ -623,8 +631,11 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
 					       unsigned int order);
 void pviommu_window_free_exact(struct pviommu_domain *d, unsigned long page,
 			       unsigned long npages);
+void pviommu_window_free_coherent(struct pviommu_domain *d, unsigned long page,
+				  unsigned long npages);
 void pviommu_window_free_slow(struct pviommu_domain *d, struct pviommu_slot *slot);
 bool pviommu_window_drain(struct pviommu_domain *d, enum pviommu_drain which);
+bool pviommu_window_unreserve(struct pviommu_domain *d);
 unsigned long pviommu_window_spare(struct pviommu_domain *d);
 unsigned long pviommu_window_parked(struct pviommu_domain *d);
 int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size);
@@ -639,7 +650,7 @@ void pviommu_domain_shed(struct pviommu_domain *d);
 bool pviommu_domain_grow(struct pviommu_domain *d, const struct pviommu_want *want);
 void pviommu_domain_press(struct pviommu_domain *d, const struct pviommu_want *want);
 void pviommu_domain_low(struct pviommu_domain *d);
-void pviommu_domain_unserved(struct pviommu_domain *d, size_t len);
+void pviommu_domain_unserved(struct pviommu_domain *d, size_t len, size_t block);
 void pviommu_domain_busy(struct pviommu_host *host);
 unsigned int pviommu_domain_collect(struct pviommu_domain *d, u16 rid, u32 *pages,
 				    unsigned int max, unsigned long *pos);
@@ -653,13 +664,14 @@ size_t pviommu_domains_metadata(struct pviommu_host *host);
 /**
  * pviommu_domain_served - a mapping has found room
  * @d: the domain
- * @len: the length of its largest block, bytes
+ * @len: how long it is, all of a list; bytes
+ * @block: its largest block, bytes
  */
-static inline void pviommu_domain_served(struct pviommu_domain *d, size_t len)
+static inline void pviommu_domain_served(struct pviommu_domain *d, size_t len, size_t block)
 {
 	size_t lack = READ_ONCE(d->lack);
 
-	if (unlikely(lack) && len >= lack)
+	if (unlikely(lack) && len >= lack && block >= READ_ONCE(d->lack_block))
 		WRITE_ONCE(d->lack, 0);
 }
 

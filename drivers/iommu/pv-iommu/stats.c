@@ -40,7 +40,7 @@ void pviommu_stats_sum(struct pviommu_dev *pd, struct pviommu_stats *sum)
 static u64 pviommu_domain_used(struct pviommu_domain *d)
 {
 	unsigned long used = READ_ONCE(d->used);
-	unsigned long parked = pviommu_window_parked(d);
+	unsigned long parked = pviommu_window_parked(d) + READ_ONCE(d->nr_reserve);
 
 	return (u64)(used - min(used, parked)) << PAGE_SHIFT;
 }
@@ -391,6 +391,43 @@ static int pviommu_domains_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(pviommu_domains);
 
+static void pviommu_show_chunk(struct seq_file *m, struct pviommu_domain *d,
+			       unsigned long index)
+{
+	unsigned long used = 0, coherent = 0, largest = 0;
+	struct pviommu_chunk *c;
+
+	raw_spin_lock_irq(&d->lock);
+	c = pviommu_chunk_of(d, index);
+	if (c) {
+		used = (unsigned long)c->used << PAGE_SHIFT;
+		coherent = (unsigned long)c->coherent << PAGE_SHIFT;
+		largest = c->largest < 0 ? 0 : PAGE_SIZE << c->largest;
+	}
+	raw_spin_unlock_irq(&d->lock);
+	if (c)
+		seq_printf(m, "%-8lu %8u %12lu %12lu %12lu\n", index, d->id, used, coherent,
+			   largest);
+}
+
+static int pviommu_chunks_show(struct seq_file *m, void *unused)
+{
+	struct pviommu_host *host = m->private;
+	struct pviommu_domain *d;
+	unsigned long i;
+
+	seq_printf(m, "%-8s %8s %12s %12s %12s\n", "chunk", "domain", "used", "coherent",
+		   "largest_free");
+	mutex_lock(&host->lock);
+	list_for_each_entry(d, &host->window.domains, node) {
+		for (i = 0; i < host->window.space.nr_chunks; i++)
+			pviommu_show_chunk(m, d, i);
+	}
+	mutex_unlock(&host->lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(pviommu_chunks);
+
 static int pviommu_window_show(struct seq_file *m, void *unused)
 {
 	struct pviommu_host *host = m->private;
@@ -465,6 +502,7 @@ void pviommu_debugfs_init(struct pviommu_host *host)
 	debugfs_create_file("devices", 0400, pviommu_debugfs, host, &pviommu_devices_fops);
 	debugfs_create_file("window", 0400, pviommu_debugfs, host, &pviommu_window_fops);
 	debugfs_create_file("domains", 0400, pviommu_debugfs, host, &pviommu_domains_fops);
+	debugfs_create_file("chunks", 0400, pviommu_debugfs, host, &pviommu_chunks_fops);
 	debugfs_create_file("check", 0400, pviommu_debugfs, host, &pviommu_check_fops);
 }
 

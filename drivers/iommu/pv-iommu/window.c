@@ -9,8 +9,10 @@
  * chunks whose largest free block is the smallest that will do, and of these from the
  * highest: small blocks fill the chunks that are of little other use, at one end of the
  * window, so that others become free as a whole, in rows, and can go back. What stays,
- * as coherent memory does, is all in one chunk, as far as that has room, and at its end.
- * What is larger than a chunk is some chunks in a row.
+ * as coherent memory does, is taken from the end of a chunk where there is such memory
+ * already. Single pages of it, by which drivers' pools grow while all is in use, are from
+ * a block that is kept for them: else each would be in another chunk, for ever. What is
+ * larger than a chunk is some chunks in a row.
  *
  * Above it each CPU keeps some free blocks of each size that streaming DMA uses. In
  * the steady state a map takes a block from there and an unmap puts it back: no
@@ -54,6 +56,9 @@ const u16 pviommu_cache_begin[PVIOMMU_CACHE_ORDERS] = {
 #define PVIOMMU_CALL_BACK	(10 * HZ)
 #define PVIOMMU_CALL_BACK_SOON	(HZ / 10)
 #define PVIOMMU_CACHE_SHARE	(SZ_1M >> PAGE_SHIFT)
+
+/* What is kept for single pages that stay: as a power of two, which part of a chunk */
+#define PVIOMMU_RESERVE_SHIFT	3
 
 /* A CPU that had to ask may keep twice as many, and an eighth of the limit at least */
 static void pviommu_cache_grow(struct pviommu_cache *c, unsigned int order)
@@ -164,13 +169,13 @@ static unsigned int pviommu_chunk_take(struct pviommu_chunk *c, unsigned int shi
 				       const struct pviommu_want *want)
 {
 	unsigned int o = want->order;
-	unsigned int bit = want->stays ? pviommu_chunk_last(c, shift, &o) :
+	unsigned int bit = want->coherent ? pviommu_chunk_last(c, shift, &o) :
 					 pviommu_chunk_first(c, shift, &o);
 
 	pviommu_chunk_clear(c, bit, o);
 	while (o > want->order) {
 		o--;
-		bit = bit * 2 + want->stays;
+		bit = bit * 2 + want->coherent;
 		pviommu_chunk_set(c, bit ^ 1, o);
 	}
 	c->used += BIT(o);
@@ -202,6 +207,7 @@ void pviommu_chunk_init(struct pviommu_chunk *c, unsigned int shift)
 	memset(c->nr_free, 0, sizeof(c->nr_free));
 	pviommu_chunk_set(c, 1, shift);
 	c->used = 0;
+	c->coherent = 0;
 	c->run = 0;
 	c->head = c->index;
 }
@@ -235,6 +241,24 @@ unsigned long pviommu_chunks_reached(struct pviommu_space *sp, u64 dma_limit)
 	return dma_limit < sp->dma ? 0 : (dma_limit - sp->dma + 1) >> (PAGE_SHIFT + sp->shift);
 }
 
+/* What stays keeps a chunk from going: it is put where there is some already; or NULL */
+static struct pviommu_chunk *pviommu_coherent_find(struct pviommu_domain *d, unsigned int order,
+						   unsigned long end)
+{
+	struct pviommu_window *w = &d->host->window;
+	struct pviommu_chunk *c, *best = NULL;
+	unsigned long i;
+
+	for (; order < w->space.shift; order++) {
+		for_each_set_bit(i, d->avail[order], end) {
+			c = w->chunks[i];
+			if (c->coherent && (!best || c->coherent > best->coherent))
+				best = c;
+		}
+	}
+	return best;
+}
+
 /* Where a block comes from, as said above; or NULL */
 static struct pviommu_chunk *pviommu_shared_find(struct pviommu_domain *d,
 						 const struct pviommu_want *want)
@@ -242,12 +266,13 @@ static struct pviommu_chunk *pviommu_shared_find(struct pviommu_domain *d,
 	struct pviommu_window *w = &d->host->window;
 	struct pviommu_space *sp = &w->space;
 	unsigned long end = pviommu_chunks_reached(sp, want->dma_limit), i;
+	struct pviommu_chunk *c = NULL;
 	unsigned int o;
 
-	/* What stays keeps a chunk from going: one of them, if that is possible */
-	if (want->stays && d->home && d->home->index < end &&
-	    d->home->largest >= (int)want->order)
-		return d->home;
+	if (want->coherent)
+		c = pviommu_coherent_find(d, want->order, end);
+	if (c)
+		return c;
 	for (o = want->order; o <= sp->shift; o++) {
 		i = d->nr_avail[o] ? find_last_bit(d->avail[o], end) : end;
 		if (i < end)
@@ -256,25 +281,25 @@ static struct pviommu_chunk *pviommu_shared_find(struct pviommu_domain *d,
 	return NULL;
 }
 
+static unsigned long pviommu_shared_take_from(struct pviommu_domain *d,
+					      struct pviommu_chunk *c,
+					      const struct pviommu_want *want)
+{
+	struct pviommu_space *sp = &d->host->window.space;
+	unsigned int page = pviommu_chunk_take(c, sp->shift, want);
+
+	pviommu_chunk_file(d, c);
+	pviommu_shared_used(d, BIT(want->order));
+	return ((unsigned long)c->index << sp->shift) + page;
+}
+
 static unsigned long pviommu_shared_take(struct pviommu_domain *d,
 					 const struct pviommu_want *want)
 {
-	struct pviommu_space *sp = &d->host->window.space;
-	struct pviommu_chunk *c;
-	unsigned int page;
+	struct pviommu_chunk *c = pviommu_shared_find(d, want);
 
 	lockdep_assert_held(&d->lock);
-	c = pviommu_shared_find(d, want);
-	if (!c)
-		return PVIOMMU_NO_PAGE;
-
-	page = pviommu_chunk_take(c, sp->shift, want);
-	pviommu_chunk_file(d, c);
-	/* Not one of the low ones, that are for who reaches no others */
-	if (want->stays && !d->home && want->dma_limit >= sp->dma + sp->size - 1)
-		d->home = c;
-	pviommu_shared_used(d, BIT(want->order));
-	return ((unsigned long)c->index << sp->shift) + page;
+	return c ? pviommu_shared_take_from(d, c, want) : PVIOMMU_NO_PAGE;
 }
 
 static void pviommu_shared_put(struct pviommu_domain *d, unsigned long page,
@@ -303,6 +328,49 @@ static void pviommu_shared_put_range(struct pviommu_domain *d, unsigned long pag
 		page += BIT(order);
 		npages -= BIT(order);
 	}
+}
+
+/* What is kept for single pages that stay: no more */
+static void pviommu_reserve_drop(struct pviommu_domain *d)
+{
+	pviommu_shared_put_range(d, d->reserve, d->nr_reserve);
+	WRITE_ONCE(d->nr_reserve, 0);
+}
+
+/*
+ * A page that stays: of what is kept for such, or of a new block for them, an eighth of a
+ * chunk or what there is; or no more than the page, when room is short. In a chunk that
+ * has a page free, and such memory, rather than in one that has a block free.
+ */
+static unsigned long pviommu_reserve_take(struct pviommu_domain *d,
+					  const struct pviommu_want *want)
+{
+	struct pviommu_space *sp = &d->host->window.space;
+	unsigned long end = pviommu_chunks_reached(sp, want->dma_limit);
+	struct pviommu_want block = *want;
+	struct pviommu_chunk *c;
+
+	lockdep_assert_held(&d->lock);
+	if (d->nr_reserve && d->reserve >> sp->shift >= end)
+		pviommu_reserve_drop(d);
+	if (!d->nr_reserve) {
+		if (!pviommu_pressed(d))
+			block.order = sp->shift - PVIOMMU_RESERVE_SHIFT;
+		c = pviommu_coherent_find(d, block.order, end);
+		if (!c)
+			c = pviommu_coherent_find(d, want->order, end);
+		if (!c)
+			c = pviommu_shared_find(d, &block);
+		if (!c)
+			c = pviommu_shared_find(d, want);
+		if (!c)
+			return PVIOMMU_NO_PAGE;
+		block.order = min_t(unsigned int, block.order, c->largest);
+		d->reserve = pviommu_shared_take_from(d, c, &block);
+		WRITE_ONCE(d->nr_reserve, BIT(block.order));
+	}
+	WRITE_ONCE(d->nr_reserve, d->nr_reserve - 1);
+	return d->reserve + d->nr_reserve;
 }
 
 /* Some chunks in a row, all free: the block's first page */
@@ -342,6 +410,19 @@ static void pviommu_shared_put_run(struct pviommu_domain *d, struct pviommu_chun
 		pviommu_chunk_init(c, w->space.shift);
 		pviommu_chunk_file(d, c);
 	}
+}
+
+/* What stays is more by some pages, or less; they are from that page on */
+static void pviommu_shared_coherent(struct pviommu_domain *d, unsigned long page, long npages)
+{
+	unsigned int shift = d->host->window.space.shift;
+	struct pviommu_chunk *c = d->host->window.chunks[page >> shift];
+
+	c->coherent += npages;
+	WRITE_ONCE(d->coherent, d->coherent + npages);
+	/* So that the chunk can go */
+	if (!c->coherent && d->nr_reserve && d->reserve >> shift == c->index)
+		pviommu_reserve_drop(d);
 }
 
 /**
@@ -452,8 +533,6 @@ void pviommu_chunk_del(struct pviommu_domain *d, struct pviommu_chunk *c)
 	pviommu_chunk_file(d, c);
 	if (d->emptied == c)
 		WRITE_ONCE(d->emptied, NULL);
-	if (d->home == c)
-		d->home = NULL;
 	WRITE_ONCE(d->free, d->free - BIT(w->space.shift));
 	WRITE_ONCE(w->owner[c->index], 0);
 	WRITE_ONCE(w->chunks[c->index], NULL);
@@ -474,6 +553,8 @@ void pviommu_chunk_empty(struct pviommu_domain *d, struct pviommu_chunk *c)
 	struct pviommu_chunk *before = d->emptied;
 
 	lockdep_assert_held(&d->lock);
+	if (c && d->nr_reserve && d->reserve >> d->host->window.space.shift == c->index)
+		pviommu_reserve_drop(d);
 	WRITE_ONCE(d->emptied, c);
 	if (before)
 		pviommu_chunk_file(d, before);
@@ -493,14 +574,20 @@ static struct pviommu_slot *pviommu_exact_try(struct pviommu_domain *d,
 
 	raw_spin_lock_irqsave(&d->lock, flags);
 	d->locked++;
-	page = run ? pviommu_shared_take_run(d, want) :
-		     pviommu_shared_take(d, want);
+	if (run)
+		page = pviommu_shared_take_run(d, want);
+	else if (want->coherent && !want->order)
+		page = pviommu_reserve_take(d, want);
+	else
+		page = pviommu_shared_take(d, want);
 	if (page != PVIOMMU_NO_PAGE) {
 		slot = pviommu_fresh(d, page, run ? order_base_2(want->npages) :
 					      want->order, want->npages);
 		if (!run)
 			pviommu_shared_put_range(d, page + want->npages,
 						 BIT(want->order) - want->npages);
+		if (want->coherent)
+			pviommu_shared_coherent(d, page, want->npages);
 	}
 	low = d->free;
 	raw_spin_unlock_irqrestore(&d->lock, flags);
@@ -572,6 +659,8 @@ struct pviommu_slot *pviommu_window_alloc_exact(struct pviommu_domain *d,
 		pviommu_domain_grow(d, want);
 		slot = pviommu_exact_try(d, want);
 	}
+	if (!slot && pviommu_window_unreserve(d))
+		slot = pviommu_exact_try(d, want);
 	if (!slot)
 		atomic64_inc(&d->failed);
 	return slot;
@@ -642,17 +731,8 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
 	return slot;
 }
 
-/**
- * pviommu_window_free_exact - give pages back that no cache takes
- * @d: the domain
- * @page: the first page; its slot is FREE already
- * @npages: how many
- *
- * Context: any but NMI. The domain may be gone afterwards, if it had no device any
- * more.
- */
-void pviommu_window_free_exact(struct pviommu_domain *d, unsigned long page,
-			       unsigned long npages)
+static void pviommu_exact_free(struct pviommu_domain *d, unsigned long page,
+			       unsigned long npages, bool coherent)
 {
 	struct pviommu_host *host = d->host;
 	struct pviommu_window *w = &host->window;
@@ -663,6 +743,8 @@ void pviommu_window_free_exact(struct pviommu_domain *d, unsigned long page,
 	raw_spin_lock_irqsave(&d->lock, flags);
 	d->locked++;
 	before = d->used;
+	if (coherent)
+		pviommu_shared_coherent(d, page, -npages);
 	if (c->run)
 		pviommu_shared_put_run(d, c);
 	else
@@ -679,6 +761,35 @@ void pviommu_window_free_exact(struct pviommu_domain *d, unsigned long page,
 		pviommu_domain_shed(d);
 	else
 		pviommu_domain_busy(host);
+}
+
+/**
+ * pviommu_window_free_exact - give pages back that no cache takes
+ * @d: the domain
+ * @page: the first page; its slot is FREE already
+ * @npages: how many
+ *
+ * Context: any but NMI. The domain may be gone afterwards, if it had no device any
+ * more.
+ */
+void pviommu_window_free_exact(struct pviommu_domain *d, unsigned long page,
+			       unsigned long npages)
+{
+	pviommu_exact_free(d, page, npages, false);
+}
+
+/**
+ * pviommu_window_free_coherent - give pages back that were taken as such that stay
+ * @d: the domain
+ * @page: the first page; its slot is FREE already
+ * @npages: how many
+ *
+ * Context: as for pviommu_window_free_exact().
+ */
+void pviommu_window_free_coherent(struct pviommu_domain *d, unsigned long page,
+				  unsigned long npages)
+{
+	pviommu_exact_free(d, page, npages, true);
 }
 
 /* The first @n blocks that a CPU keeps go back; both locks are held */
@@ -781,6 +892,27 @@ bool pviommu_window_drain(struct pviommu_domain *d, enum pviommu_drain which)
 }
 
 /**
+ * pviommu_window_unreserve - what is kept for single pages that stay can be had by others
+ * @d: the domain
+ *
+ * Context: any but NMI.
+ * Return: whether there was any.
+ */
+bool pviommu_window_unreserve(struct pviommu_domain *d)
+{
+	unsigned long flags, nr;
+
+	if (!READ_ONCE(d->nr_reserve))
+		return false;
+	raw_spin_lock_irqsave(&d->lock, flags);
+	d->locked++;
+	nr = d->nr_reserve;
+	pviommu_reserve_drop(d);
+	raw_spin_unlock_irqrestore(&d->lock, flags);
+	return nr;
+}
+
+/**
  * pviommu_window_parked - pages that are free, but in CPUs' caches
  * @d: the domain
  *
@@ -855,7 +987,7 @@ static const char *pviommu_check_chunk(struct pviommu_chunk *c, unsigned int shi
 int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size)
 {
 	struct pviommu_window *w = &d->host->window;
-	unsigned long i, used = 0, left = 0, *seen;
+	unsigned long i, used = 0, left = 0, coherent = 0, *seen;
 	const char *wrong = NULL;
 
 	seen = bitmap_zalloc(BIT(w->space.shift), GFP_KERNEL);
@@ -863,6 +995,7 @@ int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size)
 		return -ENOMEM;
 
 	pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);
+	pviommu_window_unreserve(d);
 	for (i = 0; i < w->space.nr_chunks && !wrong; i++) {
 		struct pviommu_chunk *c;
 
@@ -870,6 +1003,7 @@ int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size)
 		c = pviommu_chunk_of(d, i);
 		if (c) {
 			used += c->used;
+			coherent += c->coherent;
 			left += BIT(w->space.shift) - c->used;
 			if (!w->chunks[c->head]->run)
 				wrong = pviommu_check_chunk(c, w->space.shift, seen);
@@ -883,7 +1017,7 @@ int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size)
 	bitmap_free(seen);
 	if (wrong)
 		snprintf(why, size, "domain %u, chunk %lu: %s", d->id, i - 1, wrong);
-	else if (used != d->used || left != d->free)
+	else if (used != d->used || left != d->free || coherent != d->coherent)
 		snprintf(why, size, "domain %u: its sums are wrong", d->id);
 	else
 		return 0;

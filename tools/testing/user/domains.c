@@ -346,38 +346,62 @@ static void less_than_a_share(void)
 	end();
 }
 
+/* Lists of entries of one length, all of the same memory */
+struct list {
+	unsigned int nents;
+	size_t len;
+	struct page *page;
+	struct scatterlist sgl[64];
+};
+
+static void list_init(struct list *l, unsigned int nents, size_t len)
+{
+	l->nents = nents;
+	l->len = len;
+	l->page = shim_alloc_pages(GFP_KERNEL, len / PAGE_SIZE);
+	require(l->page, "no memory");
+}
+
+static void list_exit(struct list *l)
+{
+	shim_free_pages(l->page, l->len / PAGE_SIZE);
+}
+
+static bool map_list(struct device *dev, struct list *l)
+{
+	unsigned int i;
+
+	sg_init_table(l->sgl, l->nents);
+	for (i = 0; i < l->nents; i++)
+		sg_set_page(&l->sgl[i], l->page, l->len, 0);
+	return dev->dma_ops->map_sg(dev, l->sgl, l->nents, DMA_TO_DEVICE,
+				    DMA_ATTR_NO_WARN) > 0;
+}
+
+static void unmap_list(struct device *dev, struct list *l)
+{
+	dev->dma_ops->unmap_sg(dev, l->sgl, l->nents, DMA_TO_DEVICE, 0);
+}
+
 /* What never fits into what is left of a share, between pages that are never freed */
 #define LARGE		SZ_512K
 
-static bool map_large(struct device *dev, struct page *large, dma_addr_t *dma)
-{
-	*dma = dev->dma_ops->map_phys(dev, page_to_phys(large), LARGE, DMA_TO_DEVICE,
-				      DMA_ATTR_NO_WARN);
-	return *dma != DMA_MAPPING_ERROR;
-}
-
-static void unmap_large(struct device *dev, dma_addr_t dma)
-{
-	dev->dma_ops->unmap_phys(dev, dma, LARGE, DMA_TO_DEVICE, 0);
-}
-
 /*
- * A domain that has its share, and in each part of it a page that is never freed, wants a
- * block that is larger than those that this leaves, as it always will be; another one
- * uses all that is nobody's share, without an end.
+ * A domain that has its share, and in each part of it a page that is never freed, wants
+ * what finds no room in what this leaves, as it always will be; another one uses all that
+ * is nobody's share, without an end.
  */
-static void no_block_in_a_share(void)
+static void no_room_in_a_share(const char *name, unsigned int nents, size_t len)
 {
 	struct pages *rich = &pages[0], *poor = &pages[1];
 	u64 chunk = host_chunk_size(WINDOW, SZ_2M);
 	unsigned int i, n, at = 0, served = 0, rounds = 0;
-	dma_addr_t dma, next = 0;
+	struct list list[2], *wanted = &list[0], *next = NULL;
 	unsigned long had;
-	struct page *large;
 
-	begin("no block in a share", 3, 8 * chunk);
-	large = shim_alloc_pages(GFP_KERNEL, LARGE / PAGE_SIZE);
-	require(large, "no memory");
+	begin(name, 3, 8 * chunk);
+	for (i = 0; i < ARRAY_SIZE(list); i++)
+		list_init(&list[i], nents, len);
 	while (poor->nr < chunk / PAGE_SIZE)
 		require(map(poor), "no room for a share");
 	for (i = poor->nr; i--;)
@@ -391,13 +415,17 @@ static void no_block_in_a_share(void)
 	had = host_chunks_granted();
 
 	for (i = 0; i < 3000; i++) {
-		bool got = map_large(poor->dev, large, &dma);
+		bool got = map_list(poor->dev, wanted);
 
 		/* The next is begun before this one has ended */
 		if (next)
-			unmap_large(poor->dev, next);
-		next = got ? dma : 0;
-		served += got;
+			unmap_list(poor->dev, next);
+		next = NULL;
+		if (got) {
+			served++;
+			next = wanted;
+			wanted = &list[wanted == &list[0]];
+		}
 		for (n = 0; rich->nr && n < 64; n++, at++) {
 			at = at < rich->nr ? at : 0;
 			unmap(rich, at);
@@ -409,13 +437,46 @@ static void no_block_in_a_share(void)
 		require(host_chunks_granted() <= had, "%lu chunks, of %lu",
 			host_chunks_granted(), had);
 	}
-	require(served, "not one large block in half a minute");
+	require(served, "none was served in half a minute");
 	require(rounds, "nothing for the other");
 	if (next)
-		unmap_large(poor->dev, next);
+		unmap_list(poor->dev, next);
 	unmap_all(rich);
 	unmap_all(poor);
-	shim_free_pages(large, LARGE / PAGE_SIZE);
+	for (i = 0; i < ARRAY_SIZE(list); i++)
+		list_exit(&list[i]);
+	end();
+}
+
+/*
+ * What the six ports of an AHCI have, and the longest list that it is told of, with
+ * nothing else in flight.
+ */
+static void a_list_in_a_share(void)
+{
+	u64 chunk = host_chunk_size(WINDOW, SZ_2M);
+	struct device *dev;
+	struct list list;
+	dma_addr_t port[6];
+	unsigned int i;
+	void *cpu[6];
+	size_t len;
+
+	begin("a list in a share", 1, 0);
+	host_set_limit(chunk);
+	rest();
+	dev = guest.devices[0];
+	len = min_t(size_t, dev->dma_ops->max_mapping_size(dev), SZ_4M);
+	list_init(&list, ARRAY_SIZE(list.sgl), len / ARRAY_SIZE(list.sgl));
+	for (i = 0; i < ARRAY_SIZE(port); i++) {
+		cpu[i] = dev->dma_ops->alloc(dev, 23 * PAGE_SIZE, &port[i], GFP_KERNEL, 0);
+		require(cpu[i], "no memory for port %u", i);
+	}
+	require(map_list(dev, &list), "no room for %u times %zu bytes", list.nents, list.len);
+	unmap_list(dev, &list);
+	for (i = 0; i < ARRAY_SIZE(port); i++)
+		dev->dma_ops->free(dev, 23 * PAGE_SIZE, cpu[i], port[i], 0);
+	list_exit(&list);
 	end();
 }
 
@@ -426,16 +487,14 @@ static void no_block_in_a_share(void)
 static void what_stays(void)
 {
 	u64 chunk = host_chunk_size(WINDOW, SZ_2M);
-	dma_addr_t kept[16], dma[16];
+	struct list large[16];
+	dma_addr_t kept[16];
 	struct pages *p = &pages[0];
-	struct page *large;
 	void *cpu[16];
 	unsigned int i, k, n, largest;
 	unsigned long lowest;
 
 	begin("what stays", 1, 8 * chunk);
-	large = shim_alloc_pages(GFP_KERNEL, LARGE / PAGE_SIZE);
-	require(large, "no memory");
 	/* So that CPUs keep nothing */
 	fill(p);
 	lowest = WINDOW / chunk - host_chunks_granted();
@@ -468,15 +527,45 @@ static void what_stays(void)
 		host_chunks_granted(), ARRAY_SIZE(kept));
 	largest = chunk / LARGE - 1;
 	for (i = 0; i < largest; i++) {
-		require(map_large(p->dev, large, &dma[i]), "no room");
-		require(chunk_of(dma[i]) == chunk_of(kept[0]),
+		list_init(&large[i], 1, LARGE);
+		require(map_list(p->dev, &large[i]), "no room");
+		require(chunk_of(sg_dma_address(large[i].sgl)) == chunk_of(kept[0]),
 			"room for %u large blocks of %u beside what stays", i, largest);
 	}
-	while (i--)
-		unmap_large(p->dev, dma[i]);
+	while (i--) {
+		unmap_list(p->dev, &large[i]);
+		list_exit(&large[i]);
+	}
 	for (k = 0; k < ARRAY_SIZE(kept); k++)
 		p->dev->dma_ops->free(p->dev, PAGE_SIZE, cpu[k], kept[k], 0);
-	shim_free_pages(large, LARGE / PAGE_SIZE);
+	end();
+}
+
+/* A pool of a driver's that grows a page at a time, each time when all else is in use */
+static void pool_under_load(void)
+{
+	struct pages *p = &pages[0];
+	dma_addr_t kept[16];
+	void *cpu[16];
+	unsigned int k;
+
+	begin("a pool that grows under load", 1, 0);
+	for (k = 0; k < ARRAY_SIZE(kept); k++) {
+		unsigned long had = host_chunks_granted();
+
+		while (host_chunks_granted() == had)
+			require(map(p), "no room");
+		cpu[k] = p->dev->dma_ops->alloc(p->dev, PAGE_SIZE, &kept[k], GFP_KERNEL, 0);
+		require(cpu[k], "no page for the pool");
+	}
+	unmap_all(p);
+	rest();
+	require(host_chunks_granted() == 1, "%lu chunks for %zu pages", host_chunks_granted(),
+		ARRAY_SIZE(kept));
+	for (k = 0; k < ARRAY_SIZE(kept); k++)
+		p->dev->dma_ops->free(p->dev, PAGE_SIZE, cpu[k], kept[k], 0);
+	rest();
+	require(!host_chunks_granted(), "%lu chunks for nothing", host_chunks_granted());
 	end();
 }
 
@@ -669,8 +758,11 @@ int main(void)
 	less_on_wake();
 	out_of_reach();
 	less_than_a_share();
-	no_block_in_a_share();
+	no_room_in_a_share("no block in a share", 1, LARGE);
+	no_room_in_a_share("a list longer than a share", 64, SZ_64K);
+	a_list_in_a_share();
 	what_stays();
+	pool_under_load();
 	above_the_limit();
 	one_page_less();
 	idle_behind();

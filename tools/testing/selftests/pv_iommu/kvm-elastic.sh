@@ -68,8 +68,10 @@ for cycle in $(seq "$CYCLES"); do
 	[ "$same" -gt 0 ] || fail "no moment without a grant in $all"
 	[ "$peak" -gt "$idle" ] && [ "$peak" -le $LOADED_LOCKED ] ||
 		fail "under load $peak kB locked, idle $idle"
-	wait_for 10 locked_at_most $((idle + 2048)) ||
+	wait_for 10 locked_at_most $((idle + 2048)) || {
+		l2 "cat /sys/kernel/debug/pv_iommu/chunks"
 		fail "$(status VmLck) kB locked, long after the load; bytes in use: $(figures | sed -n 3p)"
+	}
 	locked_is_granted || fail "what is locked is not what is granted"
 	kept=$(window_rss)
 	[ "$kept" -le $((locked + 2048)) ] ||

@@ -65,8 +65,10 @@ in_limit() {
 }
 
 host_set limit "$((LIMIT_MIB << 20))"
-wait_for 30 in_limit ||
+wait_for 30 in_limit || {
+	cat $pv_debug/domains $pv_debug/chunks
 	fail "$(host_stat window_granted) bytes are granted still, with limit=$LIMIT_MIB MiB"
+}
 interval=0
 done_by_all >/tmp/done-0
 while [ $interval -lt "$INTERVALS" ]; do
