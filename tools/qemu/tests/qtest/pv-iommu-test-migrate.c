@@ -622,6 +622,110 @@ static void test_migrate_direct(void)
     unlink(file);
 }
 
+/* Whether this QEMU can have its memory come after it */
+static bool allow_postcopy(Vm *vm)
+{
+    QDict *rsp = qtest_qmp(vm->qts, "{'execute': 'migrate-set-capabilities', "
+                           "'arguments': {'capabilities': ["
+                           "{'capability': 'postcopy-ram', 'state': true}]}}");
+    bool can = qdict_haskey(rsp, "return");
+
+    qobject_unref(rsp);
+    return can;
+}
+
+static void migrate_at(Vm *vm, uint64_t precopy, uint64_t postcopy)
+{
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'migrate-set-parameters', "
+                             "'arguments': {'max-bandwidth': %" PRIu64 ", "
+                             "'max-postcopy-bandwidth': %" PRIu64 "}}",
+                             precopy, postcopy);
+}
+
+static void check_not_complete(Vm *vm)
+{
+    QDict *rsp = qtest_qmp(vm->qts, "{'execute': 'query-migrate'}");
+    QDict *ret = qdict_get_qdict(rsp, "return");
+
+    g_assert_cmpstr(qdict_get_str(ret, "status"), ==, "postcopy-active");
+    qobject_unref(rsp);
+}
+
+/*
+ * The guest goes on where next to nothing of its memory is yet. What was
+ * granted is fetched like all else, be it a device that looks at it. What is
+ * cleared meanwhile is not fetched any more, as it would be if it had been
+ * discarded.
+ */
+static void test_migrate_postcopy(void)
+{
+    const char *props = PROPS ",direct-limit=1M";
+    g_autofree char *listen = temp_file("state");
+    g_autofree char *uri = g_strdup_printf("unix:%s", listen);
+    Vm *from = vm_start(props), *vm;
+    uint64_t dma;
+
+    set_features(from, PV_IOMMU_F_WINDOW | PV_IOMMU_F_BOUNCE |
+                 PV_IOMMU_F_CHUNKS | PV_IOMMU_F_DIRECT);
+    g_assert_cmpuint(attach_to(from, RID, DOM_A), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(attach(from, RID2, PV_IOMMU_ATTACH_BOUNCE), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_to(from, DOM_A, 2, 2, 0), ==, PV_IOMMU_S_OK);
+    g_assert_cmpuint(grant_pages(from, DOM_A, 0x5ee, 2, PV_IOMMU_RANGE_READ |
+                                 PV_IOMMU_RANGE_WRITE), ==, PV_IOMMU_S_OK);
+    fill(from, CHUNK(2), 2 * CHUNK_SIZE, 1);
+    fill(from, 0x5ee000, 2 * GRANULE, 2);
+    fill(from, SRC, 8192, 3);
+    dma = map(from, RID2, SRC, 8192);
+    /* takes half a minute; what is asked for is no faster, but first */
+    qtest_memset(from->qts, WILD, 1, 32 * MiB);
+
+    vm = vm_launch("q35", "", props, "-incoming defer");
+    if (!allow_postcopy(vm)) {
+        g_test_skip("the kernel does not let this user have userfaultfd");
+        goto out;
+    }
+    unlink(listen);
+    qtest_qmp_assert_success(vm->qts, "{'execute': 'migrate-incoming', "
+                             "'arguments': {'uri': %s}}", uri);
+    g_assert(allow_postcopy(from));
+    migrate_at(from, MiB, MiB);
+    qtest_qmp_assert_success(from->qts, "{'execute': 'migrate', 'arguments': "
+                             "{'uri': %s}}", uri);
+    qtest_qmp_assert_success(from->qts,
+                             "{'execute': 'migrate-start-postcopy'}");
+    qtest_qmp_eventwait(vm->qts, "RESUME");
+    vm_probe(vm);
+    vm->errors = from->errors;
+    vm->chunks = true;
+
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_WINDOW_GRANTED), ==,
+                    2 * CHUNK_SIZE);
+    g_assert_cmphex(reg64(vm, PV_IOMMU_REG_DIRECT_GRANTED), ==, 2 * GRANULE);
+    dma_copy(vm, &vm->edu[0], DIRECT_DMA + 0x5ee000, CHUNK_DMA(2), 2048);
+    check(vm, CHUNK(2), 2048, 0x5ee000, 2);
+    check(vm, CHUNK(2) + 2048, CHUNK_SIZE - 2048, CHUNK(2) + 2048, 1);
+    dma_copy(vm, &vm->edu[1], dma, dma + 4096, 1000);
+    g_assert_cmpuint(unmap(vm, RID2, dma, PV_IOMMU_DIR_FROM_DEVICE), ==,
+                     PV_IOMMU_S_OK);
+    check(vm, SRC + 4096, 1000, SRC, 3);
+    g_assert_cmpuint(revoke_from(vm, DOM_A, 3, 1), ==, PV_IOMMU_S_OK);
+    check_zero(vm, CHUNK(3), CHUNK_SIZE);
+    check_not_complete(from);
+
+    migrate_at(from, GiB, GiB);
+    wait_migration(from->qts);
+    wait_migration(vm->qts);
+    check_zero(vm, CHUNK(3), CHUNK_SIZE);
+    check(vm, 0x5ee000, 2 * GRANULE, 0x5ee000, 2);
+    check(vm, SRC, 4096, SRC, 3);
+    g_assert_cmpuint(prop(vm, "discards-refused"), ==, 0);
+out:
+    vm_stop(vm);
+    vm_stop(from);
+    unlink(listen);
+}
+
 /*
  * Three devices, each behind a root port, and all of them with one requester
  * ID, as the guest has given the same number to each bus.
@@ -1285,6 +1389,7 @@ void add_migrate_tests(void)
     qtest_add_func("/pv-iommu/migrate-virtio", test_migrate_virtio);
     qtest_add_func("/pv-iommu/migrate-direct", test_migrate_direct);
     qtest_add_func("/pv-iommu/migrate-large", test_migrate_large);
+    qtest_add_func("/pv-iommu/migrate-postcopy", test_migrate_postcopy);
     qtest_add_func("/pv-iommu/migrate-renumbered", test_migrate_renumbered);
     qtest_add_func("/pv-iommu/migrate-unplugged", test_migrate_unplugged);
     qtest_add_func("/pv-iommu/migrate-again", test_migrate_again);
