@@ -84,6 +84,12 @@ def action_migrate(vm, suite=""):
     return str(vm.migrate(build_of(vm, suite) if suite else None))
 
 
+def action_postcopy(vm):
+    """host postcopy: the same, but the guest goes on at once in the other process,
+    and its memory comes after it"""
+    return str(vm.migrate(postcopy=True))
+
+
 def build_of(vm, suite):
     """The QEMU of a Debian release."""
     directory = vm.machine.build / "qemu" / suite

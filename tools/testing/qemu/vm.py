@@ -330,7 +330,7 @@ class VM:
             raise GuestDied("QEMU did not start: " +
                             self.how_ended()) from None
 
-    def migrate(self, qemu=None, timeout=120):
+    def migrate(self, qemu=None, postcopy=False, timeout=120):
         """Moves the guest to a new QEMU process, which is this VM from then on, and
         may be another build; returns for how many milliseconds it stood still."""
         end = time.monotonic() + timeout * FACTOR
@@ -339,15 +339,25 @@ class VM:
         self.sockets = tempfile.mkdtemp(prefix="pvtest-")
         self.qemu = qemu or self.qemu
         try:
-            self.start("-incoming", f"unix:{self.sockets}/incoming")
-            # As fast as it goes, and so that it has an end on any machine
-            qmp("migrate-set-parameters", **{"max-bandwidth": 1 << 40,
-                                             "downtime-limit": 2000})
+            self.start("-incoming", "defer")
+            for side in (self.qmp, qmp):
+                side("migrate-set-capabilities", capabilities=[
+                    {"capability": "postcopy-ram", "state": postcopy}])
+            self.qmp("migrate-incoming", uri=f"unix:{self.sockets}/incoming")
+            # As fast as it goes, and so that it has an end on any machine. Of what is
+            # to come after the guest, little comes before it.
+            qmp("migrate-set-parameters", **{
+                "max-bandwidth": 1 << 20 if postcopy else 1 << 40,
+                "downtime-limit": 2000})
             qmp("migrate", uri=f"unix:{self.sockets}/incoming")
+            if postcopy:
+                qmp("migrate-start-postcopy")
             while (now := qmp("query-migrate"))["status"] != "completed":
                 if now["status"] == "failed" or time.monotonic() > end:
                     raise Failed(f"migration: {now}; {self.qemu_log()}")
                 time.sleep(0.1)
+            if postcopy and not now["ram"]["postcopy-requests"]:
+                raise Failed(f"migration: nothing came after the guest: {now}")
             while self.qmp("query-status")["status"] != "running":
                 if time.monotonic() > end:
                     raise Failed("migration: the destination does not run")
