@@ -8,7 +8,7 @@
  *
  * The last unmap of a page that the device may write has it revoked before it
  * returns. One that it may only read is queued, and rides with the domain's next
- * request; or with one of its own, soon.
+ * request; or with one of its own, soon, or when there is no room for others.
  *
  * The host is asked with the domain's lock free: it may be long about it. What is in
  * a request that is on its way is marked as busy instead, and belongs to who asks.
@@ -18,6 +18,7 @@
  */
 #include <linux/delay.h>
 #include <linux/mm.h>
+#include <linux/rculist.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 
@@ -429,15 +430,52 @@ bool pviommu_queue_add(struct pviommu_batch *b, unsigned long pfn, unsigned int 
 	return true;
 }
 
-static void pviommu_queue_work(struct work_struct *work)
+/* Returns whether there was anything in it */
+static bool pviommu_queue_send(struct pviommu_domain *d)
 {
-	struct pviommu_batch b = {
-		.d = container_of(to_delayed_work(work), struct pviommu_domain, ram.flush),
-	};
+	struct pviommu_batch b = { .d = d };
 
 	pviommu_batch_begin(&b, PV_IOMMU_OP_NOP);
 	b.refused |= pviommu_batch_ring(&b) != 0;
 	pviommu_batch_end(&b);
+	return b.rings;
+}
+
+static void pviommu_queue_work(struct work_struct *work)
+{
+	pviommu_queue_send(container_of(to_delayed_work(work), struct pviommu_domain,
+					ram.flush));
+}
+
+/* All that has been queued up to now is back; whether there was anything */
+static bool pviommu_queue_land(struct pviommu_domain *d)
+{
+	bool any = pviommu_queue_send(d);
+	/* And what others have taken along */
+	unsigned long flying = pviommu_flying(d);
+
+	for (; !pviommu_has_landed(d, flying); any = true)
+		cpu_relax();
+	return any;
+}
+
+/*
+ * What nothing uses counts until the host has it back, whoever's it is: see to that, once
+ * for a map, as others may always have more. Returns whether there was anything.
+ */
+static bool pviommu_ram_land(struct pviommu_host *host, bool *done)
+{
+	struct pviommu_domain *d;
+	bool any = false;
+
+	if (*done)
+		return false;
+	*done = true;
+	rcu_read_lock();
+	list_for_each_entry_rcu(d, &host->window.domains, node)
+		any |= pviommu_queue_land(d);
+	rcu_read_unlock();
+	return any;
 }
 
 /* ---- a mapping's leaves, each granted as one or page by page ---- */
@@ -627,13 +665,15 @@ static int pviommu_take(struct pviommu_batch *b, struct scatterlist *sgl,
  * @nsegs: how many
  * @write: the device may write to them
  *
- * Context: any but NMI. An exit for up to PV_IOMMU_MAX_RANGES pieces.
+ * Context: any but NMI. An exit for up to PV_IOMMU_MAX_RANGES pieces; some more where the
+ * host grants no more at first.
  * Return: 0, or why none of it was counted: -ENOSPC: the host grants no more; -EBUSY:
  * a page may only be read, and is in use.
  */
 int pviommu_ram_take(struct pviommu_dev *pd, struct scatterlist *sgl, unsigned int nsegs,
 		     bool write)
 {
+	bool landed = false;
 	int ret;
 
 	do {
@@ -642,7 +682,8 @@ int pviommu_ram_take(struct pviommu_dev *pd, struct scatterlist *sgl, unsigned i
 		pviommu_batch_begin(&b, PV_IOMMU_OP_GRANT_RAM);
 		ret = pviommu_take(&b, sgl, nsegs, write);
 		pviommu_batch_end(&b);
-	} while (ret == -ENOSPC && pviommu_ram_cache_press(pd->domain, true));
+	} while (ret == -ENOSPC && (pviommu_ram_land(pd->host, &landed) ||
+				    pviommu_ram_cache_press(pd->domain, true)));
 	return ret;
 }
 
@@ -684,7 +725,7 @@ void pviommu_ram_flush(struct pviommu_domain *d)
 		return;
 	pviommu_ram_cache_drop_all(d);
 	cancel_delayed_work_sync(&d->ram.flush);
-	pviommu_queue_work(&d->ram.flush.work);
+	pviommu_queue_send(d);
 	/* And what others have taken along */
 	flying = pviommu_flying(d);
 	while (!pviommu_has_landed(d, flying))

@@ -594,6 +594,56 @@ static void run_oldest(unsigned long pages, unsigned int cache)
 	fflush(stdout);
 }
 
+/* ---- what one domain has not given back yet is in another's way ---- */
+
+/* The other has had all that the host grants, and its revoke waits */
+static void leave_waiting(void)
+{
+	struct device *other = guest.devices[1];
+	dma_addr_t dma;
+
+	dma = other->dma_ops->map_phys(other, page_to_phys(all.pool[0]), PAGE_SIZE,
+				       DMA_TO_DEVICE, 0);
+	if (dma == DMA_MAPPING_ERROR)
+		die("the other's page is mapped", point, 0);
+	other->dma_ops->unmap_phys(other, dma, PAGE_SIZE, DMA_TO_DEVICE, 0);
+	if (!host_ram_perm(guest.rids[1], page_to_phys(all.pool[0])))
+		die("its revoke waits", point, 0);
+}
+
+static void waiting_main(unsigned int cpu, void *unused)
+{
+	if (cpu)
+		use_page(0);
+	else
+		shim_run_work(msecs_to_jiffies(20));
+}
+
+/* Who must not be copied has that page, wherever the worker is that gives it back */
+static void run_waiting(void)
+{
+	bool came_back;
+
+	*shim_param_direct = "all";
+	guest_begin_direct(&guest, how.cpus, DEVICES, SZ_2M, 0, true, SZ_64M, PAGE_SIZE);
+	pool_begin();
+	point = back = 0;
+	leave_waiting();
+	use_page(0);
+	/* Points are those of fibers */
+	do {
+		point++;
+		leave_waiting();
+	} while (how.fibers && cpus_run_between(waiting_main, NULL, point, back, &came_back));
+	quiet();
+	pool_end();
+	guest_end(&guest);
+	*shim_param_direct = "";
+	printf("the only page is another's, and on its way back, at each of %u points\n",
+	       point - 1);
+	fflush(stdout);
+}
+
 /* ---- a device that keeps, without the parameter ---- */
 
 /* How much it may keep: what is written, and what is answered and there then */
@@ -798,6 +848,7 @@ static void run_all(void)
 	/* Room for two: the guest's, and the host's */
 	run_oldest(16384, 4);
 	run_oldest(2 * LEAF_PAGES, 64);
+	run_waiting();
 	run_own_cache();
 	/* Points are those of fibers */
 	if (how.fibers)
