@@ -12,9 +12,8 @@ HERE=10.9.7.1
 THERE=10.9.7.2
 MIB=2
 
-# What is looked at, in bytes; and what a used ring of 256 takes
+# What is looked at, in bytes
 HELD=256
-USED_SIZE=$((6 + 256 * 8))
 # A descriptor's flags, behind its length
 VRING_DESC_F_WRITE=2
 
@@ -61,14 +60,17 @@ traffic() {
 }
 
 # find_ring: sets $ring and $used to the DMA addresses of the card's receive queue: its
-# descriptors, 256 of 16 bytes, and its used ring
+# descriptors, $count of 16 bytes, and its used ring. How many is QEMU's choice: some
+# versions make each queue as large as there may be, whatever rx_queue_size= says.
 find_ring() {
 	local answer
 	answer=$(qmp x-query-virtio-queue-status '"path":"/machine/peripheral/net0/virtio-backend","queue":0') ||
 		fail "the card's receive queue: $answer"
 	ring=$(sed -n 's/.*"vring-desc": \([0-9]*\).*/\1/p' <<<"$answer")
 	used=$(sed -n 's/.*"vring-used": \([0-9]*\).*/\1/p' <<<"$answer")
-	[ "${ring:-0}" -ge $dma ] && [ "${used:-0}" -gt "$ring" ] ||
+	count=$(sed -n 's/.*"vring-num": \([0-9]*\).*/\1/p' <<<"$answer")
+	[ "${ring:-0}" -ge $dma ] && [ "${used:-0}" -ge $((ring + ${count:-0} * 16)) ] &&
+		[ "${count:-0}" -gt 0 ] ||
 		fail "the card's receive queue is not in the window: $answer"
 }
 
@@ -95,7 +97,7 @@ received_at() {
 	before=$held
 	count_frames
 	frames_before=$frames
-	must "/q/bin/rings poke $((phys + ring - dma)) 256 $1 16 && /q/bin/rings poke $((phys + ring - dma + 8)) 256 $((VRING_DESC_F_WRITE << 32 | HELD)) 16"
+	must "/q/bin/rings poke $((phys + ring - dma)) $count $1 16 && /q/bin/rings poke $((phys + ring - dma + 8)) $count $((VRING_DESC_F_WRITE << 32 | HELD)) 16"
 	for _ in 1 2 3 4 5 6 7 8; do
 		ping -c 1 -W 1 $THERE >/dev/null
 		look_at "$2"
@@ -132,9 +134,10 @@ traffic "detached and attached"
 # The control: what is behind the queue's used ring in its page is nobody's, and is
 # reached
 find_ring
-free=$(((used + USED_SIZE + HELD - 1) / HELD * HELD))
-[ $((free + HELD)) -le $(((used + USED_SIZE + 4095) / 4096 * 4096)) ] ||
-	fail "no room behind the used ring at $used"
+end=$((used + 6 + count * 8))
+free=$(((end + HELD - 1) / HELD * HELD))
+[ $((free + HELD)) -le $(((end + 4095) / 4096 * 4096)) ] ||
+	fail "no room behind the used ring, $count descriptors, at $used"
 received_at $free $((phys + free - dma)) || {
 	ip -s link show tap0
 	l2 "ip -s link"
