@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Test: the kernel's vhost-net behind pv-iommu: traffic both ways, wild descriptors, detach, reset
+# Test: the kernel's vhost-net behind pv-iommu: traffic both ways, wild descriptors, detach, reset, migration
 # VM: kvm-emulated
 # Modes: none
 # Timeout: 300
@@ -114,12 +114,48 @@ again() {
 	card_up
 }
 
+# migration STATUS: has it come to this?
+migration() {
+	qmp query-migrate | grep -q "\"status\": \"$1\""
+}
+
+running() {
+	qmp query-status | grep -q '"status": "running"'
+}
+
+# start ARGUMENT...: L2 with a disk and the card
+start() {
+	# shellcheck disable=SC2046 # words
+	l2_start $(host_disk on) \
+		-netdev tap,id=tap0,ifname=tap0,script=no,downscript=no,vhost=on \
+		-device virtio-net-pci,id=net0,netdev=tap0,romfile=,disable-legacy=on,iommu_platform=on \
+		"$@"
+}
+
+# migrates: L2 goes on in another QEMU. No more than this leaves in a second until there
+# has been traffic, so that it is on its way then.
+migrates() {
+	local answer
+	qmp migrate-set-parameters '"max-bandwidth":65536' || fail "no limit for migration"
+	answer=$(qmp migrate '"uri":"exec:cat >/tmp/stream"') || fail "it does not migrate: $answer"
+	traffic "while it migrates"
+	migration active || fail "it was not on its way then: $(qmp query-migrate)"
+	qmp migrate-set-parameters '"max-bandwidth":1073741824' || fail "no limit for migration"
+	wait_for 60 migration completed || fail "it does not end: $(qmp query-migrate)"
+	qmp quit
+	wait_for 30 gone || fail "QEMU does not end"
+	wait "$L2_PID"
+	L2_PID=
+	start -incoming "exec:cat /tmp/stream"
+	wait_for 60 running || fail "it does not go on: $(qmp query-status)"
+	rm /tmp/stream
+	card_up
+	traffic "after migration"
+}
+
 L2_APPEND="memmap=1M\$$TARGET iomem=relaxed"
 way_window ""
-# shellcheck disable=SC2046 # words
-l2_start $(host_disk on) \
-	-netdev tap,id=tap0,ifname=tap0,script=no,downscript=no,vhost=on \
-	-device virtio-net-pci,id=net0,netdev=tap0,romfile=,disable-legacy=on,iommu_platform=on
+start
 l2_ready
 must "until [ -e /dev/vda ]; do sleep 0.1; done; mkdir -p /q; mount -t ext4 -o ro /dev/vda /q"
 card_up
@@ -159,4 +195,5 @@ l2_ready
 card_up
 traffic "after a reboot"
 l2_reboots no
+migrates
 l2_stop
