@@ -430,15 +430,13 @@ bool pviommu_queue_add(struct pviommu_batch *b, unsigned long pfn, unsigned int 
 	return true;
 }
 
-/* Returns whether there was anything in it */
-static bool pviommu_queue_send(struct pviommu_domain *d)
+static void pviommu_queue_send(struct pviommu_domain *d)
 {
 	struct pviommu_batch b = { .d = d };
 
 	pviommu_batch_begin(&b, PV_IOMMU_OP_NOP);
 	b.refused |= pviommu_batch_ring(&b) != 0;
 	pviommu_batch_end(&b);
-	return b.rings;
 }
 
 static void pviommu_queue_work(struct work_struct *work)
@@ -447,35 +445,35 @@ static void pviommu_queue_work(struct work_struct *work)
 					ram.flush));
 }
 
-/* All that has been queued up to now is back; whether there was anything */
-static bool pviommu_queue_land(struct pviommu_domain *d)
+/* All that has been queued up to now is back */
+static void pviommu_queue_land(struct pviommu_domain *d)
 {
-	bool any = pviommu_queue_send(d);
-	/* And what others have taken along */
-	unsigned long flying = pviommu_flying(d);
+	unsigned long flying;
 
-	for (; !pviommu_has_landed(d, flying); any = true)
+	pviommu_queue_send(d);
+	/* And what others have taken along */
+	flying = pviommu_flying(d);
+	for (; !pviommu_has_landed(d, flying); )
 		cpu_relax();
-	return any;
 }
 
 /*
- * What nothing uses counts until the host has it back, whoever's it is: see to that, once
- * for a map, as others may always have more. Returns whether there was anything.
+ * What is queued counts until the host has it back, whoever's it is: see to that, once for
+ * a map, as others may always have more. Returns whether to ask again: it may have come
+ * back by itself since the host said no.
  */
 static bool pviommu_ram_land(struct pviommu_host *host, bool *done)
 {
 	struct pviommu_domain *d;
-	bool any = false;
 
 	if (*done)
 		return false;
 	*done = true;
 	rcu_read_lock();
 	list_for_each_entry_rcu(d, &host->window.domains, node)
-		any |= pviommu_queue_land(d);
+		pviommu_queue_land(d);
 	rcu_read_unlock();
-	return any;
+	return true;
 }
 
 /* ---- a mapping's leaves, each granted as one or page by page ---- */
