@@ -61,7 +61,7 @@
 #define PVIOMMU_EMPTY_MAX	6U
 
 /*
- * For how long a domain finds no room until it is due a chunk more; and for how long after
+ * For how long a domain finds no room until it is due more; and for how long after
  * the last mapping that found none
  */
 #define PVIOMMU_LACK		HZ
@@ -78,7 +78,8 @@ static bool pviommu_dispensable(struct pviommu_domain *d)
 	unsigned long hidden = d->emptied ? BIT(sp->shift) - d->emptied->used : 0;
 
 	lockdep_assert_held(&d->lock);
-	return !d->used || d->free - hidden >= BIT(sp->shift) + pviommu_low_pages(sp);
+	return !d->used ||
+	       pviommu_domain_room(d) - hidden >= BIT(sp->shift) + pviommu_low_pages(sp);
 }
 
 /* ---- bookkeeping of a chunk ---- */
@@ -175,13 +176,16 @@ static unsigned long pviommu_due(struct pviommu_domain *d)
 {
 	struct pviommu_window *w = &d->host->window;
 	u64 chunk = BIT_ULL(w->space.shift + PAGE_SHIFT);
-	unsigned long due = pviommu_share(w);
+	unsigned long share = pviommu_share(w), due = share, lack;
 
-	if (pviommu_lacks(d)) {
-		due = max(due, DIV_ROUND_UP(READ_ONCE(d->coherent), BIT(w->space.shift)));
-		due += DIV_ROUND_UP_ULL(READ_ONCE(d->lack), chunk);
-	}
-	return due;
+	if (!pviommu_lacks(d))
+		return share;
+	due = max(due, DIV_ROUND_UP(READ_ONCE(d->coherent), BIT(w->space.shift)));
+	lack = DIV_ROUND_UP_ULL(READ_ONCE(d->lack), chunk);
+	/* What is not to be had beside others' shares is not kept from them */
+	if (due + lack + w->nr_domains * share > w->limit)
+		lack = 1;
+	return due + lack;
 }
 
 static bool pviommu_may_have(struct pviommu_domain *d, unsigned long n)
@@ -595,7 +599,7 @@ static bool pviommu_domain_balance(struct pviommu_domain *d)
 	bool more;
 
 	if (READ_ONCE(d->asked) &&
-	    READ_ONCE(d->free) + pviommu_window_spare(d) < pviommu_low_pages(&w->space))
+	    pviommu_domain_room(d) + pviommu_window_spare(d) < pviommu_low_pages(&w->space))
 		pviommu_domain_grow(d, &one);
 
 	/*
@@ -612,7 +616,7 @@ static bool pviommu_domain_balance(struct pviommu_domain *d)
 	d->locked++;
 	pviommu_empty_end(d);
 	/* Who gets none is heard again with the next look, not before */
-	if (d->free + pviommu_window_spare(d) >= pviommu_low_pages(&w->space))
+	if (pviommu_domain_room(d) + pviommu_window_spare(d) >= pviommu_low_pages(&w->space))
 		WRITE_ONCE(d->asked, false);
 	more = pviommu_over(w) || d->emptied || (READ_ONCE(d->asked) && !d->held) ||
 	       (d->nr_avail[w->space.shift] && pviommu_dispensable(d));
@@ -743,9 +747,9 @@ void pviommu_domain_unserved(struct pviommu_domain *d, size_t len, size_t block)
 
 	if (!READ_ONCE(d->lack) || time_after(now, READ_ONCE(d->lack_seen) + PVIOMMU_LACK)) {
 		WRITE_ONCE(d->lack_since, now);
-	} else {
-		len = max(len, READ_ONCE(d->lack));
-		block = max(block, READ_ONCE(d->lack_block));
+	} else if (len < READ_ONCE(d->lack)) {
+		len = READ_ONCE(d->lack);
+		block = READ_ONCE(d->lack_block);
 	}
 	WRITE_ONCE(d->lack, len);
 	WRITE_ONCE(d->lack_block, block);

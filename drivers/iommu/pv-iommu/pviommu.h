@@ -129,7 +129,7 @@ struct pviommu_space {
  * @index: which one it is
  * @run: how many chunks are one block that begins here; 0: it is divided
  * @head: which chunk begins the block that it is a part of
- * @used: pages handed out, to mappings and to CPUs' caches
+ * @used: pages handed out, to mappings and to CPUs' caches, or kept for what stays
  * @coherent: those of them that stay
  * @largest: order of the largest free block; negative when there is none to be had
  * @stayed: how often it was to be emptied and was not in time, since all of it was free
@@ -635,7 +635,7 @@ void pviommu_window_free_coherent(struct pviommu_domain *d, unsigned long page,
 				  unsigned long npages);
 void pviommu_window_free_slow(struct pviommu_domain *d, struct pviommu_slot *slot);
 bool pviommu_window_drain(struct pviommu_domain *d, enum pviommu_drain which);
-bool pviommu_window_unreserve(struct pviommu_domain *d);
+void pviommu_window_unreserve(struct pviommu_domain *d);
 unsigned long pviommu_window_spare(struct pviommu_domain *d);
 unsigned long pviommu_window_parked(struct pviommu_domain *d);
 int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size);
@@ -660,6 +660,12 @@ void pviommu_domain_unhold(struct pviommu_domain *d);
 int pviommu_domain_regrant(struct pviommu_domain *d);
 int pviommu_domains_regrant(struct pviommu_host *host);
 size_t pviommu_domains_metadata(struct pviommu_host *host);
+
+/* Free pages of the shared layer; of what is kept for single pages that stay, too */
+static inline unsigned long pviommu_domain_room(struct pviommu_domain *d)
+{
+	return READ_ONCE(d->free) + READ_ONCE(d->nr_reserve);
+}
 
 /**
  * pviommu_domain_served - a mapping has found room

@@ -250,6 +250,8 @@ static struct pviommu_chunk *pviommu_coherent_find(struct pviommu_domain *d, uns
 	unsigned long i;
 
 	for (; order < w->space.shift; order++) {
+		if (!d->nr_avail[order])
+			continue;
 		for_each_set_bit(i, d->avail[order], end) {
 			c = w->chunks[i];
 			if (c->coherent && (!best || c->coherent > best->coherent))
@@ -296,9 +298,10 @@ static unsigned long pviommu_shared_take_from(struct pviommu_domain *d,
 static unsigned long pviommu_shared_take(struct pviommu_domain *d,
 					 const struct pviommu_want *want)
 {
-	struct pviommu_chunk *c = pviommu_shared_find(d, want);
+	struct pviommu_chunk *c;
 
 	lockdep_assert_held(&d->lock);
+	c = pviommu_shared_find(d, want);
 	return c ? pviommu_shared_take_from(d, c, want) : PVIOMMU_NO_PAGE;
 }
 
@@ -589,7 +592,7 @@ static struct pviommu_slot *pviommu_exact_try(struct pviommu_domain *d,
 		if (want->coherent)
 			pviommu_shared_coherent(d, page, want->npages);
 	}
-	low = d->free;
+	low = pviommu_domain_room(d);
 	raw_spin_unlock_irqrestore(&d->lock, flags);
 
 	if (low < pviommu_low_pages(sp))
@@ -659,8 +662,11 @@ struct pviommu_slot *pviommu_window_alloc_exact(struct pviommu_domain *d,
 		pviommu_domain_grow(d, want);
 		slot = pviommu_exact_try(d, want);
 	}
-	if (!slot && pviommu_window_unreserve(d))
+	/* A row of chunks is none the longer for it */
+	if (!slot && want->npages <= BIT(d->host->window.space.shift)) {
+		pviommu_window_unreserve(d);
 		slot = pviommu_exact_try(d, want);
+	}
 	if (!slot)
 		atomic64_inc(&d->failed);
 	return slot;
@@ -713,7 +719,7 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
 			break;
 		pviommu_cache_add(c, order, pviommu_fresh(d, page, order, 0));
 	}
-	left = d->free;
+	left = pviommu_domain_room(d);
 	raw_spin_unlock(&d->lock);
 	pviommu_cache_unlock(c);
 	local_irq_restore(flags);
@@ -896,20 +902,17 @@ bool pviommu_window_drain(struct pviommu_domain *d, enum pviommu_drain which)
  * @d: the domain
  *
  * Context: any but NMI.
- * Return: whether there was any.
  */
-bool pviommu_window_unreserve(struct pviommu_domain *d)
+void pviommu_window_unreserve(struct pviommu_domain *d)
 {
-	unsigned long flags, nr;
+	unsigned long flags;
 
 	if (!READ_ONCE(d->nr_reserve))
-		return false;
+		return;
 	raw_spin_lock_irqsave(&d->lock, flags);
 	d->locked++;
-	nr = d->nr_reserve;
 	pviommu_reserve_drop(d);
 	raw_spin_unlock_irqrestore(&d->lock, flags);
-	return nr;
 }
 
 /**
