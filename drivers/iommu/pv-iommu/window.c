@@ -713,7 +713,7 @@ struct pviommu_slot *pviommu_window_alloc_slow(struct pviommu_domain *d,
 		slot = pviommu_fresh(d, page, order, 0);
 	/* Only what is in nobody's way: not the last of the domain's */
 	while (slot && nr-- > 1 && c->nr[order] < c->depth[order] &&
-	       d->free >= pviommu_low_pages(&w->space) + BIT(order)) {
+	       pviommu_domain_room(d) >= pviommu_low_pages(&w->space) + BIT(order)) {
 		page = pviommu_shared_take(d, &want);
 		if (page == PVIOMMU_NO_PAGE)
 			break;
