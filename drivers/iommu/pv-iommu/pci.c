@@ -300,11 +300,12 @@ static void pviommu_choose_largest(struct pviommu_host *host, u64 arena_size)
 
 	if (host->features & PV_IOMMU_F_BOUNCE)
 		most = min(most, arena_size / 8);
-	if (host->mode == PVIOMMU_MODE_WINDOW)
+	if (host->mode == PVIOMMU_MODE_WINDOW) {
 		most = min(most, ((u64)w->limit << shift) / 16);
-	/* Who grants none has granted all of the window to the one domain that there is */
-	if (host->mode == PVIOMMU_MODE_WINDOW && host->features & PV_IOMMU_F_CHUNKS)
-		most = min(most, BIT_ULL(shift) / 2);
+		/* Who grants none has granted all of it to the one domain that there is */
+		if (host->features & PV_IOMMU_F_CHUNKS)
+			most = min(most, BIT_ULL(shift) / 2);
+	}
 	host->max_mapping = rounddown_pow_of_two(max_t(u64, most, PAGE_SIZE));
 }
 

@@ -241,18 +241,13 @@ static void pviommu_queue_done(struct pviommu_batch *b)
 	smp_store_release(&ram->ended, first ? first->number : ram->begun);
 }
 
-/**
- * pviommu_flying - what is to be waited for, for all to be back that is on its way
- * @d: the domain
- *
- * A domain that is in use has nearly always a part of its queue on its way. So nobody
- * waits for a moment at which nothing is, but for the requests that had begun by now;
- * those that begin later do not matter, however many there are, nor does who else waits.
- *
- * Context: any but NMI; ram.lock is not held.
- * Return: what pviommu_has_landed() takes.
+/*
+ * What is to be waited for, for all to be back that is on its way. A domain that is in use
+ * has nearly always a part of its queue on its way. So nobody waits for a moment at which
+ * nothing is, but for the requests that had begun by now; those that begin later do not
+ * matter, however many there are, nor does who else waits.
  */
-unsigned long pviommu_flying(struct pviommu_domain *d)
+static unsigned long pviommu_flying(struct pviommu_domain *d)
 {
 	unsigned long flags, begun;
 
@@ -262,18 +257,28 @@ unsigned long pviommu_flying(struct pviommu_domain *d)
 	return begun;
 }
 
-/**
- * pviommu_has_landed - have revokes that were on their way been done?
- * @d: the domain
- * @flying: which, as pviommu_flying() has said
- *
- * Context: any. Takes no lock; who waits lets others run in between.
- * Return: whether all of them have.
- */
-bool pviommu_has_landed(struct pviommu_domain *d, unsigned long flying)
+/* Have those been done? Takes no lock; who waits lets others run in between */
+static bool pviommu_has_landed(struct pviommu_domain *d, unsigned long flying)
 {
 	/* Pairs with who ended it; numbers may wrap */
 	return (long)(smp_load_acquire(&d->ram.ended) - flying) >= 0;
+}
+
+/**
+ * pviommu_land - wait until revokes that are on their way have been done
+ * @d: the domain
+ *
+ * Those that others have taken along. The host has them: it is one request of each CPU,
+ * as what begins after this is not waited for.
+ *
+ * Context: any but NMI; ram.lock is not held, nor is a request of this CPU on its way.
+ */
+void pviommu_land(struct pviommu_domain *d)
+{
+	unsigned long flying = pviommu_flying(d);
+
+	while (!pviommu_has_landed(d, flying))
+		cpu_relax();
 }
 
 static void pviommu_ranges_load(struct pviommu_batch *b)
@@ -445,35 +450,17 @@ static void pviommu_queue_work(struct work_struct *work)
 					ram.flush));
 }
 
-/* All that has been queued up to now is back */
-static void pviommu_queue_land(struct pviommu_domain *d)
-{
-	unsigned long flying;
-
-	pviommu_queue_send(d);
-	/* And what others have taken along */
-	flying = pviommu_flying(d);
-	for (; !pviommu_has_landed(d, flying); )
-		cpu_relax();
-}
-
-/*
- * What is queued counts until the host has it back, whoever's it is: see to that, once for
- * a map, as others may always have more. Returns whether to ask again: it may have come
- * back by itself since the host said no.
- */
-static bool pviommu_ram_land(struct pviommu_host *host, bool *done)
+/* What is queued counts until the host has it back, whoever's it is: see to that */
+static void pviommu_queues_land(struct pviommu_host *host)
 {
 	struct pviommu_domain *d;
 
-	if (*done)
-		return false;
-	*done = true;
 	rcu_read_lock();
-	list_for_each_entry_rcu(d, &host->window.domains, node)
-		pviommu_queue_land(d);
+	list_for_each_entry_rcu(d, &host->window.domains, node) {
+		pviommu_queue_send(d);
+		pviommu_land(d);
+	}
 	rcu_read_unlock();
-	return true;
 }
 
 /* ---- a mapping's leaves, each granted as one or page by page ---- */
@@ -674,15 +661,22 @@ int pviommu_ram_take(struct pviommu_dev *pd, struct scatterlist *sgl, unsigned i
 	bool landed = false;
 	int ret;
 
-	do {
+	for (;;) {
 		struct pviommu_batch b = { .pd = pd, .d = pd->domain };
 
 		pviommu_batch_begin(&b, PV_IOMMU_OP_GRANT_RAM);
 		ret = pviommu_take(&b, sgl, nsegs, write);
 		pviommu_batch_end(&b);
-	} while (ret == -ENOSPC && (pviommu_ram_land(pd->host, &landed) ||
-				    pviommu_ram_cache_press(pd->domain, true)));
-	return ret;
+		if (ret != -ENOSPC)
+			return ret;
+		/* Once, as others may always have more; some may be back by themselves by now */
+		if (!landed) {
+			pviommu_queues_land(pd->host);
+			landed = true;
+		} else if (!pviommu_ram_cache_press(pd->domain, true)) {
+			return ret;
+		}
+	}
 }
 
 /**

@@ -225,8 +225,7 @@ void pviommu_batch_end(struct pviommu_batch *b)
 int pviommu_batch_ring(struct pviommu_batch *b)
 	__must_hold(pviommu_ram);
 void pviommu_batch_leaf(struct pviommu_batch *b, const struct pviommu_leaf *leaf);
-unsigned long pviommu_flying(struct pviommu_domain *d);
-bool pviommu_has_landed(struct pviommu_domain *d, unsigned long flying);
+void pviommu_land(struct pviommu_domain *d);
 void pviommu_queue_room(struct pviommu_batch *b);
 bool pviommu_queue_add(struct pviommu_batch *b, unsigned long pfn, unsigned int count);
 

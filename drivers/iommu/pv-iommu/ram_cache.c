@@ -492,7 +492,7 @@ static bool pviommu_domain_leave(struct pviommu_domain *d, unsigned long first,
 {
 	bool known = false, left = true, busy;
 	struct pviommu_leaf *leaf;
-	unsigned long i, flying;
+	unsigned long i;
 
 	for (i = first; i < min(end, d->ram.nr_leaves); i++) {
 		leaf = pviommu_leaf(d, i);
@@ -505,13 +505,7 @@ static bool pviommu_domain_leave(struct pviommu_domain *d, unsigned long first,
 	}
 	if (!known)
 		return true;
-	/*
-	 * What others have taken along, too. The host has it: it is one request of each
-	 * CPU, as what begins after this is not waited for.
-	 */
-	flying = pviommu_flying(d);
-	while (!pviommu_has_landed(d, flying))
-		cpu_relax();
+	pviommu_land(d);
 	return left;
 }
 

@@ -170,7 +170,7 @@ static unsigned int pviommu_chunk_take(struct pviommu_chunk *c, unsigned int shi
 {
 	unsigned int o = want->order;
 	unsigned int bit = want->coherent ? pviommu_chunk_last(c, shift, &o) :
-					 pviommu_chunk_first(c, shift, &o);
+					    pviommu_chunk_first(c, shift, &o);
 
 	pviommu_chunk_clear(c, bit, o);
 	while (o > want->order) {
@@ -261,22 +261,15 @@ static struct pviommu_chunk *pviommu_coherent_find(struct pviommu_domain *d, uns
 	return best;
 }
 
-/* Where a block comes from, as said above; or NULL */
-static struct pviommu_chunk *pviommu_shared_find(struct pviommu_domain *d,
-						 const struct pviommu_want *want)
+/* Where other blocks come from, as said above; or NULL */
+static struct pviommu_chunk *pviommu_shared_find(struct pviommu_domain *d, unsigned int order,
+						 unsigned long end)
 {
 	struct pviommu_window *w = &d->host->window;
-	struct pviommu_space *sp = &w->space;
-	unsigned long end = pviommu_chunks_reached(sp, want->dma_limit), i;
-	struct pviommu_chunk *c = NULL;
-	unsigned int o;
+	unsigned long i;
 
-	if (want->coherent)
-		c = pviommu_coherent_find(d, want->order, end);
-	if (c)
-		return c;
-	for (o = want->order; o <= sp->shift; o++) {
-		i = d->nr_avail[o] ? find_last_bit(d->avail[o], end) : end;
+	for (; order <= w->space.shift; order++) {
+		i = d->nr_avail[order] ? find_last_bit(d->avail[order], end) : end;
 		if (i < end)
 			return w->chunks[i];
 	}
@@ -298,10 +291,14 @@ static unsigned long pviommu_shared_take_from(struct pviommu_domain *d,
 static unsigned long pviommu_shared_take(struct pviommu_domain *d,
 					 const struct pviommu_want *want)
 {
-	struct pviommu_chunk *c;
+	unsigned long end = pviommu_chunks_reached(&d->host->window.space, want->dma_limit);
+	struct pviommu_chunk *c = NULL;
 
 	lockdep_assert_held(&d->lock);
-	c = pviommu_shared_find(d, want);
+	if (want->coherent)
+		c = pviommu_coherent_find(d, want->order, end);
+	if (!c)
+		c = pviommu_shared_find(d, want->order, end);
 	return c ? pviommu_shared_take_from(d, c, want) : PVIOMMU_NO_PAGE;
 }
 
@@ -340,6 +337,13 @@ static void pviommu_reserve_drop(struct pviommu_domain *d)
 	WRITE_ONCE(d->nr_reserve, 0);
 }
 
+/* The same if it is of that chunk, which is to go */
+static void pviommu_reserve_leave(struct pviommu_domain *d, struct pviommu_chunk *c)
+{
+	if (d->nr_reserve && d->reserve >> d->host->window.space.shift == c->index)
+		pviommu_reserve_drop(d);
+}
+
 /*
  * A page that stays: of what is kept for such, or of a new block for them, an eighth of a
  * chunk or what there is; or no more than the page, when room is short. In a chunk that
@@ -363,9 +367,9 @@ static unsigned long pviommu_reserve_take(struct pviommu_domain *d,
 		if (!c)
 			c = pviommu_coherent_find(d, want->order, end);
 		if (!c)
-			c = pviommu_shared_find(d, &block);
+			c = pviommu_shared_find(d, block.order, end);
 		if (!c)
-			c = pviommu_shared_find(d, want);
+			c = pviommu_shared_find(d, want->order, end);
 		if (!c)
 			return PVIOMMU_NO_PAGE;
 		block.order = min_t(unsigned int, block.order, c->largest);
@@ -418,14 +422,13 @@ static void pviommu_shared_put_run(struct pviommu_domain *d, struct pviommu_chun
 /* What stays is more by some pages, or less; they are from that page on */
 static void pviommu_shared_coherent(struct pviommu_domain *d, unsigned long page, long npages)
 {
-	unsigned int shift = d->host->window.space.shift;
-	struct pviommu_chunk *c = d->host->window.chunks[page >> shift];
+	struct pviommu_window *w = &d->host->window;
+	struct pviommu_chunk *c = w->chunks[page >> w->space.shift];
 
 	c->coherent += npages;
 	WRITE_ONCE(d->coherent, d->coherent + npages);
-	/* So that the chunk can go */
-	if (!c->coherent && d->nr_reserve && d->reserve >> shift == c->index)
-		pviommu_reserve_drop(d);
+	if (!c->coherent)
+		pviommu_reserve_leave(d, c);
 }
 
 /**
@@ -556,8 +559,8 @@ void pviommu_chunk_empty(struct pviommu_domain *d, struct pviommu_chunk *c)
 	struct pviommu_chunk *before = d->emptied;
 
 	lockdep_assert_held(&d->lock);
-	if (c && d->nr_reserve && d->reserve >> d->host->window.space.shift == c->index)
-		pviommu_reserve_drop(d);
+	if (c)
+		pviommu_reserve_leave(d, c);
 	WRITE_ONCE(d->emptied, c);
 	if (before)
 		pviommu_chunk_file(d, before);
