@@ -143,9 +143,7 @@ migrates() {
 	qmp migrate-set-parameters '"max-bandwidth":1073741824' || fail "no limit for migration"
 	wait_for 60 migration completed || fail "it does not end: $(qmp query-migrate)"
 	qmp quit
-	wait_for 30 gone || fail "QEMU does not end"
-	wait "$L2_PID"
-	L2_PID=
+	l2_ended "QEMU does not end"
 	start -incoming "exec:cat /tmp/stream"
 	wait_for 60 running || fail "it does not go on: $(qmp query-status)"
 	rm /tmp/stream
