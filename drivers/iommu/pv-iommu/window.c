@@ -232,7 +232,10 @@ static void pviommu_shared_used(struct pviommu_domain *d, unsigned long npages)
  * @sp: the window's space
  * @dma_limit: the highest DMA address that it reaches
  *
- * Return: how many.
+ * Masks end where chunks do. A bus may end in the middle of one, of which its devices are
+ * given nothing: what is free there would have to be looked through.
+ *
+ * Return: how many, as a whole.
  */
 unsigned long pviommu_chunks_reached(struct pviommu_space *sp, u64 dma_limit)
 {

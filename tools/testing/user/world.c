@@ -517,7 +517,7 @@ static void check_full(struct device_model *d, unsigned int order, const char *w
 	u64 first = world.config.window_dma >> PAGE_SHIFT;
 	unsigned long npages = world.config.window_size >> PAGE_SHIFT, page, i, mine = 0, none = 0;
 	unsigned long chunk = chunks() ? world.config.chunk >> PAGE_SHIFT : npages;
-	unsigned long share, domains = 1, seen = 0;
+	unsigned long share, domains = 1, seen = 0, reached = npages;
 	long emptied;
 
 	/* Chunks in a row are another matter: see world_check_runs */
@@ -528,10 +528,12 @@ static void check_full(struct device_model *d, unsigned int order, const char *w
 	if (!chunks() && orphans())
 		return;
 	emptied = chunks() ? guest_emptied(d->group) : -1;
-	for (page = ALIGN(first, BIT(order)) - first; page + BIT(order) <= npages;
+	/* Of a chunk that its limit cuts through it is given nothing */
+	if (d->limit < world.config.window_dma + world.config.window_size - 1)
+		reached = ALIGN_DOWN(d->limit + 1 - min(d->limit + 1, world.config.window_dma),
+				     world.config.chunk) >> PAGE_SHIFT;
+	for (page = ALIGN(first, BIT(order)) - first; page + BIT(order) <= reached;
 	     page += BIT(order)) {
-		if (world.config.window_dma + ((page + BIT(order)) << PAGE_SHIFT) - 1 > d->limit)
-			break;
 		if (chunks() && (host_chunk_group(page / chunk) != d->group ||
 				 (long)(page / chunk) == emptied))
 			continue;
