@@ -44,6 +44,7 @@ QEMU_BUILD_BUG_ON(PV_IOMMU_RANGE_READ != IOMMU_RO ||
 struct PvIommuRam {
     struct rcu_head rcu;
     uint64_t nr;                /* pages that are granted */
+    uint64_t end;               /* behind all pages that ever were */
     unsigned long *read;        /* read by translate() with no lock */
     unsigned long *write;
     unsigned long *large;       /* bit by bit, LARGE pages that are one piece */
@@ -245,6 +246,7 @@ static void set_range(PvIommuState *s, PvIommuRam *ram,
         bitmap_set_atomic(ram->write, r->first, r->count);
     }
     ram->nr += r->count;
+    ram->end = MAX(ram->end, r->first + r->count);
     s->nr_direct += r->count;
 }
 
@@ -350,12 +352,12 @@ static bool show(PvIommuState *s, PvIommuDomain *d, uint64_t first,
 
 void pv_iommu_direct_hide(PvIommuSpace *sp, PvIommuDomain *d)
 {
-    const uint64_t end = sp->iommu->direct_pages;
-    uint64_t first, next;
+    uint64_t end, first, next;
 
     if (!d->ram) {
         return;
     }
+    end = d->ram->end;
     for (first = next_granted(d->ram, end, 0); first < end;
          first = next_granted(d->ram, end, next)) {
         next = next_other(d->ram, end, first);
@@ -366,12 +368,12 @@ void pv_iommu_direct_hide(PvIommuSpace *sp, PvIommuDomain *d)
 
 bool pv_iommu_direct_show(PvIommuSpace *sp, PvIommuDomain *d)
 {
-    const uint64_t end = sp->iommu->direct_pages;
-    uint64_t first, next;
+    uint64_t end, first, next;
 
     if (!d->ram) {
         return true;
     }
+    end = d->ram->end;
     for (first = next_granted(d->ram, end, 0); first < end;
          first = next_granted(d->ram, end, next)) {
         next = next_other(d->ram, end, first);
@@ -387,12 +389,12 @@ bool pv_iommu_direct_show(PvIommuSpace *sp, PvIommuDomain *d)
 void pv_iommu_direct_replay(PvIommuSpace *sp, PvIommuDomain *d,
                             IOMMUNotifier *n)
 {
-    const uint64_t end = sp->iommu->direct_pages;
-    uint64_t i;
+    uint64_t end, i;
 
     if (!d->ram) {
         return;
     }
+    end = d->ram->end;
     for (i = next_granted(d->ram, end, 0); i < end;
          i = next_granted(d->ram, end, i + piece_of(d->ram, i))) {
         IOMMUTLBEvent event = {
@@ -718,13 +720,13 @@ uint32_t pv_iommu_revoke_ram(PvIommuState *s, uint32_t domain, uint32_t nr,
 /* The domain ends, and no space shows it any more */
 void pv_iommu_direct_end(PvIommuState *s, PvIommuDomain *d)
 {
-    const uint64_t end = s->direct_pages;
     PvIommuRam *ram = d->ram;
-    uint64_t first, next;
+    uint64_t end, first, next;
 
     if (!ram) {
         return;
     }
+    end = ram->end;
     qatomic_rcu_set(&d->ram, NULL);
     for (first = next_granted(ram, end, 0); first < end;
          first = next_granted(ram, end, next)) {
@@ -755,13 +757,13 @@ void pv_iommu_direct_end_all(PvIommuState *s)
 uint32_t pv_iommu_direct_runs(PvIommuState *s, PvIommuDomain *d,
                               PvIommuRange *runs)
 {
-    const uint64_t end = s->direct_pages;
-    uint64_t first, next;
+    uint64_t end, first, next;
     uint32_t nr = 0;
 
     if (!d->ram) {
         return 0;
     }
+    end = d->ram->end;
     for (first = next_granted(d->ram, end, 0); first < end;
          first = next_granted(d->ram, end, next)) {
         IOMMUAccessFlags perm = perm_of(d->ram, first);
