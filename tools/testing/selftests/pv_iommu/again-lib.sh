@@ -65,9 +65,14 @@ leave() {
 	load_goes_on
 	mark "left $boot"
 	echo "boot $boot: $*"
+	end_by "$@"
+}
+
+# end_by COMMAND...: the same with nothing at work
+end_by() {
 	"$@" || fail "$*"
 	sleep 120
-	fail "boot $boot: still here after $*"
+	fail "still here after $*"
 }
 
 # reboot_driven: two resets of the machine with devices at work that the host drives.

@@ -5,9 +5,7 @@
 # Timeout: 60
 . ./lib.sh
 
-# Not asked of sysfs, which this is a test of
-grep -qs '/pv_iommu\.ko$' "/lib/modules/$(uname -r)/modules.builtin" ||
-	skip "pv_iommu is a module of this kernel (KERNEL=builtin)"
+part_of_kernel || skip "pv_iommu is a module of this kernel (KERNEL=builtin)"
 
 # line WORDS: the number of the first line of dmesg with them. They are from the
 # boot, which a test before this one may have repeated in part: first is enough.

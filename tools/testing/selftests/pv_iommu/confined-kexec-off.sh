@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Test: the same with boot-bypass=off
 # VM: confined-again-off
-# Boots: 2
+# Boots: 3
 # Timeout: 360
 . ./lib.sh
 . ./again-lib.sh

@@ -43,6 +43,16 @@ frames_come() {
 	[ "$(frames)" -gt "$received" ]
 }
 
+# nothing_else: words for a kernel that comes up with no driver of the cards, and none at
+# all but those that are a part of it
+nothing_else() {
+	if part_of_kernel; then
+		echo initcall_blacklist=virtio_pci_driver_init,e1000_init_module
+	else
+		echo pvtest.load=no
+	fi
+}
+
 crash() {
 	local tag
 	boot_number
@@ -50,8 +60,9 @@ crash() {
 	need_disk nvme "NVMe disk"
 	small_initrd
 	tag=$(cat /proc/sys/kernel/random/uuid)
+	# shellcheck disable=SC2046 # one word each
 	next_kernel -p nr_cpus=1 swiotlb=noforce irqpoll reset_devices \
-		pvtest.load=no "pvtest.crashed=$tag"
+		$(nothing_else) "pvtest.crashed=$tag"
 	[ "$(cat /sys/kernel/kexec_crash_loaded)" = 1 ] || fail "no crash kernel"
 	known "$tag" >/tmp/known
 	mark "left 0"
@@ -75,7 +86,8 @@ crash() {
 	fail "here still after a crash"
 }
 
-# In the crash kernel, in which nothing has been loaded yet
+# In the crash kernel, in which nothing has been loaded yet; but pv_iommu and nvme may be
+# a part of it
 save() {
 	local tag answer late landed
 	tag=$(sed -n 's/.*pvtest.crashed=\([^ ]*\).*/\1/p' /proc/cmdline)

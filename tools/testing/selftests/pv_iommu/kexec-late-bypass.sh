@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Test: the same with boot-bypass=on
 # VM: again-bypass
-# Boots: 2
+# Boots: 3
 # Timeout: 360
 . ./lib.sh
 . ./again-lib.sh

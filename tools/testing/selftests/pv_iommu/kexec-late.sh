@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Test: kexec into a kernel that loads pv_iommu after other drivers: no DMA until then
 # VM: again
-# Boots: 2
+# Boots: 3
 # Timeout: 360
 . ./lib.sh
 . ./again-lib.sh

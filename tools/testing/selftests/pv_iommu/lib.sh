@@ -95,6 +95,12 @@ built_in() {
 		[ ! -d "/sys/bus/pci/devices/$1/pv_iommu" ]
 }
 
+# part_of_kernel: pv_iommu is no module in this kernel. Not asked of sysfs, which does not
+# have its driver while it is off
+part_of_kernel() {
+	grep -qs '/pv_iommu\.ko$' "/lib/modules/$(uname -r)/modules.builtin"
+}
+
 # need_attached DEVICE...: they are served by pv-iommu, all of them
 need_attached() {
 	local dev
