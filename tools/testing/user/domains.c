@@ -449,6 +449,37 @@ static void no_room_in_a_share(const char *name, unsigned int nents, size_t len)
 }
 
 /*
+ * One that asks for more in one piece than there will ever be: it is due one chunk more than
+ * its share, and the rest is not kept from the others for that.
+ */
+static void never_to_be_had(void)
+{
+	struct pages *rich = &pages[0], *poor = &pages[1];
+	u64 chunk = host_chunk_size(WINDOW, SZ_2M);
+	unsigned int i, most = 8;
+	struct page *large;
+
+	begin("a mapping never to be had", 2, most * chunk);
+	large = shim_alloc_pages(GFP_KERNEL, most * chunk / PAGE_SIZE);
+	require(large, "no memory");
+	require(map(poor), "no room for a share");
+	for (i = 0; i < 30; i++) {
+		require(poor->dev->dma_ops->map_phys(poor->dev, page_to_phys(large), most * chunk,
+						     DMA_TO_DEVICE, DMA_ATTR_NO_WARN) ==
+			DMA_MAPPING_ERROR, "all that there is, with another's share");
+		shim_run_work(HZ / 10);
+	}
+	/* Kept are the chunk that it may have, and the share of who is yet to come */
+	fill(rich);
+	require(host_chunks_granted() == most - 2, "%lu chunks of %u",
+		host_chunks_granted(), most);
+	unmap_all(rich);
+	unmap_all(poor);
+	shim_free_pages(large, most * chunk / PAGE_SIZE);
+	end();
+}
+
+/*
  * What the six ports of an AHCI have, and the longest list that it is told of, with
  * nothing else in flight.
  */
@@ -760,6 +791,7 @@ int main(void)
 	less_than_a_share();
 	no_room_in_a_share("no block in a share", 1, LARGE);
 	no_room_in_a_share("a list longer than a share", 64, SZ_64K);
+	never_to_be_had();
 	a_list_in_a_share();
 	what_stays();
 	pool_under_load();
