@@ -137,6 +137,14 @@ def action_wake(vm, state, seconds="0"):
     return "later"
 
 
+def action_slept(vm):
+    """host slept: whether the guest has been asleep, and woken by that"""
+    vm.waker.join(5 * FACTOR)
+    if vm.waker.is_alive():
+        raise Failed("the guest was never suspended")
+    return "slept"
+
+
 def action_drive(vm, page, *devices):
     """host drive PAGE CONFIG,REGISTERS,MAPPED[,PLACE]...: edu devices write to a page
     that is none of theirs, and to what is mapped for them, by the host's hand; those

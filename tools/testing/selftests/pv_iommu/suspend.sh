@@ -32,6 +32,7 @@ done <<-END
 	freeze
 	mem core
 	mem
+	mem
 END
 load_stop
 wire_gone 52:54:00:00:00:10
