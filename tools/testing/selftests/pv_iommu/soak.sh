@@ -185,11 +185,11 @@ event_limit() {
 	host_set limit "$(host_stat window_size)"
 }
 
-# judge EVENT: all goes on, and nothing has been refused
+# judge EVENT: all goes on, and nothing has been refused. Not whether the allocator finds
+# anything wrong with itself: with traffic it may, see pviommu_window_check().
 judge() {
 	local dev file now
 	load_goes_on
-	allocator_whole
 	now=$(host_stat refused_dmas)
 	[ "$now" -le "$refused" ] || fail "$1: $((now - refused)) DMAs were refused"
 	# a suspend to RAM resets the counter
