@@ -10,16 +10,22 @@ echo 1 >/sys/module/suspend/parameters/pm_test_delay 2>/dev/null
 # What becomes of it meanwhile is seen
 echo N >/sys/module/printk/parameters/console_suspend
 
-# Of q35's south bridge: where ACPI's ports are
+# Of q35's south bridge: where ACPI's ports are, and how events come by them
 south=/sys/bus/pci/devices/0000:00:1f.0/config
+events=/sys/firmware/acpi/interrupts
 
-# ports_back: they are where they were before the guest slept. SeaBIOS means to see to
-# that as it wakes up, but by configuration as it is mapped, which it is not yet. Without
-# them the guest would not sleep a second time, and take that for a short sleep; nor would a
-# slot be emptied any more.
+# ports_back: ACPI's ports are where they were before the guest slept. SeaBIOS means to see
+# to that as it wakes up, but by configuration as it is mapped, which it is not yet. Without
+# them the guest would not sleep a second time, and take that for a short sleep; no slot
+# would be emptied any more, nor would the button wake it. What the kernel has told them
+# meanwhile is told again: that events are interrupts, and that this one is wanted.
 ports_back() {
-	dd if=$south bs=8 skip=8 count=1 2>/dev/null | cmp -s - /tmp/ports ||
-		dd if=/tmp/ports of=$south bs=8 seek=8 conv=notrunc 2>/dev/null
+	! dd if=$south bs=8 skip=8 count=1 2>/dev/null | cmp -s - /tmp/ports || return 0
+	dd if=/tmp/ports of=$south bs=8 seek=8 conv=notrunc 2>/dev/null
+	set -- $(od -A n -N 4 -t u4 /tmp/ports)
+	printf '\001' | dd of=/dev/port bs=1 seek=$((($1 & ~127) + 4)) conv=notrunc 2>/dev/null
+	echo disable >$events/ff_pwr_btn
+	echo enable >$events/ff_pwr_btn
 }
 
 # sleep_by STATE [TEST]: suspends; the host wakes the guest, or it wakes by itself

@@ -33,6 +33,7 @@ done <<-END
 	mem core
 	mem
 	mem
+	freeze
 END
 load_stop
 wire_gone 52:54:00:00:00:10
