@@ -211,7 +211,8 @@ static uint64_t piece_of(PvIommuRam *ram, uint64_t page)
  */
 static uint64_t next_granted(PvIommuRam *ram, uint64_t end, uint64_t page)
 {
-    while (page < end) {
+    /* No further than there ever was one: there may be room for very many */
+    while (page < MIN(end, ram->end)) {
         const uint64_t i = BIT_WORD(page);
         const unsigned long bits = (ram->read[i] | ram->write[i]) &
                                    BITMAP_FIRST_WORD_MASK(page);
@@ -352,12 +353,12 @@ static bool show(PvIommuState *s, PvIommuDomain *d, uint64_t first,
 
 void pv_iommu_direct_hide(PvIommuSpace *sp, PvIommuDomain *d)
 {
-    uint64_t end, first, next;
+    const uint64_t end = sp->iommu->direct_pages;
+    uint64_t first, next;
 
     if (!d->ram) {
         return;
     }
-    end = d->ram->end;
     for (first = next_granted(d->ram, end, 0); first < end;
          first = next_granted(d->ram, end, next)) {
         next = next_other(d->ram, end, first);
@@ -368,12 +369,12 @@ void pv_iommu_direct_hide(PvIommuSpace *sp, PvIommuDomain *d)
 
 bool pv_iommu_direct_show(PvIommuSpace *sp, PvIommuDomain *d)
 {
-    uint64_t end, first, next;
+    const uint64_t end = sp->iommu->direct_pages;
+    uint64_t first, next;
 
     if (!d->ram) {
         return true;
     }
-    end = d->ram->end;
     for (first = next_granted(d->ram, end, 0); first < end;
          first = next_granted(d->ram, end, next)) {
         next = next_other(d->ram, end, first);
@@ -389,12 +390,12 @@ bool pv_iommu_direct_show(PvIommuSpace *sp, PvIommuDomain *d)
 void pv_iommu_direct_replay(PvIommuSpace *sp, PvIommuDomain *d,
                             IOMMUNotifier *n)
 {
-    uint64_t end, i;
+    const uint64_t end = sp->iommu->direct_pages;
+    uint64_t i;
 
     if (!d->ram) {
         return;
     }
-    end = d->ram->end;
     for (i = next_granted(d->ram, end, 0); i < end;
          i = next_granted(d->ram, end, i + piece_of(d->ram, i))) {
         IOMMUTLBEvent event = {
@@ -720,13 +721,13 @@ uint32_t pv_iommu_revoke_ram(PvIommuState *s, uint32_t domain, uint32_t nr,
 /* The domain ends, and no space shows it any more */
 void pv_iommu_direct_end(PvIommuState *s, PvIommuDomain *d)
 {
+    const uint64_t end = s->direct_pages;
     PvIommuRam *ram = d->ram;
-    uint64_t end, first, next;
+    uint64_t first, next;
 
     if (!ram) {
         return;
     }
-    end = ram->end;
     qatomic_rcu_set(&d->ram, NULL);
     for (first = next_granted(ram, end, 0); first < end;
          first = next_granted(ram, end, next)) {
@@ -757,13 +758,13 @@ void pv_iommu_direct_end_all(PvIommuState *s)
 uint32_t pv_iommu_direct_runs(PvIommuState *s, PvIommuDomain *d,
                               PvIommuRange *runs)
 {
-    uint64_t end, first, next;
+    const uint64_t end = s->direct_pages;
+    uint64_t first, next;
     uint32_t nr = 0;
 
     if (!d->ram) {
         return 0;
     }
-    end = d->ram->end;
     for (first = next_granted(d->ram, end, 0); first < end;
          first = next_granted(d->ram, end, next)) {
         IOMMUAccessFlags perm = perm_of(d->ram, first);
