@@ -109,6 +109,7 @@ def wake_from_ram(vm):
     end = time.monotonic() + 120 * FACTOR
     while time.monotonic() < end:
         if vm.qmp("query-status")["status"] == "suspended":
+            vm.slept.set()
             vm.qmp("system_wakeup")
             if vm.driver:
                 vm.driver.woken.set()
@@ -132,15 +133,16 @@ def action_wake(vm, state, seconds="0"):
             else:
                 wake_from_idle(vm, int(seconds))
 
+    vm.slept.clear()
     vm.waker = threading.Thread(target=wake, daemon=True)
     vm.waker.start()
     return "later"
 
 
 def action_slept(vm):
-    """host slept: whether the guest has been asleep, and woken by that"""
-    vm.waker.join(5 * FACTOR)
-    if vm.waker.is_alive():
+    """host slept: whether the guest has been suspended to RAM since the last host wake; by
+    whom it was woken does not matter, as one of an attempt before may be at it still"""
+    if not vm.slept.wait(5 * FACTOR):
         raise Failed("the guest was never suspended")
     return "slept"
 

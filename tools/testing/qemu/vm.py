@@ -169,6 +169,7 @@ class VM:
         # Of actions that go on while the guest does something else
         self.driver = None
         self.waker = None
+        self.slept = threading.Event()
         self.flood = None
 
     def command(self):
