@@ -204,8 +204,8 @@ def kdump(iommu, window):
     """The same with room for a crash kernel, and a disk for all of its memory; and
     with devices that the host drives, of as many address bits as an arena behind a
     large window takes."""
-    guest = again(iommu, f"pviommu_test.mask_bits=32 {PAGES} crashkernel=192M", 768,
-                  window)
+    guest = again(iommu, f"pviommu_test.mask_bits=32 {PAGES} {NOT_APART} "
+                  "crashkernel=192M", 768, window)
     return replace(
         guest,
         driven=True,
@@ -213,7 +213,7 @@ def kdump(iommu, window):
         disks={**guest.disks, "nvme0": guest.memory},
         netdevs=(*guest.netdevs, *OUTSIDE),
         devices=(*guest.devices, "edu,id=edu0,dma_mask=0xffffffff",
-                 "edu,id=edu1,dma_mask=0xffffffff"),
+                 "edu,id=edu1,dma_mask=0xffffffff", APART),
     )
 
 
@@ -332,7 +332,7 @@ PROFILES = {
         netdevs=WIRE,
         iommu="boot-bypass=off,direct-limit=64M",
         devices=(nvme(), e1000e("port0"), "edu,id=edu0,dma_mask=0xffffffff",
-                 "edu,id=edu1,dma_mask=0xffffffff"),
+                 "edu,id=edu1,dma_mask=0xffffffff", APART),
         append="slub_debug=FZP page_poison=1 nvme_core.io_timeout=2 "
                "nvme_core.admin_timeout=2 pviommu_test.mask_bits=32",
     ),

@@ -15,6 +15,14 @@ third=$(edu 2)
 # Those that the host leaves all memory to
 exempt=
 
+# still_exempt EVENT: also while others are driven
+still_exempt() {
+	local dev
+	for dev in $exempt; do
+		reaches "$dev" 0xf000 || fail "$1: $dev is exempt, and has lost its memory"
+	done
+}
+
 # closed EVENT DEVICE...: none of them reaches anything
 closed() {
 	local event="$1" dev
@@ -22,9 +30,7 @@ closed() {
 	for dev; do
 		! reaches "$dev" || fail "$event: $dev reaches memory"
 	done
-	for dev in $exempt; do
-		reaches "$dev" || fail "$event: $dev is exempt, and has lost its memory"
-	done
+	still_exempt "$event"
 	echo "$event: closed"
 }
 
@@ -38,9 +44,7 @@ through() {
 	drive "$first" $other
 	"$@" || fail "$event: $*"
 	driven "$event" "$what"
-	for dev in $exempt; do
-		reaches "$dev" || fail "$event: $dev is exempt, and has lost its memory"
-	done
+	still_exempt "$event"
 }
 
 # to DRIVER: the first device's driver is to be that one
@@ -56,27 +60,28 @@ unbind() {
 	echo "$first" >$edus/unbind
 }
 
-# refused: a driver is bound, and the host does not attach
+# refused DEVICE: a driver is bound, and the host does not attach
 refused() {
 	host_set x-error-ops 2
 	host_set x-error-rate 1
 	dmesg -c >/dev/null
-	to pci-stub
-	echo "$first" >/sys/bus/pci/drivers/pci-stub/bind
+	echo pci-stub >"/sys/bus/pci/devices/$1/driver_override"
+	echo "$1" >/sys/bus/pci/drivers/pci-stub/bind
 	# before the host has switched it on again, or after
 	dmesg | grep -q "its DMA is blocked"
 }
 
+# refused_end DEVICE: and from here on it does
 refused_end() {
 	host_set x-error-rate 0
-	echo "$first" >/sys/bus/pci/drivers/pci-stub/unbind
-	to pviommu_test
+	echo "$1" >/sys/bus/pci/drivers/pci-stub/unbind
 }
 
 withhold() {
 	host_set x-withhold true
 	# until the devices have come by some times, however busy the host is
 	host drive_on >/dev/null || return 1
+	still_exempt "withheld"
 	host_set x-withhold false
 }
 
@@ -213,13 +218,14 @@ events() {
 	through "withheld" shut withhold
 	through "driver crash" open crash
 	through "unbind" shut unbind
-	through "attach that fails" none refused
-	refused_end
+	through "attach that fails" none refused "$first"
+	refused_end "$first"
 	# without anybody who switches it on again
 	master "$first"
-	refused || fail "not refused"
+	refused "$first" || fail "not refused"
 	! is_master "$first" || fail "blocked, and master of the bus"
-	refused_end
+	refused_end "$first"
+	to pviommu_test
 	bind || fail "bind"
 	through "host device removed" shut host_removed
 	through "host device back" none host_back

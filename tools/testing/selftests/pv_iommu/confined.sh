@@ -30,11 +30,14 @@ direct_events
 plug_events
 all_modes
 
-# Exempt no more, once it is attached
+# Exempt no more, once it is attached, which takes more than an attempt
 module_back || fail "modprobe"
-exempt=$second
 echo "$third" >/sys/bus/pci/drivers/pci-stub/unbind
-reaches "$third" || fail "unbound, it is exempt still"
+still_exempt "unbound"
+refused "$third" || fail "not refused"
+still_exempt "attach that fails, of $third"
+refused_end "$third"
+exempt=$second
 echo "$third" >/sys/bus/pci/drivers/pci-stub/bind || fail "bind $third"
 need_attached "$third"
 closed "attached" "$third"

@@ -133,10 +133,12 @@ dma_done() {
 	[ $(($(reg "$1" 0x98) & 1)) = 0 ]
 }
 
-# reaches DEVICE: does a write of its to the page arrive?
+# reaches DEVICE [OFFSET]: does a write of its to the page arrive, or to one behind it?
+# While others are driven it has to be another
 reaches() {
 	local page
 	page=$(page_for "${mode:-$(pv_mode)}")
+	page=$((page + ${2:-0}))
 	devmem "$page" 32 0x6b6c4261
 	master "$1"
 	reg "$1" 0x80 0x40000

@@ -4,10 +4,12 @@
 # VM: hostile-host
 # Modes: none
 # Timeout: 240
+#
+# By hand, for as long as one likes: SET='SEEDS=5+6+7 SECONDS_EACH=60', and a TIMEOUT_FACTOR
 . ./lib.sh
 
 # The seed says how often it lies, too, by its remainder of 5: one time in 2 (0) to 32 (4)
-SEEDS=${SEEDS:-2 4}
+SEEDS=$(echo "${SEEDS:-2+4}" | tr + ' ')
 # Seconds at work for each, and how often the module is loaded
 SECONDS_EACH=${SECONDS_EACH:-1}
 PROBES=${PROBES:-6}

@@ -58,6 +58,7 @@ crash() {
 	boot_number
 	[ "$boot" = 0 ] || fail "boot $boot: no crash kernel"
 	need_disk nvme "NVMe disk"
+	apart
 	small_initrd
 	tag=$(cat /proc/sys/kernel/random/uuid)
 	# shellcheck disable=SC2046 # one word each
@@ -78,6 +79,7 @@ crash() {
 	host flood || fail "flood"
 	load_endless "$disk"
 	wait_for 20 frames_come || fail "nothing comes from outside"
+	still_apart "before the crash"
 	drive_two
 	wait_for 10 busy "$disk" || fail "no load"
 	echo 1 >/proc/sys/kernel/sysrq
@@ -109,6 +111,8 @@ save() {
 	echo "$answer bytes of memory saved, as they were and are, $PAGES known pages"
 	echo "frames sent: $(host dry)"
 	driven "kdump" shut
+	apart
+	still_apart "kdump"
 	[ "$(failures_of "$dev")" = 0 ] || fail "mappings failed"
 	awk '/MemAvailable/' /proc/meminfo
 	allocator_whole
