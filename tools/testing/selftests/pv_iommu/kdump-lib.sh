@@ -94,6 +94,8 @@ save() {
 	local tag answer late landed
 	tag=$(sed -n 's/.*pvtest.crashed=\([^ ]*\).*/\1/p' /proc/cmdline)
 	awk '/MemTotal|MemAvailable/' /proc/meminfo
+	apart
+	still_apart "guest panic"
 	answer=$(host remember) || fail "$answer"
 	eval "$answer"
 	echo "frames since this kernel: $answer"
@@ -111,7 +113,6 @@ save() {
 	echo "$answer bytes of memory saved, as they were and are, $PAGES known pages"
 	echo "frames sent: $(host dry)"
 	driven "kdump" shut
-	apart
 	still_apart "kdump"
 	[ "$(failures_of "$dev")" = 0 ] || fail "mappings failed"
 	awk '/MemAvailable/' /proc/meminfo
