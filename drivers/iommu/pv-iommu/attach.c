@@ -730,6 +730,10 @@ static bool pviommu_turned_away(struct pviommu_host *host, struct pci_dev *pdev)
 			 pviommu_exempt_result(pviommu_exempt(host, pdev)));
 		return true;
 	}
+	if (pdev->dev.dma_ops == &pviommu_blocked_ops) {
+		pci_warn(pdev, "pv_iommu: not attached: its DMA is blocked still, since memory ran out\n");
+		return true;
+	}
 	if (device_iommu_mapped(&pdev->dev) ||
 	    (pdev->dev.dma_ops && pdev->dev.dma_ops != &pviommu_gone_ops)) {
 		pci_warn(pdev, "pv_iommu: not attached: another IOMMU serves it\n");
@@ -892,7 +896,6 @@ int pviommu_attach_init(struct pviommu_host *host)
 	for_each_pci_dev(pdev) {
 		/* Those that come now are the notifier's, which has attached them, or will */
 		if (READ_ONCE(pdev->dev.driver) && !to_pviommu_dev(&pdev->dev) &&
-		    pdev->dev.dma_ops != &pviommu_blocked_ops &&
 		    !pviommu_turned_away(host, pdev))
 			pci_warn(pdev, "pv_iommu: not attached: driver %s was there first; unbind and bind it again, or load pv_iommu earlier%s\n",
 				 dev_driver_string(&pdev->dev),

@@ -790,14 +790,12 @@ static noinline void pviommu_list_unserved(struct pviommu_domain *d, struct scat
 					   unsigned int nents)
 {
 	struct scatterlist *sg;
-	size_t sum = 0, max = 0;
+	size_t max = 0;
 	unsigned int i;
 
-	for_each_sg(sgl, sg, nents, i) {
-		sum += sg->length;
+	for_each_sg(sgl, sg, nents, i)
 		max = max_t(size_t, max, sg->length);
-	}
-	pviommu_domain_unserved(d, sum, max);
+	pviommu_domain_unserved(d, pviommu_sg_size(sgl, nents), max);
 }
 
 static __always_inline int
@@ -878,7 +876,7 @@ unwind:
 	if (!host_copies && m.error == -ENOMEM)
 		pviommu_list_unserved(pd->domain, sgl, nents);
 fail:
-	pviommu_map_failed(pd, m.len, attrs, m.error);
+	pviommu_map_failed(pd, m.len ?: pviommu_sg_size(sgl, nents), attrs, m.error);
 	/* dma_map_sgtable() knows no others */
 	switch (m.error) {
 	case -ENOMEM:

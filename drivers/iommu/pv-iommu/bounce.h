@@ -2,8 +2,9 @@
 /*
  * pv-iommu: streaming DMA: how a list is laid out in its block, and the
  * callbacks, once for window mode and once for bounce mode. They are what
- * struct dma_map_ops documents: any context but NMI, they neither sleep nor
- * allocate, and take no shared lock in the steady state.
+ * struct dma_map_ops documents: any context but NMI, they do not sleep. In the
+ * steady state they take no shared lock and allocate nothing; a map that finds no
+ * room may have a chunk granted.
  */
 #ifndef _PVIOMMU_BOUNCE_H
 #define _PVIOMMU_BOUNCE_H
@@ -11,12 +12,12 @@
 #include <linux/align.h>
 #include <linux/dma-direction.h>
 #include <linux/mm.h>
+#include <linux/scatterlist.h>
 #include <linux/types.h>
 
 struct device;
 struct pviommu_dev;
 struct pviommu_slot;
-struct scatterlist;
 
 /**
  * struct pviommu_limits - what a device asks of its DMA addresses
@@ -170,5 +171,17 @@ void pviommu_##mode##_sync_sg_for_device(struct device *dev,			\
 
 PVIOMMU_DECLARE_STREAMING(window);
 PVIOMMU_DECLARE_STREAMING(bounce);
+
+/* All bytes of a list */
+static inline size_t pviommu_sg_size(struct scatterlist *sgl, int nents)
+{
+	struct scatterlist *sg;
+	size_t size = 0;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i)
+		size += sg->length;
+	return size;
+}
 
 #endif /* _PVIOMMU_BOUNCE_H */

@@ -220,17 +220,6 @@ static noinline bool pviommu_direct_failed(struct pviommu_dev *pd, size_t size,
 	return must;
 }
 
-static size_t pviommu_sg_size(struct scatterlist *sgl, unsigned int nents)
-{
-	struct scatterlist *sg;
-	size_t size = 0;
-	unsigned int i;
-
-	for_each_sg(sgl, sg, nents, i)
-		size += sg->length;
-	return size;
-}
-
 /* The mapping as a list of one segment */
 static void pviommu_one(struct scatterlist *one, dma_addr_t dma, size_t size)
 {

@@ -106,7 +106,8 @@ struct pviommu_channel *pviommu_req_begin(struct pviommu_host *host, u16 opcode,
 int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch)
 {
 	struct pv_iommu_req *req = ch->req;
-	u32 status, kept;
+	u32 status;
+	int ret;
 
 	req->nr_unmaps = cpu_to_le16(ch->nr_unmaps);
 	req->unmap_errors = 0;
@@ -117,12 +118,13 @@ int pviommu_req_ring(struct pviommu_host *host, struct pviommu_channel *ch)
 
 	status = le32_to_cpu(READ_ONCE(req->status));
 	ch->lost += le32_to_cpu(READ_ONCE(req->unmap_errors));
-	kept = le32_to_cpu(READ_ONCE(req->revoke_errors));
+	ret = pviommu_errno(status);
+	ch->kept = !ret && READ_ONCE(req->revoke_errors);
 	ch->requests++;
 	trace_pviommu_request(le16_to_cpu(req->opcode), le16_to_cpu(req->rid),
 			      ch->nr_unmaps, status);
 	ch->nr_unmaps = 0;
-	return pviommu_errno(status) ?: (kept ? -EIO : 0);
+	return ch->kept ? -EIO : ret;
 }
 
 /**
@@ -211,7 +213,6 @@ int pviommu_request(struct pviommu_host *host, struct pviommu_call *call)
 	req->count = cpu_to_le32(call->count);
 	ret = pviommu_req_ring(host, ch);
 	call->group = le32_to_cpu(READ_ONCE(req->group));
-	call->offers = le32_to_cpu(READ_ONCE(req->offers));
 	pviommu_req_end(host, ch, flags);
 	return ret;
 }

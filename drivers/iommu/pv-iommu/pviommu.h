@@ -412,6 +412,7 @@ struct pviommu_low {
  * @req: request block, shared with the host
  * @nr_unmaps: unmaps queued in @req
  * @lost: unmaps that the host has refused, to be said when @lock is free
+ * @kept: all that was wrong with the last request is that a revoke was refused
  * @requests: how often the doorbell was rung
  * @ranges: of guest RAM, in a request or for one: what the guest itself goes by
  * @revokes: those that ride with it
@@ -421,6 +422,7 @@ struct pviommu_channel {
 	struct pv_iommu_req *req;
 	unsigned int nr_unmaps;
 	u32 lost;
+	bool kept;
 	u64 requests;
 	struct pviommu_run ranges[PV_IOMMU_MAX_RANGES];
 	struct pviommu_run revokes[PV_IOMMU_MAX_REVOKES];
@@ -438,7 +440,6 @@ struct pviommu_channel {
  * @first: GRANT: the first chunk
  * @count: GRANT: how many
  * @group: PROBE, answer: which devices cannot be told apart
- * @offers: PROBE, answer: PV_IOMMU_PROBE_*
  */
 struct pviommu_call {
 	u16 opcode;
@@ -451,7 +452,6 @@ struct pviommu_call {
 	u32 first;
 	u32 count;
 	u32 group;
-	u32 offers;
 };
 
 /**

@@ -338,7 +338,7 @@ int pviommu_batch_ring(struct pviommu_batch *b)
 	raw_spin_lock(&d->ram.lock);
 	b->rings++;
 	/* A revoke that was refused does not undo the grant that it rode with */
-	if (ret == -EIO && le32_to_cpu(READ_ONCE(b->ch->req->status)) == PV_IOMMU_S_OK) {
+	if (b->ch->kept) {
 		b->refused = true;
 		ret = 0;
 	}

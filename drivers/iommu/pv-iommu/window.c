@@ -40,14 +40,15 @@
 #include "pviommu.h"
 #include "window.h"
 
-/* Blocks of each order that a CPU may keep, and where they are */
-static const u16 pviommu_cache_limit[PVIOMMU_CACHE_ORDERS] = {
-	256, 128, 64, 64, 64, 4, 2
+/* Where the blocks of each order are that a CPU keeps: there may be as many as up to the next */
+const u16 pviommu_cache_begin[PVIOMMU_CACHE_ORDERS + 1] = {
+	0, 256, 384, 448, 512, 576, 580, PVIOMMU_CACHE_BLOCKS
 };
 
-const u16 pviommu_cache_begin[PVIOMMU_CACHE_ORDERS] = {
-	0, 256, 384, 448, 512, 576, 580
-};
+static unsigned int pviommu_cache_limit(unsigned int order)
+{
+	return pviommu_cache_begin[order + 1] - pviommu_cache_begin[order];
+}
 
 /*
  * How often a domain calls back what its CPUs keep rather than have a chunk granted: now
@@ -63,7 +64,7 @@ const u16 pviommu_cache_begin[PVIOMMU_CACHE_ORDERS] = {
 /* A CPU that had to ask may keep twice as many, and an eighth of the limit at least */
 static void pviommu_cache_grow(struct pviommu_cache *c, unsigned int order)
 {
-	unsigned int limit = pviommu_cache_limit[order];
+	unsigned int limit = pviommu_cache_limit(order);
 
 	WRITE_ONCE(c->depth[order],
 		   min(max3(c->depth[order] * 2U, limit / 8, 2U), limit));
@@ -829,7 +830,7 @@ static void pviommu_cache_flush(struct pviommu_domain *d, struct pviommu_cache *
  */
 void pviommu_window_free_slow(struct pviommu_domain *d, struct pviommu_slot *slot)
 {
-	unsigned int order = slot->order, limit = pviommu_cache_limit[order];
+	unsigned int order = slot->order, limit = pviommu_cache_limit(order);
 	struct pviommu_cache *c;
 	unsigned long flags;
 

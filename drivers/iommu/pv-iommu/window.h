@@ -20,7 +20,7 @@
 #define PVIOMMU_NO_PAGE		(~0UL)
 
 /* Where the blocks of an order begin in pviommu_cache.block */
-extern const u16 pviommu_cache_begin[PVIOMMU_CACHE_ORDERS];
+extern const u16 pviommu_cache_begin[PVIOMMU_CACHE_ORDERS + 1];
 
 /*
  * A CPU's cache is locked by that CPU, and by another only while blocks are
