@@ -205,9 +205,13 @@ static u64 pviommu_get_required_mask(struct device *dev)
 				       pviommu_host->direct_size) - 1));
 }
 
+/* A block has room for where in a page the buffer begins, too, if the device wants that kept */
 static size_t pviommu_max_mapping_size(struct device *dev)
 {
-	return pviommu_host->max_mapping;
+	size_t offset = PAGE_ALIGN(dma_get_min_align_mask(dev));
+
+	return max(pviommu_host->max_mapping - min(offset, pviommu_host->max_mapping),
+		   PAGE_SIZE);
 }
 
 static size_t pviommu_opt_mapping_size(void)
