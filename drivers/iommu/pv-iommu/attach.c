@@ -475,6 +475,8 @@ static int pviommu_join(struct pviommu_dev *pd, u32 group)
 	}
 	if (ret)
 		pviommu_domain_put(pd->domain, false);
+	else if (pd->domain->ram.refused)
+		pd->cached = false;
 	return ret;
 }
 

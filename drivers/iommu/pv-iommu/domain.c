@@ -77,9 +77,10 @@ static bool pviommu_dispensable(struct pviommu_domain *d)
 	struct pviommu_space *sp = &d->host->window.space;
 	unsigned long hidden = d->emptied ? BIT(sp->shift) - d->emptied->used : 0;
 
+	hidden += (unsigned long)d->nr_refused << sp->shift;
 	lockdep_assert_held(&d->lock);
 	return !d->used ||
-	       pviommu_domain_room(d) - hidden >= BIT(sp->shift) + pviommu_low_pages(sp);
+	       pviommu_domain_room(d) >= hidden + BIT(sp->shift) + pviommu_low_pages(sp);
 }
 
 /* ---- bookkeeping of a chunk ---- */
@@ -459,7 +460,8 @@ static struct pviommu_chunk *pviommu_empty_find(struct pviommu_domain *d, u64 dm
 		if (!c)
 			continue;
 		left--;
-		if (c->run || c->head != c->index)
+		/* The host would not take back what it has not granted */
+		if (c->run || c->head != c->index || c->refused)
 			continue;
 		/* What stays does so this time as well, mostly */
 		stayed = c->stayed + !!c->coherent;
@@ -901,6 +903,7 @@ void pviommu_domain_shed(struct pviommu_domain *d)
 void pviommu_domain_put(struct pviommu_domain *d, bool lost)
 {
 	struct pviommu_window *w = &d->host->window;
+	unsigned long i;
 
 	lockdep_assert_held(&d->host->lock);
 	if (lost)
@@ -920,6 +923,11 @@ void pviommu_domain_put(struct pviommu_domain *d, bool lost)
 	pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);
 	pviommu_window_unreserve(d);
 	raw_spin_lock_irq(&d->lock);
+	/* What the host has not granted again goes as the rest does */
+	for (i = 0; d->nr_refused; i++) {
+		if (pviommu_chunk_of(d, i))
+			pviommu_chunk_refuse(d, w->chunks[i], false);
+	}
 	raw_spin_lock(&w->lock);
 	d->gone = true;
 	/* The host has them back; what is still in use there is not granted to anybody */
@@ -990,6 +998,20 @@ unsigned long pviommu_domains_share(struct pviommu_host *host)
 	return share << (w->space.shift + PAGE_SHIFT);
 }
 
+/* From what is not granted again nothing is taken */
+static int pviommu_regrant_some(struct pviommu_domain *d, unsigned long first,
+				unsigned long n)
+{
+	int ret = pviommu_grant(d, first, n, PV_IOMMU_GRANT_KEEP);
+	unsigned long i;
+
+	raw_spin_lock_irq(&d->lock);
+	for (i = first; i < first + n; i++)
+		pviommu_chunk_refuse(d, d->host->window.chunks[i], ret);
+	raw_spin_unlock_irq(&d->lock);
+	return ret;
+}
+
 /* All or none of them is granted: those that can be one by one; the first error */
 static int pviommu_regrant_each(struct pviommu_domain *d, unsigned long first,
 				unsigned long n)
@@ -998,7 +1020,7 @@ static int pviommu_regrant_each(struct pviommu_domain *d, unsigned long first,
 	int ret = 0, err;
 
 	for (i = first; i < first + n; i++) {
-		err = pviommu_grant(d, i, 1, PV_IOMMU_GRANT_KEEP);
+		err = pviommu_regrant_some(d, i, 1);
 		ret = ret ?: err;
 	}
 	return ret;
@@ -1008,8 +1030,8 @@ static int pviommu_regrant_each(struct pviommu_domain *d, unsigned long first,
  * pviommu_domain_regrant - have the host grant a domain's chunks anew
  * @d: the domain, which the host had ended, and has devices again
  *
- * They hold what they held. If it fails, its devices do not reach all of them, and
- * they will not get them back.
+ * They hold what they held. If it fails, its devices do not reach all of them: what is
+ * mapped there is lost, and nothing else is mapped there.
  *
  * Context: process; host.lock is held, and nobody has chunks granted or given back.
  * Return: 0, or the first error.
@@ -1026,7 +1048,7 @@ int pviommu_domain_regrant(struct pviommu_domain *d)
 			;
 		if (!n)
 			continue;
-		ret = pviommu_grant(d, i, n, PV_IOMMU_GRANT_KEEP);
+		ret = pviommu_regrant_some(d, i, n);
 		if (ret && n > 1)
 			ret = pviommu_regrant_each(d, i, n);
 		if (ret)
@@ -1034,6 +1056,9 @@ int pviommu_domain_regrant(struct pviommu_domain *d)
 				d->id, i, i + n - 1, ret);
 		first = first ?: ret;
 	}
+	/* What CPUs keep may be of those */
+	if (first)
+		pviommu_window_drain(d, PVIOMMU_DRAIN_ALL);
 	return first;
 }
 

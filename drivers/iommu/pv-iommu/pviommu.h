@@ -132,6 +132,7 @@ struct pviommu_space {
  * @used: pages handed out, to mappings and to CPUs' caches, or kept for what stays
  * @coherent: those of them that stay
  * @largest: order of the largest free block; negative when there is none to be had
+ * @refused: the host has not granted it again
  * @stayed: how often it was to be emptied and was not in time, since all of it was free
  * @since: jiffies; when the last page in use came back
  * @nr_free: free blocks of each order
@@ -150,6 +151,7 @@ struct pviommu_chunk {
 	u32 used;
 	u32 coherent;
 	int largest;
+	bool refused;
 	unsigned int stayed;
 	unsigned long since;
 	u16 nr_free[PVIOMMU_CHUNK_ORDER_MAX + 1];
@@ -209,6 +211,8 @@ struct pviommu_leaf;
  * @age: gives those back that are not used
  * @swapped: jiffies; when @nr_swaps was 0
  * @nr_swaps: how often the domain made room for itself since; both approximate
+ * @refused: the host has not granted all of it again, so that nothing more is mapped:
+ *	what is known of a page may not be so. Changes while no device is at work
  */
 struct pviommu_ram {
 	struct pviommu_leaf **leaves;
@@ -225,6 +229,7 @@ struct pviommu_ram {
 	struct delayed_work age;
 	unsigned long swapped;
 	unsigned int nr_swaps;
+	bool refused;
 };
 
 /**
@@ -255,6 +260,8 @@ struct pviommu_ram {
  * @nr_avail: how many bits are set
  * @emptied: the chunk from which nothing is taken any more, so that it can go; or NULL.
  *	Whether there is one is looked at without @lock, too
+ * @nr_refused: chunks that the host has not granted again, from which nothing is taken
+ *	either. Looked at without @lock, too
  * @coherent: pages that stay; looked at without @lock, too
  * @reserve: the first of some pages that are kept for such
  * @nr_reserve: how many; they count as in use. Looked at without @lock, too
@@ -294,6 +301,7 @@ struct pviommu_domain {
 	unsigned long *avail[PVIOMMU_CHUNK_ORDER_MAX + 1];
 	unsigned int nr_avail[PVIOMMU_CHUNK_ORDER_MAX + 1];
 	struct pviommu_chunk *emptied;
+	unsigned int nr_refused;
 	unsigned long coherent;
 	unsigned long reserve;
 	unsigned long nr_reserve;
@@ -621,6 +629,7 @@ void pviommu_chunk_init(struct pviommu_chunk *c, unsigned int shift);
 void pviommu_chunk_add(struct pviommu_domain *d, struct pviommu_chunk *c);
 void pviommu_chunk_del(struct pviommu_domain *d, struct pviommu_chunk *c);
 void pviommu_chunk_empty(struct pviommu_domain *d, struct pviommu_chunk *c);
+void pviommu_chunk_refuse(struct pviommu_domain *d, struct pviommu_chunk *c, bool refused);
 unsigned long pviommu_chunks_reached(struct pviommu_space *sp, u64 dma_limit);
 struct pviommu_chunk *pviommu_chunk_of(struct pviommu_domain *d, unsigned long index);
 unsigned long pviommu_run_find(struct pviommu_space *sp, const unsigned long *set,

@@ -492,6 +492,61 @@ static bool pviommu_leaves_get(struct pviommu_batch *b, struct scatterlist *sgl,
 
 /* ---- pages of a mapping, by its DMA segments ---- */
 
+/**
+ * struct pviommu_pages - the pages of a mapping that are granted by themselves, in turn
+ * @seg: the DMA segment that comes next
+ * @nsegs: how many there are from there on
+ * @pfn: the page that it is at
+ * @end: behind the last one of the segment before @seg
+ * @leaf: the one that @pfn is in
+ */
+struct pviommu_pages {
+	struct scatterlist *seg;
+	unsigned int nsegs;
+	unsigned long pfn;
+	unsigned long end;
+	struct pviommu_leaf *leaf;
+};
+
+/**
+ * struct pviommu_taking - a mapping, of which page by page is counted and granted
+ * @at: the page that comes next
+ * @from: the first one of which it is not known that it is granted
+ * @counted: how many were
+ * @sure: of those, how many before @from
+ * @write: the device may write to them
+ */
+struct pviommu_taking {
+	struct pviommu_pages at;
+	struct pviommu_pages from;
+	unsigned long counted;
+	unsigned long sure;
+	bool write;
+};
+
+static struct pviommu_pages pviommu_pages(struct scatterlist *sgl, unsigned int nsegs)
+{
+	return (struct pviommu_pages) { .seg = sgl, .nsegs = nsegs };
+}
+
+/* Is there one more, at or behind where it is? The mapping's leaves stay as they are */
+static bool pviommu_pages_at(struct pviommu_pages *p, struct pviommu_domain *d)
+{
+	for (;; p->pfn++) {
+		while (p->pfn == p->end) {
+			if (!p->nsegs)
+				return false;
+			p->pfn = PHYS_PFN(sg_dma_address(p->seg) - d->host->direct_dma);
+			p->end = p->pfn + PHYS_PFN(sg_dma_len(p->seg));
+			if (--p->nsegs)
+				p->seg = sg_next(p->seg);
+		}
+		p->leaf = pviommu_leaf_of(d, p->pfn);
+		if (p->leaf && !pviommu_leaf_cached(p->leaf))
+			return true;
+	}
+}
+
 /*
  * Of a page that is granted by itself, one user less; there is room in the request. What
  * the queue has no room for is asked for at once.
@@ -518,28 +573,18 @@ static void pviommu_page_put(struct pviommu_batch *b, u16 *page, unsigned long p
  * Give up the first so many pages of a mapping that are granted by themselves. Those
  * that nothing else uses are revoked, or queued for it.
  */
-static void pviommu_untake(struct pviommu_batch *b, struct scatterlist *seg,
+static void pviommu_untake(struct pviommu_batch *b, struct scatterlist *sgl,
 			   unsigned int nsegs, unsigned long most)
 {
-	struct pviommu_domain *d = b->d;
+	struct pviommu_pages p = pviommu_pages(sgl, nsegs);
 
-	for (; nsegs && most; nsegs--, seg = sg_next(seg)) {
-		unsigned long pfn = PHYS_PFN(sg_dma_address(seg) - d->host->direct_dma);
-		unsigned long end = pfn + PHYS_PFN(sg_dma_len(seg));
-
-		for (; pfn < end && most; pfn++) {
-			struct pviommu_leaf *leaf = pviommu_leaf_of(d, pfn);
-
-			if (!leaf || pviommu_leaf_cached(leaf))
-				continue;
-			most--;
-			if (unlikely(pviommu_batch_full(b))) {
-				b->refused |= pviommu_batch_ring(b) != 0;
-				if (!b->unbroken)
-					pviommu_batch_again(b, b->opcode);
-			}
-			pviommu_page_put(b, pviommu_page(leaf, pfn), pfn);
+	b->perm = 0;
+	for (; most && pviommu_pages_at(&p, b->d); most--, p.pfn++) {
+		if (unlikely(pviommu_batch_full(b))) {
+			b->refused |= pviommu_batch_ring(b) != 0;
+			pviommu_batch_again(b, b->opcode);
 		}
+		pviommu_page_put(b, pviommu_page(p.leaf, p.pfn), p.pfn);
 	}
 	if (b->nr)
 		b->refused |= pviommu_batch_ring(b) != 0;
@@ -549,13 +594,14 @@ static void pviommu_untake(struct pviommu_batch *b, struct scatterlist *seg,
  * Count a page that is granted by itself, and have it granted if it is not yet.
  * -EAGAIN: another request has it.
  */
-static int pviommu_page_get(struct pviommu_batch *b, struct pviommu_leaf *leaf,
-			    unsigned long pfn, bool write)
+static int pviommu_page_get(struct pviommu_batch *b, const struct pviommu_pages *p,
+			    bool write)
 {
-	u16 *page = pviommu_page(leaf, pfn);
+	u16 *page = pviommu_page(p->leaf, p->pfn);
 
 	/* A list may have a page twice */
-	if (unlikely(*page & PVIOMMU_PAGE_BUSY || leaf->busy) && !pviommu_batch_has(b, pfn))
+	if (unlikely(*page & PVIOMMU_PAGE_BUSY || p->leaf->busy) &&
+	    !pviommu_batch_has(b, p->pfn))
 		return -EAGAIN;
 	if (*page & PVIOMMU_PAGE_USERS) {
 		if ((write && !(*page & PVIOMMU_PAGE_WRITE)) ||
@@ -565,17 +611,41 @@ static int pviommu_page_get(struct pviommu_batch *b, struct pviommu_leaf *leaf,
 		return 0;
 	}
 	*page = PVIOMMU_PAGE_BUSY | 1 | (write ? PVIOMMU_PAGE_WRITE : 0);
-	pviommu_batch_add(b, pfn, 1);
+	pviommu_batch_add(b, p->pfn, 1);
 	return 0;
 }
 
-/* The same, however long it takes; an error: also of what was in the request already */
-static int pviommu_page_take(struct pviommu_batch *b, struct pviommu_leaf *leaf,
-			     unsigned long pfn, bool write)
+/* Nothing is in a request: all that was counted is granted */
+static void pviommu_taking_sure(struct pviommu_taking *t)
+{
+	t->from = t->at;
+	t->sure = t->counted;
+}
+
+/*
+ * Has the request to be made first? Also when as many pages were counted beside it as one
+ * has room for: they may have to be given up together.
+ */
+static bool pviommu_taking_full(struct pviommu_batch *b, const struct pviommu_taking *t)
+{
+	return pviommu_batch_full(b) ||
+	       t->counted - t->sure - b->pages == PV_IOMMU_MAX_RANGES;
+}
+
+/* Count one page more, however long it takes; an error: also of what was in the request */
+static int pviommu_take_page(struct pviommu_batch *b, struct pviommu_taking *t)
 {
 	int ret;
 
-	while ((ret = pviommu_page_get(b, leaf, pfn, write)) == -EAGAIN) {
+	for (;;) {
+		if (!b->nr)
+			pviommu_taking_sure(t);
+		ret = unlikely(pviommu_taking_full(b, t)) ? -EAGAIN :
+			pviommu_page_get(b, &t->at, t->write);
+		if (likely(!ret))
+			t->counted++;
+		if (likely(ret != -EAGAIN))
+			return ret;
 		if (!b->nr) {
 			pviommu_batch_wait(b);
 			continue;
@@ -584,63 +654,66 @@ static int pviommu_page_take(struct pviommu_batch *b, struct pviommu_leaf *leaf,
 		if (ret)
 			return ret;
 	}
-	return ret;
 }
 
-/* @seen: how many pages were counted */
-static int pviommu_take_pages(struct pviommu_batch *b, struct scatterlist *seg,
-			      unsigned int nsegs, bool write, unsigned long *seen)
+/*
+ * After an error: what was refused is busy until it is given up, and who interrupts this
+ * CPU might wait for that for ever. So it is before IRQs are on again, with what was
+ * counted since the last request. The pages before those stay.
+ */
+static void pviommu_take_less(struct pviommu_batch *b, struct pviommu_taking *t)
 {
-	struct pviommu_domain *d = b->d;
-	int ret;
-
-	for (; nsegs; nsegs--, seg = sg_next(seg)) {
-		unsigned long pfn = PHYS_PFN(sg_dma_address(seg) - d->host->direct_dma);
-		unsigned long end = pfn + PHYS_PFN(sg_dma_len(seg));
-
-		for (; pfn < end; pfn++) {
-			struct pviommu_leaf *leaf = pviommu_leaf_of(d, pfn);
-
-			if (pviommu_leaf_cached(leaf))
-				continue;
-			ret = unlikely(pviommu_batch_full(b)) ? pviommu_batch_next(b) : 0;
-			if (!ret)
-				ret = pviommu_page_take(b, leaf, pfn, write);
-			if (ret)
-				return ret;
-			++*seen;
-		}
-	}
-	return b->nr ? pviommu_batch_ring(b) : 0;
-}
-
-/* Count the pages of a mapping, and have those granted that are not: all, or none */
-static int pviommu_take(struct pviommu_batch *b, struct scatterlist *sgl,
-			unsigned int nsegs, bool write)
-{
-	unsigned long seen = 0;
-	int ret;
-
-	while (unlikely(!pviommu_leaves_get(b, sgl, nsegs)))
-		pviommu_batch_wait(b);
-	b->perm = PV_IOMMU_RANGE_READ | (write ? PV_IOMMU_RANGE_WRITE : 0);
-	ret = pviommu_take_pages(b, sgl, nsegs, write, &seen);
-	if (!ret)
-		return 0;
+	struct pviommu_pages p = t->from;
 
 	/* What is to be granted anew has its revoke in the queue: they go together */
-	if (b->nr)
-		pviommu_batch_ring(b);
-	/*
-	 * What was refused is busy until it is given up, and who interrupted this CPU, or
-	 * got it in between, might wait for that for ever.
-	 */
-	b->unbroken = true;
-	b->opcode = PV_IOMMU_OP_REVOKE_RAM;
+	if (b->nr && !pviommu_batch_ring(b)) {
+		pviommu_taking_sure(t);
+		return;
+	}
 	b->perm = 0;
-	pviommu_untake(b, sgl, nsegs, seen);
-	pviommu_leaves_put(b->d, sgl, nsegs, UINT_MAX);
+	b->opcode = PV_IOMMU_OP_REVOKE_RAM;
+	for (; t->counted > t->sure && pviommu_pages_at(&p, b->d); t->counted--, p.pfn++)
+		pviommu_page_put(b, pviommu_page(p.leaf, p.pfn), p.pfn);
+	if (b->nr)
+		b->refused |= pviommu_batch_ring(b) != 0;
+	b->opcode = PV_IOMMU_OP_GRANT_RAM;
+	t->at = t->from;
+}
+
+/* Go on counting pages, and have those granted that are not; an error: so far it came */
+static int pviommu_take_on(struct pviommu_batch *b, struct pviommu_taking *t)
+{
+	int ret = 0;
+
+	b->perm = PV_IOMMU_RANGE_READ | (t->write ? PV_IOMMU_RANGE_WRITE : 0);
+	for (; pviommu_pages_at(&t->at, b->d); t->at.pfn++) {
+		ret = pviommu_take_page(b, t);
+		if (ret)
+			break;
+	}
+	if (!ret && b->nr)
+		ret = pviommu_batch_ring(b);
+	if (ret)
+		pviommu_take_less(b, t);
 	return ret;
+}
+
+/* Have room made for what the host does not grant any more; false: there is none */
+static bool pviommu_take_room(struct pviommu_batch *b, bool *landed)
+{
+	bool more = true;
+
+	pviommu_batch_end(b);
+	b->rings = 0;
+	b->refused = false;
+	/* Once, as others may always have more; some may be back by themselves by now */
+	if (!*landed)
+		pviommu_queues_land(b->d->host);
+	else
+		more = pviommu_ram_cache_press(b->d, true);
+	*landed = true;
+	pviommu_batch_begin(b, PV_IOMMU_OP_GRANT_RAM);
+	return more;
 }
 
 /**
@@ -650,33 +723,35 @@ static int pviommu_take(struct pviommu_batch *b, struct scatterlist *sgl,
  * @nsegs: how many
  * @write: the device may write to them
  *
- * Context: any but NMI. An exit for up to PV_IOMMU_MAX_RANGES pieces; some more where the
- * host grants no more at first.
+ * Context: any but NMI. An exit for up to PV_IOMMU_MAX_RANGES pieces. Where the host grants
+ * no more, two and what is queued for each 2 MiB that others keep, until there is room.
  * Return: 0, or why none of it was counted: -ENOSPC: the host grants no more; -EBUSY:
- * a page may only be read, and is in use.
+ * a page may only be read, and is in use; -EIO: the host has not granted all again that
+ * it had before it was reset.
  */
 int pviommu_ram_take(struct pviommu_dev *pd, struct scatterlist *sgl, unsigned int nsegs,
 		     bool write)
 {
+	struct pviommu_batch b = { .pd = pd, .d = pd->domain };
+	struct pviommu_taking t = { .at = pviommu_pages(sgl, nsegs), .write = write };
 	bool landed = false;
 	int ret;
 
-	for (;;) {
-		struct pviommu_batch b = { .pd = pd, .d = pd->domain };
-
-		pviommu_batch_begin(&b, PV_IOMMU_OP_GRANT_RAM);
-		ret = pviommu_take(&b, sgl, nsegs, write);
-		pviommu_batch_end(&b);
-		if (ret != -ENOSPC)
-			return ret;
-		/* Once, as others may always have more; some may be back by themselves by now */
-		if (!landed) {
-			pviommu_queues_land(pd->host);
-			landed = true;
-		} else if (!pviommu_ram_cache_press(pd->domain, true)) {
-			return ret;
-		}
+	if (unlikely(b.d->ram.refused))
+		return -EIO;
+	pviommu_batch_begin(&b, PV_IOMMU_OP_GRANT_RAM);
+	while (unlikely(!pviommu_leaves_get(&b, sgl, nsegs)))
+		pviommu_batch_wait(&b);
+	do {
+		ret = pviommu_take_on(&b, &t);
+	} while (unlikely(ret == -ENOSPC) && pviommu_take_room(&b, &landed));
+	if (unlikely(ret)) {
+		pviommu_batch_again(&b, PV_IOMMU_OP_REVOKE_RAM);
+		pviommu_untake(&b, sgl, nsegs, t.sure);
+		pviommu_leaves_put(b.d, sgl, nsegs, UINT_MAX);
 	}
+	pviommu_batch_end(&b);
+	return ret;
 }
 
 /**
@@ -769,9 +844,11 @@ static int pviommu_regrant_leaf(struct pviommu_domain *d, struct pviommu_leaf *l
  * pviommu_ram_regrant - have the host grant a domain's pages anew
  * @d: the domain, which the host had forgotten, and has devices again
  *
- * What the host refuses its devices do not reach; the rest is granted all the same.
+ * What the host refuses its devices do not reach; the rest is granted all the same. But
+ * as who maps a page that is in use does not ask the host, there are no new direct
+ * mappings then.
  *
- * Context: process, while none of its devices is at work.
+ * Context: process, while none of its devices is at work. host.lock is held.
  * Return: 0, or the first error.
  */
 int pviommu_ram_regrant(struct pviommu_domain *d)
@@ -791,9 +868,12 @@ int pviommu_ram_regrant(struct pviommu_domain *d)
 		err = pviommu_regrant_leaf(d, pviommu_leaf(d, i));
 		ret = ret ?: err;
 	}
-	if (ret)
-		pci_err(d->host->pdev, "host refused to grant pages to domain %u again: error %d\n",
-			d->id, ret);
+	d->ram.refused = ret;
+	if (!ret)
+		return 0;
+	pviommu_ram_cache_end(d);
+	pci_err(d->host->pdev, "host refused to grant pages to domain %u again: error %d; no more mappings of its devices are direct\n",
+		d->id, ret);
 	return ret;
 }
 

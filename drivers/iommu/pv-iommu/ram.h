@@ -72,7 +72,6 @@ struct pviommu_leaf {
  * @number: which one of those it is
  * @rings: how often the host was asked
  * @refused: the host did not take back all that it should
- * @unbroken: IRQs stay off from one request to the next
  */
 struct pviommu_batch {
 	struct pviommu_dev *pd;
@@ -88,7 +87,6 @@ struct pviommu_batch {
 	unsigned long number;
 	unsigned int rings;
 	bool refused;
-	bool unbroken;
 };
 
 /**
@@ -238,6 +236,7 @@ bool pviommu_ram_cache_fill(struct pviommu_dev *pd, struct scatterlist *sgl,
 			    unsigned int nsegs);
 bool pviommu_ram_cache_press(struct pviommu_domain *d, bool must);
 void pviommu_ram_cache_drop_all(struct pviommu_domain *d);
+void pviommu_ram_cache_end(struct pviommu_domain *d);
 void pviommu_ram_cache_forget(struct pviommu_batch *b);
 void pviommu_ram_cache_init(struct pviommu_domain *d);
 void pviommu_ram_cache_stop(struct pviommu_domain *d);

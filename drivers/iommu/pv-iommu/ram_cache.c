@@ -377,7 +377,8 @@ int pviommu_ram_cache_set(struct pviommu_dev *pd, unsigned int mib)
 
 	if (own > INT_MAX - others)
 		return -ERANGE;
-	if (mib && (!pviommu_ram_cache_offered(host) || !(own + others)))
+	if (mib && (!pviommu_ram_cache_offered(host) || !(own + others) ||
+		    pd->domain->ram.refused))
 		return -EOPNOTSUPP;
 	WRITE_ONCE(host->max_cached, others + own);
 	pd->max_cached = own;
@@ -389,6 +390,25 @@ int pviommu_ram_cache_set(struct pviommu_dev *pd, unsigned int mib)
 			mod_delayed_work(system_freezable_wq, &d->ram.age, HZ);
 	}
 	return 0;
+}
+
+/**
+ * pviommu_ram_cache_end - a domain's devices keep nothing from now on
+ * @d: the domain
+ *
+ * What is kept stays until it is unmapped.
+ *
+ * Context: process, while none of its devices is at work. host.lock is held.
+ */
+void pviommu_ram_cache_end(struct pviommu_domain *d)
+{
+	struct pviommu_dev *pd;
+
+	lockdep_assert_held(&d->host->lock);
+	list_for_each_entry(pd, &d->host->devices, node) {
+		if (pd->domain == d)
+			WRITE_ONCE(pd->cached, false);
+	}
 }
 
 /* Of the first so many, give those back that were not mapped for so long */

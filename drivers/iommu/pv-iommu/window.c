@@ -81,7 +81,7 @@ static void pviommu_cache_add(struct pviommu_cache *c, unsigned int order,
 /* Is nothing to be kept, so that it is found, or what is emptied is empty soon? */
 static bool pviommu_pressed(struct pviommu_domain *d)
 {
-	return READ_ONCE(d->emptied) ||
+	return READ_ONCE(d->emptied) || READ_ONCE(d->nr_refused) ||
 	       time_before(jiffies, READ_ONCE(d->host->window.pressure));
 }
 
@@ -94,7 +94,7 @@ static void pviommu_chunk_file(struct pviommu_domain *d, struct pviommu_chunk *c
 
 	while (o >= 0 && !c->nr_free[o])
 		o--;
-	if (c == d->emptied)
+	if (c == d->emptied || c->refused)
 		o = -1;
 	if (o == d->host->window.space.shift)
 		c->stayed = 0;
@@ -539,6 +539,7 @@ void pviommu_chunk_del(struct pviommu_domain *d, struct pviommu_chunk *c)
 	struct pviommu_window *w = &d->host->window;
 
 	lockdep_assert_held(&d->lock);
+	pviommu_chunk_refuse(d, c, false);
 	pviommu_chunk_clear(c, 1, w->space.shift);
 	pviommu_chunk_file(d, c);
 	if (d->emptied == c)
@@ -570,6 +571,26 @@ void pviommu_chunk_empty(struct pviommu_domain *d, struct pviommu_chunk *c)
 		pviommu_chunk_file(d, before);
 	if (c)
 		pviommu_chunk_file(d, c);
+}
+
+/**
+ * pviommu_chunk_refuse - the host has not granted a chunk again, or has now
+ * @d: the domain
+ * @c: a chunk of its
+ * @refused: nothing is taken from it; what CPUs keep of it has to be called back
+ *
+ * Context: process; domain.lock is held.
+ */
+void pviommu_chunk_refuse(struct pviommu_domain *d, struct pviommu_chunk *c, bool refused)
+{
+	lockdep_assert_held(&d->lock);
+	if (c->refused == refused)
+		return;
+	if (refused)
+		pviommu_reserve_leave(d, c);
+	c->refused = refused;
+	WRITE_ONCE(d->nr_refused, d->nr_refused + (refused ? 1 : -1));
+	pviommu_chunk_file(d, c);
 }
 
 /* ---- allocation ---- */
@@ -1018,7 +1039,7 @@ int pviommu_window_check(struct pviommu_domain *d, char *why, size_t size)
 			if (!w->chunks[c->head]->run)
 				wrong = pviommu_check_chunk(c, w->space.shift, seen);
 			if (test_bit(i, d->avail[w->space.shift]) !=
-			    (!c->used && c != d->emptied))
+			    (!c->used && c != d->emptied && !c->refused))
 				wrong = "not known to be free";
 		}
 		raw_spin_unlock_irq(&d->lock);

@@ -235,11 +235,12 @@ static void not_again(void)
 	end();
 }
 
-/* The host grants less than before a suspend: what it does grant is not lost */
+/* The host grants less than before a suspend: what it does grant is not lost, and used */
 static void less_on_wake(void)
 {
 	struct pages *p = &pages[0];
 	unsigned long had;
+	unsigned int i;
 
 	begin("a lower limit on wake", 1, 0);
 	while (host_chunks_granted() < 8)
@@ -249,9 +250,21 @@ static void less_on_wake(void)
 	require(sleep_and_wake(), "resumed, and nothing was refused");
 	require(host_chunks_granted() == had - 2, "%lu of %lu chunks are granted",
 		host_chunks_granted(), had);
+	/* There and back, by CPUs' caches as well: nothing of the rest is handed out anew */
+	for (i = 0; i < p->nr; i++) {
+		if (!host_reaches(guest.rids[0], p->dma[i], PAGE_SIZE))
+			unmap(p, i--);
+	}
+	rest();
+	fill(p);
+	require(p->nr > (had - 3) * (guest.config.chunk / PAGE_SIZE), "%u pages", p->nr);
+	for (i = 0; i < p->nr; i++)
+		require(host_reaches(guest.rids[0], p->dma[i], PAGE_SIZE),
+			"page %u is mapped, and not granted", i);
 	host_set_limit(WINDOW);
 	/* So that each is granted that the guest takes for granted */
 	require(!sleep_and_wake(), "no resume");
+	require(fill(p) >= had * (guest.config.chunk / PAGE_SIZE), "%u pages", p->nr);
 	unmap_all(p);
 	end();
 }
@@ -664,14 +677,17 @@ static void unmap_direct(struct device *dev, dma_addr_t dma)
 	dev->dma_ops->unmap_phys(dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
 }
 
-/* Of two domains and several pages one is not granted again: the others are */
-static void one_page_less(void)
+/*
+ * Of two domains and several pages one is not granted again: the others are. Who maps it,
+ * as it is in use, is not told that it was.
+ */
+static void one_page_less(const char *name, unsigned int cache)
 {
+	dma_addr_t dma[4], again;
 	struct page *page[4];
-	dma_addr_t dma[4];
 	unsigned int i;
 
-	begin_direct("a page that is refused on wake", 2, SZ_64M, SZ_64M, 0);
+	begin_direct(name, 2, SZ_64M, SZ_64M, cache);
 	for (i = 0; i < 4; i++) {
 		/* Each in 2 MiB of its own */
 		page[i] = shim_alloc_pages(GFP_KERNEL, SZ_2M / PAGE_SIZE);
@@ -685,7 +701,16 @@ static void one_page_less(void)
 	for (i = 1; i < 4; i++)
 		require(host_ram_perm(guest.rids[i / 2], page_to_phys(page[i])),
 			"page %u is not granted any more", i);
+	require(!map_direct(guest.devices[0], page[0], &again),
+		"a page is mapped that is not granted, at %#llx", again);
+	require(map_direct(guest.devices[1], page[2], &again), "no room");
+	unmap_direct(guest.devices[1], again);
+	require(shim_sysfs_write(guest.devices[0], "direct_cache", "8") < 0,
+		"it keeps what it has not got");
 	require(!sleep_and_wake(), "no resume");
+	require(map_direct(guest.devices[0], page[0], &again) && again == dma[0],
+		"at %#llx", again);
+	unmap_direct(guest.devices[0], again);
 	for (i = 0; i < 4; i++) {
 		unmap_direct(guest.devices[i / 2], dma[i]);
 		shim_free_pages(page[i], SZ_2M / PAGE_SIZE);
@@ -725,6 +750,109 @@ static void idle_behind(void)
 	end_direct();
 }
 
+/* Requests made since IRQs were on, and the most so far; and all of them */
+static unsigned int in_a_row, most_in_a_row, asked;
+
+static void count_asked(const struct pv_iommu_req *req)
+{
+	asked++;
+	in_a_row++;
+	most_in_a_row = max(most_in_a_row, in_a_row);
+}
+
+static void irqs_on(void)
+{
+	if (!irqs_disabled())
+		in_a_row = 0;
+}
+
+/* Pages that lie apart, each of them a range of its own */
+static bool map_apart(struct device *dev, struct scatterlist *sgl, struct page *first,
+		      unsigned int n)
+{
+	unsigned int i;
+	bool ok;
+
+	sg_init_table(sgl, n);
+	for (i = 0; i < n; i++)
+		sg_set_page(&sgl[i], first + 2 * i, PAGE_SIZE, 0);
+	in_a_row = most_in_a_row = asked = 0;
+	host_asked = count_asked;
+	shim_point_hook = irqs_on;
+	ok = dev->dma_ops->map_sg(dev, sgl, n, DMA_BIDIRECTIONAL,
+				  DMA_ATTR_REQUIRE_COHERENT | DMA_ATTR_NO_WARN) > 0;
+	shim_point_hook = NULL;
+	host_asked = NULL;
+	return ok;
+}
+
+/*
+ * The host grants all of a long list but the last page: nothing of it stays, and IRQs are
+ * on again between requests. What was mapped before, some of it in the list, does stay.
+ */
+static void one_page_short(void)
+{
+	enum { ALL = 2048, BEFORE = 300, FIRST = ALL - BEFORE - 100 };
+	struct scatterlist *sgl = calloc(ALL, sizeof(*sgl));
+	struct page *mem;
+	struct device *dev;
+	dma_addr_t dma[BEFORE];
+	unsigned int i;
+
+	begin_direct("a list one page too long", 1, SZ_64M, (ALL - 1) * PAGE_SIZE, 0);
+	dev = guest.devices[0];
+	mem = shim_alloc_pages(GFP_KERNEL, 2 * ALL);
+	require(sgl && mem, "no memory");
+	for (i = 0; i < BEFORE; i++)
+		require(map_direct(dev, mem + 2 * (FIRST + i), &dma[i]), "page %u", i);
+	require(!map_apart(dev, sgl, mem, ALL), "%u pages are granted of %u", ALL, ALL - 1);
+	require(asked > ALL / PV_IOMMU_MAX_RANGES, "%u requests", asked);
+	require(most_in_a_row <= 2, "%u requests with IRQs off", most_in_a_row);
+	require(host_ram_granted() == BEFORE, "%lu pages are granted", host_ram_granted());
+	require(map_apart(dev, sgl, mem, ALL - 1), "no room for %u", ALL - 1);
+	require(most_in_a_row == 1, "%u requests with IRQs off", most_in_a_row);
+	dev->dma_ops->unmap_sg(dev, sgl, ALL - 1, DMA_BIDIRECTIONAL, 0);
+	for (i = 0; i < BEFORE; i++)
+		unmap_direct(dev, dma[i]);
+	require(host_ram_granted() == 0, "%lu pages are granted", host_ram_granted());
+	shim_free_pages(mem, 2 * ALL);
+	free(sgl);
+	end_direct();
+}
+
+/* What others keep goes for a long list, as much as it takes, and the list is asked for once */
+static void room_for_a_list(void)
+{
+	enum { LEAF = SZ_2M / PAGE_SIZE, KEPT = 16, ALL = KEPT / 2 * LEAF };
+	struct scatterlist *sgl = calloc(ALL, sizeof(*sgl));
+	struct page *kept, *mem;
+	dma_addr_t dma;
+	unsigned int i;
+
+	begin_direct("a list, where others keep all", 2, SZ_256M, KEPT * SZ_2M, 2 * KEPT);
+	require(shim_sysfs_write(guest.devices[0], "direct_cache", "0") == 1, "direct_cache");
+	kept = shim_alloc_pages(GFP_KERNEL, KEPT * LEAF);
+	mem = shim_alloc_pages(GFP_KERNEL, 2 * ALL);
+	require(sgl && kept && mem, "no memory");
+	for (i = 0; i < KEPT; i++) {
+		require(map_direct(guest.devices[1], kept + i * LEAF, &dma), "leaf %u", i);
+		unmap_direct(guest.devices[1], dma);
+	}
+	require(host_ram_granted() == KEPT * LEAF, "%lu pages are granted",
+		host_ram_granted());
+	require(map_apart(guest.devices[0], sgl, mem, ALL), "no room");
+	/* For each 2 MiB that go: that, what was refused, and what is queued elsewhere */
+	require(asked <= ALL / PV_IOMMU_MAX_RANGES + 3 * (KEPT / 2) + 2, "%u requests", asked);
+	require(most_in_a_row <= 2, "%u requests with IRQs off", most_in_a_row);
+	require(host_ram_granted() == KEPT * LEAF, "%lu pages are granted",
+		host_ram_granted());
+	guest.devices[0]->dma_ops->unmap_sg(guest.devices[0], sgl, ALL, DMA_BIDIRECTIONAL, 0);
+	shim_free_pages(mem, 2 * ALL);
+	shim_free_pages(kept, KEPT * LEAF);
+	free(sgl);
+	end_direct();
+}
+
 /* Memory of the window's, which another device was given, is bounced; that is said once */
 static void not_ram(void)
 {
@@ -753,29 +881,42 @@ static void not_ram(void)
 	end_direct();
 }
 
-/* What is said to be possible is, as long as there is little else */
-static void largest(void)
+/*
+ * What is said to be possible is, where a domain has one chunk, as long as there is little
+ * else in it; from within a page, too, where the device wants that kept
+ */
+static void largest(const char *name, size_t offset)
 {
 	dma_addr_t dma, at;
 	struct device *dev;
 	struct page *large;
+	unsigned int i;
 	size_t max;
 	void *ring;
 
-	begin("the largest mapping of a small limit", 1,
-	      2 * host_chunk_size(WINDOW, SZ_2M));
+	begin(name, GUEST_MAX_DEVICES,
+	      (GUEST_MAX_DEVICES + 1) * host_chunk_size(WINDOW, SZ_2M));
 	dev = guest.devices[0];
+	dev->dma_parms->min_align_mask = offset ? PAGE_SIZE - 1 : 0;
 	ring = dev->dma_ops->alloc(dev, PAGE_SIZE, &dma, GFP_KERNEL, 0);
 	require(ring, "no ring");
+	/* The last one is in the same domain */
+	for (i = 1; i < GUEST_MAX_DEVICES - 1; i++)
+		fill(&pages[i]);
+	require(host_chunks_granted() == GUEST_MAX_DEVICES, "%lu chunks",
+		host_chunks_granted());
 	max = dev->dma_ops->max_mapping_size(dev);
-	large = shim_alloc_pages(GFP_KERNEL, max / PAGE_SIZE);
+	require(max > guest.config.chunk / 4, "%zu bytes", max);
+	large = shim_alloc_pages(GFP_KERNEL, max / PAGE_SIZE + 1);
 	require(large, "no memory");
-	at = dev->dma_ops->map_phys(dev, page_to_phys(large), max, DMA_TO_DEVICE,
+	at = dev->dma_ops->map_phys(dev, page_to_phys(large) + offset, max, DMA_TO_DEVICE,
 				    DMA_ATTR_NO_WARN);
 	require(at != DMA_MAPPING_ERROR, "%zu bytes do not fit", max);
 	dev->dma_ops->unmap_phys(dev, at, max, DMA_TO_DEVICE, 0);
-	shim_free_pages(large, max / PAGE_SIZE);
+	shim_free_pages(large, max / PAGE_SIZE + 1);
 	dev->dma_ops->free(dev, PAGE_SIZE, ring, dma, 0);
+	for (i = 1; i < GUEST_MAX_DEVICES - 1; i++)
+		unmap_all(&pages[i]);
 	end();
 }
 
@@ -785,7 +926,8 @@ int main(void)
 	in_the_way();
 	left_behind();
 	not_again();
-	largest();
+	largest("the largest mapping of one chunk", 0);
+	largest("the same from within a page", 512);
 	less_on_wake();
 	out_of_reach();
 	less_than_a_share();
@@ -796,8 +938,11 @@ int main(void)
 	what_stays();
 	pool_under_load();
 	above_the_limit();
-	one_page_less();
+	one_page_less("a page that is refused on wake", 0);
+	one_page_less("2 MiB that are refused on wake", 16);
 	idle_behind();
+	one_page_short();
+	room_for_a_list();
 	not_ram();
 	return 0;
 }
