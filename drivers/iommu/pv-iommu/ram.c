@@ -700,6 +700,8 @@ static int pviommu_take_on(struct pviommu_batch *b, struct pviommu_taking *t)
 
 /* Have room made for what the host does not grant any more; false: there is none */
 static bool pviommu_take_room(struct pviommu_batch *b, bool *landed)
+	__must_hold(pviommu_channel)
+	__must_hold(pviommu_ram)
 {
 	bool more = true;
 
