@@ -23,6 +23,7 @@ static u16 refused_op;
 /* Pages that a device has mapped */
 struct pages {
 	struct device *dev;
+	u16 rid;
 	dma_addr_t dma[MAX_PAGES];
 	unsigned int nr;
 };
@@ -42,6 +43,7 @@ static void begin(const char *name, unsigned int devices, u64 limit)
 	require(buffer, "no memory");
 	for (i = 0; i < devices; i++) {
 		pages[i].dev = guest.devices[i];
+		pages[i].rid = guest.rids[i];
 		pages[i].nr = 0;
 	}
 }
@@ -235,6 +237,16 @@ static void not_again(void)
 	end();
 }
 
+/* Maps until there is no more, and all that is new has been granted */
+static void fill_granted(struct pages *p)
+{
+	unsigned int i = p->nr;
+
+	for (fill(p); i < p->nr; i++)
+		require(host_reaches(p->rid, p->dma[i], PAGE_SIZE),
+			"page %u is mapped, and not granted", i);
+}
+
 /* The host grants less than before a suspend: what it does grant is not lost, and used */
 static void less_on_wake(void)
 {
@@ -246,21 +258,25 @@ static void less_on_wake(void)
 	while (host_chunks_granted() < 8)
 		require(map(p), "no room for 8 chunks");
 	had = host_chunks_granted();
+	/* CPUs keep some of each */
+	for (i = 0; i < p->nr; i += 32)
+		unmap(p, i);
 	host_set_limit((had - 2) * guest.config.chunk);
 	require(sleep_and_wake(), "resumed, and nothing was refused");
 	require(host_chunks_granted() == had - 2, "%lu of %lu chunks are granted",
 		host_chunks_granted(), had);
-	/* There and back, by CPUs' caches as well: nothing of the rest is handed out anew */
+	/* Nothing of the rest is handed out anew, neither what was free nor what is freed now */
+	fill_granted(p);
+	/* when CPUs keep what is freed again, having looked for some */
+	rest();
+	unmap(p, p->nr - 1);
+	map(p);
 	for (i = 0; i < p->nr; i++) {
-		if (!host_reaches(guest.rids[0], p->dma[i], PAGE_SIZE))
+		if (!host_reaches(p->rid, p->dma[i], PAGE_SIZE))
 			unmap(p, i--);
 	}
-	rest();
-	fill(p);
+	fill_granted(p);
 	require(p->nr > (had - 3) * (guest.config.chunk / PAGE_SIZE), "%u pages", p->nr);
-	for (i = 0; i < p->nr; i++)
-		require(host_reaches(guest.rids[0], p->dma[i], PAGE_SIZE),
-			"page %u is mapped, and not granted", i);
 	host_set_limit(WINDOW);
 	/* So that each is granted that the guest takes for granted */
 	require(!sleep_and_wake(), "no resume");
