@@ -248,6 +248,7 @@ static int pv_iommu_pre_save(void *opaque)
     PvIommuSeg *seg;
 
     drop_records(s);
+    s->mig_loading = false;
     s->mig_boot_bypass = s->boot_bypass;
     s->mig_confined = s->confined;
     s->mig_features = s->guest_features;
@@ -363,6 +364,11 @@ static bool load_features(PvIommuState *s)
     if (!(s->guest_features & PV_IOMMU_F_CHUNKS) != !s->mig_chunks) {
         error_report("pv-iommu: the stream does not say of chunks what a guest "
                      "with features 0x%" PRIx64 " has", s->guest_features);
+        return false;
+    }
+    if (s->mig_nr_ram && !(s->guest_features & PV_IOMMU_F_DIRECT)) {
+        error_report("pv-iommu: the stream has pages of guest RAM for a guest "
+                     "with features 0x%" PRIx64, s->guest_features);
         return false;
     }
     return true;
@@ -534,6 +540,7 @@ static int pv_iommu_pre_load(void *opaque)
     PvIommuState *s = opaque;
 
     drop_records(s);
+    s->mig_loading = true;
     s->mig_boot_bypass = s->boot_bypass;
     s->mig_confined = false;
     pv_iommu_forget_all(s);
@@ -648,13 +655,18 @@ static const VMStateDescription vmstate_ram_run = {
     },
 };
 
-/* A run is a page at least, and all of them are within the limit */
+/*
+ * Before the array is allocated: a run is a page at least, and all of them are within
+ * the limit. Not so on the source, where it may have been lowered meanwhile: QEMU asks
+ * there as well, and does not survive a no.
+ */
 static bool ram_count_is_good(void *opaque, int version_id)
 {
     PvIommuState *s = opaque;
 
-    return s->mig_nr_ram >= 0 &&
-           s->mig_nr_ram <= pv_iommu_direct_limit(s) / PV_IOMMU_GRANULE;
+    return !s->mig_loading ||
+           (s->mig_nr_ram >= 0 &&
+            s->mig_nr_ram <= pv_iommu_direct_limit(s) / PV_IOMMU_GRANULE);
 }
 
 static bool ram_needed(void *opaque)

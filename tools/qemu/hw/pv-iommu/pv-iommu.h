@@ -268,6 +268,7 @@ struct PvIommuState {
     Error *phys_blocker;
 
     /* filled for the duration of a save or a load */
+    bool mig_loading;
     bool mig_boot_bypass;
     bool mig_confined;
     bool mig_enabled;

@@ -580,12 +580,17 @@ static void test_migrate_direct(void)
                 0x5e, 0xed, 0, 9 },
           "0x2 pages of guest RAM from 0x5ee on cannot be" },
     };
+    /* accepted features, and that it is enabled */
+    static const uint8_t features[] = { 0, 0, 0, 0, 0, 0, 0, 15, 1 };
+    static const uint8_t none[] = { 0, 0, 0, 0, 0, 0, 0, 7, 1 };
     g_autofree char *file = temp_file("state");
     g_autofree char *bad = temp_file("state");
     uint32_t errors;
     Vm *vm = start_direct();
 
     errors = vm->errors;
+    /* what is granted stays so, and is sent */
+    set_prop(vm, "direct-limit", 0);
     save(vm, file);
     vm = load(file, "", PROPS ",direct-limit=12K");
     vm->errors = errors;
@@ -618,6 +623,9 @@ static void test_migrate_direct(void)
         spoil_bytes(file, bad, lies[i].from, lies[i].to, lies[i].size);
         check_not_loaded(bad, PROPS ",direct-limit=1M", lies[i].message);
     }
+    spoil_bytes(file, bad, features, none, sizeof(none));
+    check_not_loaded(bad, PROPS ",direct-limit=1M", "the stream has pages of "
+                     "guest RAM for a guest with features");
     unlink(bad);
     unlink(file);
 }
