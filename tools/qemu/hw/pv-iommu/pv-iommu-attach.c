@@ -102,16 +102,24 @@ static bool splits_group(PvIommuState *s, PvIommuSpace *sp, uint32_t domain)
            !pv_iommu_domain_find(s, domain);
 }
 
-/* The first device of a space is attached, and it shows the domain's chunks */
+/*
+ * The first device of a space is attached, and it shows the domain's chunks. Who
+ * follows looks by itself, if the space bypassed, or if an arena comes into it: what
+ * is around that is another section of it then.
+ */
 static bool space_open(PvIommuSpace *sp, uint32_t mode, PvIommuDomain *d)
 {
-    const bool told = !sp->bypassing;   /* else who follows looks by itself */
+    const bool bypassed = sp->bypassing, arena = sp->assigned_arena.enabled;
+    bool looked;
 
     sp->mode = mode;
     sp->users = 1;
     qatomic_set(&sp->domain, d);
-    return pv_iommu_space_switch(sp) &&
-           (!told || sp->iommu->withhold || pv_iommu_reach_show(sp, d));
+    if (!pv_iommu_space_switch(sp) || sp->domain != d) {
+        return false;
+    }
+    looked = bypassed || arena != sp->assigned_arena.enabled;
+    return looked || sp->iommu->withhold || pv_iommu_reach_show(sp, d);
 }
 
 /* The last one was detached */
@@ -145,7 +153,7 @@ static uint32_t attach(PvIommuState *s, PCIDevice *pdev, uint32_t mode,
     PvIommuDevice *dev;
     PvIommuDomain *d;
     PvIommuSpace *sp;
-    bool other_mode;
+    bool other_mode, open, gone;
 
     if (!pdev) {
         return PV_IOMMU_S_NODEV;
@@ -168,24 +176,28 @@ static uint32_t attach(PvIommuState *s, PCIDevice *pdev, uint32_t mode,
     if (!d) {
         return PV_IOMMU_S_IO;
     }
-    if (sp->users) {
-        sp->users++;
-    } else if (!space_open(sp, mode, d)) {
-        space_close(sp);
-        pv_iommu_domain_put(s, d);
-        return PV_IOMMU_S_IO;
-    }
-
-    end_exemption(sp);
-    sp->served = true;
-
     dev = g_new0(PvIommuDevice, 1);
     dev->pdev = pdev;
     dev->space = sp;
     dev->mode = mode;
     QLIST_INIT(&dev->mappings);
     g_hash_table_insert(s->devices, pdev, dev);
-    return PV_IOMMU_S_OK;
+
+    /* It may be unplugged by that, and all that is done here undone */
+    object_ref(OBJECT(sp));
+    open = sp->users++ || space_open(sp, mode, d);
+    gone = g_hash_table_lookup(s->devices, pdev) != dev;
+    if (open && !gone) {
+        end_exemption(sp);
+        sp->served = true;
+    } else if (!gone) {
+        g_hash_table_remove(s->devices, pdev);
+        space_close(sp);
+        pv_iommu_domain_put(s, d);
+        g_free(dev);
+    }
+    object_unref(OBJECT(sp));
+    return gone ? PV_IOMMU_S_NODEV : open ? PV_IOMMU_S_OK : PV_IOMMU_S_IO;
 }
 
 uint32_t pv_iommu_attach(PvIommuState *s, uint16_t rid, uint32_t mode,
@@ -213,6 +225,7 @@ uint32_t pv_iommu_exempt(PvIommuState *s, uint16_t rid)
 {
     PCIDevice *pdev = find_served(s, rid);
     PvIommuSpace *sp;
+    bool unpinned;
 
     if (!pdev) {
         return PV_IOMMU_S_NODEV;
@@ -226,8 +239,11 @@ uint32_t pv_iommu_exempt(PvIommuState *s, uint16_t rid)
     }
     g_hash_table_insert(s->exempts, pdev, sp);
     sp->exempt = true;
+    object_ref(OBJECT(sp));
     pv_iommu_space_switch(sp);
-    return sp->unpinned ? PV_IOMMU_S_IO : PV_IOMMU_S_OK;
+    unpinned = sp->unpinned;
+    object_unref(OBJECT(sp));
+    return unpinned ? PV_IOMMU_S_IO : PV_IOMMU_S_OK;
 }
 
 static void exempt_if_space_is(PCIBus *bus, PCIDevice *pdev, void *opaque)

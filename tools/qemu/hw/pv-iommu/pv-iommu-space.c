@@ -69,13 +69,20 @@ static bool show_regions(PvIommuSpace *sp, bool bypass)
  * call for. False: a device could not be shown what it should be. If that was
  * all of memory, its devices reach nothing, and to pin memory for them is not
  * tried again before the machine is reset: the guest decides when to ask.
+ *
+ * All who listen to memory are told, of any space. A virtio device may find that
+ * its ring is bad then, and its interrupt may be a write to a slot's power control:
+ * a device of this space, and the space with it, may be gone afterwards.
  */
 bool pv_iommu_space_switch(PvIommuSpace *sp)
 {
     PvIommuState *s = sp->iommu;
     bool bypass = s->boot_bypass && !sp->users && !sp->unpinned &&
                   (!s->confined || sp->exempt);
-    bool shown = show_regions(sp, bypass);
+    bool shown;
+
+    object_ref(OBJECT(sp));
+    shown = show_regions(sp, bypass);
 
     if (!shown && bypass) {
         error_report("pv-iommu: the guest's memory could not be pinned for the "
@@ -97,6 +104,7 @@ bool pv_iommu_space_switch(PvIommuSpace *sp)
     sp->bypassing = bypass;
     trace_pv_iommu_space_switch(memory_region_name(&sp->root),
                                 sp->users ? sp->mode : 0, bypass);
+    object_unref(OBJECT(sp));
     return shown;
 }
 
@@ -185,15 +193,23 @@ bool pv_iommu_serves(PvIommuState *s, PCIDevice *pdev)
     return pdev != PCI_DEVICE(s) && pv_iommu_space_of(s, pdev);
 }
 
-static void switch_all(PvIommuState *s)
+/* Each of the spaces, also if others go meanwhile, and not those that have gone */
+static void for_each_space(PvIommuState *s, void (*func)(PvIommuSpace *sp))
 {
-    PvIommuSpace *sp;
-    GHashTableIter iter;
+    GList *spaces = g_hash_table_get_keys(s->spaces);
 
-    g_hash_table_iter_init(&iter, s->spaces);
-    while (g_hash_table_iter_next(&iter, (gpointer *)&sp, NULL)) {
-        pv_iommu_space_switch(sp);
+    g_list_foreach(spaces, (GFunc)object_ref, NULL);
+    for (GList *l = spaces; l; l = l->next) {
+        if (g_hash_table_lookup(s->spaces, l->data) == l->data) {
+            func(l->data);
+        }
     }
+    g_list_free_full(spaces, object_unref);
+}
+
+static void switch_one(PvIommuSpace *sp)
+{
+    pv_iommu_space_switch(sp);
 }
 
 /* The guest serves devices from now on: no more bypass for who is not exempt */
@@ -207,7 +223,7 @@ void pv_iommu_confine(PvIommuState *s)
 void pv_iommu_set_confined(PvIommuState *s, bool confined)
 {
     s->confined = confined;
-    switch_all(s);
+    for_each_space(s, switch_one);
 }
 
 static void begin_anew(PvIommuState *s, bool confined)
@@ -241,32 +257,29 @@ void pv_iommu_shut(PvIommuState *s)
     begin_anew(s, true);
 }
 
+static void withhold_one(PvIommuSpace *sp)
+{
+    if (!sp->domain) {
+        return;
+    }
+    if (sp->iommu->withhold) {
+        pv_iommu_reach_hide(sp, sp->domain);
+    } else if (!pv_iommu_reach_show(sp, sp->domain)) {
+        error_report("pv-iommu: what was withheld from %s cannot be given "
+                     "back", memory_region_name(&sp->root));
+    }
+    pv_iommu_space_switch(sp);
+}
+
 /* x-withhold=on: what was granted is taken away, and given back with off */
 void pv_iommu_withhold(PvIommuState *s, bool withhold)
 {
-    PvIommuSpace *sp;
-    GHashTableIter iter;
-
     if (s->withhold == withhold) {
         return;
     }
     qatomic_set(&s->withhold, withhold);
-    if (!s->spaces) {
-        return;     /* not realized yet */
-    }
-
-    g_hash_table_iter_init(&iter, s->spaces);
-    while (g_hash_table_iter_next(&iter, (gpointer *)&sp, NULL)) {
-        if (!sp->domain) {
-            continue;
-        }
-        if (withhold) {
-            pv_iommu_reach_hide(sp, sp->domain);
-        } else if (!pv_iommu_reach_show(sp, sp->domain)) {
-            error_report("pv-iommu: what was withheld from %s cannot be given "
-                         "back", memory_region_name(&sp->root));
-        }
-        pv_iommu_space_switch(sp);
+    if (s->spaces) {    /* or else it is not realized yet */
+        for_each_space(s, withhold_one);
     }
 }
 

@@ -5,12 +5,23 @@
  */
 
 #include "qemu/osdep.h"
+#include "libqos/libqos-malloc.h"
+#include "libqos/virtio.h"
+#include "libqos/virtio-pci.h"
+#include "hw/pci/pci_regs.h"
+#include "standard-headers/linux/virtio_config.h"
+#include "standard-headers/linux/virtio_pci.h"
+#include "standard-headers/linux/virtio_ring.h"
 #include "pv-iommu-test.h"
 
 #define CHUNK(n)        (WINDOW_ADDR + (uint64_t)(n) * CHUNK_SIZE)
 #define CHUNK_DMA(n)    (WINDOW_DMA + (uint64_t)(n) * CHUNK_SIZE)
 
 #define ROUNDS          10
+
+/* q35: where configuration is mapped is said there, and is up to us */
+#define MCH_PCIEXBAR    0x60
+#define MMCFG           0xb0000000
 
 /* A bridge of each kind, and what is plugged behind it */
 static const struct {
@@ -102,16 +113,24 @@ static void serve(Vm *vm, int i, Hot *hot)
                      i == 2 ? PV_IOMMU_S_CHUNK : PV_IOMMU_S_OK);
 }
 
-/* Bridges have their numbers, and pv-iommu is enabled */
-static Vm *plug_start(void)
+/* Bridges have their numbers */
+static Vm *bridges_start(const char *more)
 {
     Vm *vm = vm_start_on("q35", ",hw-iommu=on,boot-bypass=on,arena-size=1M",
-                         BRIDGES);
+                         more);
 
     for (int i = 0; i < ARRAY_SIZE(place); i++) {
         bridge_number(vm, place[i].bridge, place[i].secondary, place[i].last,
                       place[i].mem);
     }
+    return vm;
+}
+
+/* and pv-iommu is enabled */
+static Vm *plug_start(void)
+{
+    Vm *vm = bridges_start(BRIDGES);
+
     enable_chunks(vm);
     return vm;
 }
@@ -170,8 +189,84 @@ static void test_plug_exempt(void)
     vm_stop(vm);
 }
 
+#define common_writew(d, field, value)                                      \
+    qpci_io_writew((d)->pdev, (d)->bar, (d)->common_cfg_offset +            \
+                   offsetof(struct virtio_pci_common_cfg, field), value)
+
+/*
+ * A device is unplugged while it is attached: memory changes by that, a virtio
+ * device finds that its ring is bad, and its interrupt switches the slot off.
+ */
+static void test_plug_in_attach(void)
+{
+    const uint16_t off = PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PWR_OFF;
+    QPCIAddress where = { .devfn = QPCI_DEVFN(0xa, 0) };
+    Vm *vm = bridges_start(BRIDGES " -device virtio-rng-pci,bus=pcie.0,addr=0xa,"
+                           "disable-legacy=on");
+    QPCIDevice *port = qpci_device_find(vm->bus, place[0].bridge);
+    QGuestAllocator alloc;
+    QVirtioPCIDevice *d;
+    QVirtQueue *vq;
+    uint64_t slot;
+    Hot hot;
+
+    hot = plug(vm, 0);
+    g_assert_cmpuint(attach(vm, hot.rid, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_OK);
+    g_assert_cmpuint(attach(vm, where.devfn, PV_IOMMU_ATTACH_BYPASS), ==,
+                     PV_IOMMU_S_OK);
+    enable_chunks(vm);
+
+    /* where all of configuration is, and the port's slot control in it */
+    qtest_outl(vm->qts, 0xcf8, 0x80000000 | MCH_PCIEXBAR);
+    qtest_outl(vm->qts, 0xcfc, MMCFG | 1);
+    slot = MMCFG + (place[0].bridge << 12) + PCI_EXP_SLTCTL +
+           qpci_find_capability(port, PCI_CAP_ID_EXP, 0);
+
+    alloc_init(&alloc, 0, 0x1000000, 0x2000000, GRANULE);
+    vm->bus->mmio_alloc_ptr = 0xd8000000;
+    d = virtio_pci_new(vm->bus, &where);
+    qvirtio_pci_device_enable(d);
+    qpci_msix_enable(d->pdev);
+    qvirtio_start_device(&d->vdev);
+    qvirtio_set_features(&d->vdev, 1ULL << VIRTIO_F_VERSION_1);
+    qvirtio_pci_set_msix_configuration_vector(d, &alloc, 0);
+    vq = qvirtqueue_setup(&d->vdev, &alloc, 0);
+    qvirtio_set_driver_ok(&d->vdev);
+
+    /* the ring ends where memory does; then it is longer, which is seen later */
+    common_writew(d, queue_select, 0);
+    common_writew(d, queue_size, 8);
+    qpci_io_writel(d->pdev, d->bar, d->common_cfg_offset +
+                   offsetof(struct virtio_pci_common_cfg, queue_desc_lo),
+                   RAM_SIZE - 8 * sizeof(struct vring_desc));
+    common_writew(d, queue_enable, 1);
+    common_writew(d, queue_size, 16);
+    qpci_io_writel(d->pdev, d->pdev->msix_table_bar, d->pdev->msix_table_off +
+                   PCI_MSIX_ENTRY_LOWER_ADDR, slot);
+    qpci_io_writel(d->pdev, d->pdev->msix_table_bar, d->pdev->msix_table_off +
+                   PCI_MSIX_ENTRY_UPPER_ADDR, 0);
+    qpci_io_writel(d->pdev, d->pdev->msix_table_bar, d->pdev->msix_table_off +
+                   PCI_MSIX_ENTRY_DATA, off);
+
+    g_assert_cmpuint(attach_to(vm, hot.rid, 1), ==, PV_IOMMU_S_NODEV);
+    qtest_qmp_eventwait(vm->qts, "DEVICE_DELETED");
+    g_free(hot.edu.dev);
+    /* nothing of it is left, so that there is nothing to be released */
+    g_assert_cmpuint(grant_to(vm, 1, 1, 1, 0), ==, PV_IOMMU_S_DOMAIN);
+    enable_chunks(vm);
+    g_assert_cmpuint(attach_to(vm, RID, 1), ==, PV_IOMMU_S_OK);
+
+    qvirtqueue_cleanup(d->vdev.bus, vq, &alloc);
+    qos_object_destroy((QOSGraphObject *)d);
+    alloc_destroy(&alloc);
+    g_free(port);
+    vm_stop(vm);
+}
+
 void add_plug_tests(void)
 {
+    qtest_add_func("/pv-iommu/plug/in-attach", test_plug_in_attach);
     qtest_add_func("/pv-iommu/plug/bridges", test_plug);
     qtest_add_func("/pv-iommu/plug/exempt", test_plug_exempt);
 }
