@@ -347,6 +347,7 @@ int pviommu_batch_ring(struct pviommu_batch *b)
 		pviommu_ranges_done(b);
 	b->nr = 0;
 	b->pages = 0;
+	b->beside = 0;
 	return ret;
 }
 
@@ -497,6 +498,7 @@ static bool pviommu_leaves_get(struct pviommu_batch *b, struct scatterlist *sgl,
  * @seg: the DMA segment that comes next
  * @nsegs: how many there are from there on
  * @pfn: the page that it is at
+ * @upto: behind the last one of those that are in the same leaf
  * @end: behind the last one of the segment before @seg
  * @leaf: the one that @pfn is in
  */
@@ -504,6 +506,7 @@ struct pviommu_pages {
 	struct scatterlist *seg;
 	unsigned int nsegs;
 	unsigned long pfn;
+	unsigned long upto;
 	unsigned long end;
 	struct pviommu_leaf *leaf;
 };
@@ -529,10 +532,10 @@ static struct pviommu_pages pviommu_pages(struct scatterlist *sgl, unsigned int 
 	return (struct pviommu_pages) { .seg = sgl, .nsegs = nsegs };
 }
 
-/* Is there one more, at or behind where it is? The mapping's leaves stay as they are */
-static bool pviommu_pages_at(struct pviommu_pages *p, struct pviommu_domain *d)
+static __always_inline bool pviommu_pages_go_on(struct pviommu_pages *p,
+						struct pviommu_domain *d)
 {
-	for (;; p->pfn++) {
+	for (;; p->pfn = p->upto) {
 		while (p->pfn == p->end) {
 			if (!p->nsegs)
 				return false;
@@ -541,10 +544,18 @@ static bool pviommu_pages_at(struct pviommu_pages *p, struct pviommu_domain *d)
 			if (--p->nsegs)
 				p->seg = sg_next(p->seg);
 		}
+		p->upto = min(p->end, (p->pfn | (BIT(PVIOMMU_LEAF_SHIFT) - 1)) + 1);
 		p->leaf = pviommu_leaf_of(d, p->pfn);
 		if (p->leaf && !pviommu_leaf_cached(p->leaf))
 			return true;
 	}
+}
+
+/* Is there one more, at or behind where it is? The mapping's leaves stay as they are */
+static __always_inline bool pviommu_pages_at(struct pviommu_pages *p,
+					     struct pviommu_domain *d)
+{
+	return likely(p->pfn < p->upto) || pviommu_pages_go_on(p, d);
 }
 
 /*
@@ -592,68 +603,39 @@ static void pviommu_untake(struct pviommu_batch *b, struct scatterlist *sgl,
 
 /*
  * Count a page that is granted by itself, and have it granted if it is not yet.
- * -EAGAIN: another request has it.
+ * -EAGAIN: another request has it, or what there is has to be asked for first.
  */
-static int pviommu_page_get(struct pviommu_batch *b, const struct pviommu_pages *p,
-			    bool write)
+static __always_inline int pviommu_page_get(struct pviommu_batch *b,
+					    struct pviommu_leaf *leaf,
+					    unsigned long pfn, bool write)
 {
-	u16 *page = pviommu_page(p->leaf, p->pfn);
+	u16 *page = pviommu_page(leaf, pfn);
 
 	/* A list may have a page twice */
-	if (unlikely(*page & PVIOMMU_PAGE_BUSY || p->leaf->busy) &&
-	    !pviommu_batch_has(b, p->pfn))
+	if (unlikely(*page & PVIOMMU_PAGE_BUSY || leaf->busy) && !pviommu_batch_has(b, pfn))
 		return -EAGAIN;
 	if (*page & PVIOMMU_PAGE_USERS) {
 		if ((write && !(*page & PVIOMMU_PAGE_WRITE)) ||
 		    (*page & PVIOMMU_PAGE_USERS) == PVIOMMU_PAGE_USERS)
 			return -EBUSY;
+		/* What the request may not get is given up with these: in one */
+		if (b->nr && b->beside++ == PV_IOMMU_MAX_RANGES)
+			return -EAGAIN;
 		(*page)++;
 		return 0;
 	}
 	*page = PVIOMMU_PAGE_BUSY | 1 | (write ? PVIOMMU_PAGE_WRITE : 0);
-	pviommu_batch_add(b, p->pfn, 1);
+	pviommu_batch_add(b, pfn, 1);
 	return 0;
 }
 
-/* Nothing is in a request: all that was counted is granted */
-static void pviommu_taking_sure(struct pviommu_taking *t)
+/* Something has to be done first; an error: of what was in the request */
+static noinline int pviommu_take_pause(struct pviommu_batch *b)
 {
-	t->from = t->at;
-	t->sure = t->counted;
-}
-
-/*
- * Has the request to be made first? Also when as many pages were counted beside it as one
- * has room for: they may have to be given up together.
- */
-static bool pviommu_taking_full(struct pviommu_batch *b, const struct pviommu_taking *t)
-{
-	return pviommu_batch_full(b) ||
-	       t->counted - t->sure - b->pages == PV_IOMMU_MAX_RANGES;
-}
-
-/* Count one page more, however long it takes; an error: also of what was in the request */
-static int pviommu_take_page(struct pviommu_batch *b, struct pviommu_taking *t)
-{
-	int ret;
-
-	for (;;) {
-		if (!b->nr)
-			pviommu_taking_sure(t);
-		ret = unlikely(pviommu_taking_full(b, t)) ? -EAGAIN :
-			pviommu_page_get(b, &t->at, t->write);
-		if (likely(!ret))
-			t->counted++;
-		if (likely(ret != -EAGAIN))
-			return ret;
-		if (!b->nr) {
-			pviommu_batch_wait(b);
-			continue;
-		}
-		ret = pviommu_batch_next(b);
-		if (ret)
-			return ret;
-	}
+	if (b->nr)
+		return pviommu_batch_next(b);
+	pviommu_batch_wait(b);
+	return 0;
 }
 
 /*
@@ -667,7 +649,7 @@ static void pviommu_take_less(struct pviommu_batch *b, struct pviommu_taking *t)
 
 	/* What is to be granted anew has its revoke in the queue: they go together */
 	if (b->nr && !pviommu_batch_ring(b)) {
-		pviommu_taking_sure(t);
+		t->sure = t->counted;
 		return;
 	}
 	b->perm = 0;
@@ -683,17 +665,28 @@ static void pviommu_take_less(struct pviommu_batch *b, struct pviommu_taking *t)
 /* Go on counting pages, and have those granted that are not; an error: so far it came */
 static int pviommu_take_on(struct pviommu_batch *b, struct pviommu_taking *t)
 {
+	struct pviommu_pages p = t->at;
 	int ret = 0;
 
 	b->perm = PV_IOMMU_RANGE_READ | (t->write ? PV_IOMMU_RANGE_WRITE : 0);
-	for (; pviommu_pages_at(&t->at, b->d); t->at.pfn++) {
-		ret = pviommu_take_page(b, t);
-		if (ret)
+	for (; pviommu_pages_at(&p, b->d); p.pfn++) {
+		do {
+			if (!b->nr) {
+				/* All that was counted is granted */
+				t->from = p;
+				t->sure = t->counted;
+			}
+			ret = unlikely(pviommu_batch_full(b)) ? -EAGAIN :
+				pviommu_page_get(b, p.leaf, p.pfn, t->write);
+		} while (unlikely(ret == -EAGAIN) && !(ret = pviommu_take_pause(b)));
+		if (unlikely(ret))
 			break;
+		t->counted++;
 	}
+	t->at = p;
 	if (!ret && b->nr)
 		ret = pviommu_batch_ring(b);
-	if (ret)
+	if (unlikely(ret))
 		pviommu_take_less(b, t);
 	return ret;
 }

@@ -67,6 +67,7 @@ struct pviommu_leaf {
  * @perm: PV_IOMMU_RANGE_* of all ranges
  * @nr: ranges in the request
  * @pages: pages in them
+ * @beside: pages that were counted since the first of them, and granted before
  * @nr_revokes: runs of the queue that are on their way
  * @node: in ram.flying, if there are any; ram.lock
  * @number: which one of those it is
@@ -82,6 +83,7 @@ struct pviommu_batch {
 	u32 perm;
 	unsigned int nr;
 	unsigned int pages;
+	unsigned int beside;
 	unsigned int nr_revokes;
 	struct list_head node;
 	unsigned long number;

@@ -57,6 +57,7 @@ crash() {
 	local tag
 	boot_number
 	[ "$boot" = 0 ] || fail "boot $boot: no crash kernel"
+	[ -e /proc/kcore ] || skip "this kernel has no /proc/kcore, which kexec -p reads"
 	need_disk nvme "NVMe disk"
 	apart
 	small_initrd
