@@ -498,7 +498,7 @@ static bool pviommu_leaves_get(struct pviommu_batch *b, struct scatterlist *sgl,
  * @seg: the DMA segment that comes next
  * @nsegs: how many there are from there on
  * @pfn: the page that it is at
- * @upto: behind the last one of those that are in the same leaf
+ * @leaf_end: behind the last one of those that are in the same leaf
  * @end: behind the last one of the segment before @seg
  * @leaf: the one that @pfn is in
  */
@@ -506,7 +506,7 @@ struct pviommu_pages {
 	struct scatterlist *seg;
 	unsigned int nsegs;
 	unsigned long pfn;
-	unsigned long upto;
+	unsigned long leaf_end;
 	unsigned long end;
 	struct pviommu_leaf *leaf;
 };
@@ -535,7 +535,7 @@ static struct pviommu_pages pviommu_pages(struct scatterlist *sgl, unsigned int 
 static __always_inline bool pviommu_pages_go_on(struct pviommu_pages *p,
 						struct pviommu_domain *d)
 {
-	for (;; p->pfn = p->upto) {
+	for (;; p->pfn = p->leaf_end) {
 		while (p->pfn == p->end) {
 			if (!p->nsegs)
 				return false;
@@ -544,7 +544,7 @@ static __always_inline bool pviommu_pages_go_on(struct pviommu_pages *p,
 			if (--p->nsegs)
 				p->seg = sg_next(p->seg);
 		}
-		p->upto = min(p->end, (p->pfn | (BIT(PVIOMMU_LEAF_SHIFT) - 1)) + 1);
+		p->leaf_end = min(p->end, (p->pfn | (BIT(PVIOMMU_LEAF_SHIFT) - 1)) + 1);
 		p->leaf = pviommu_leaf_of(d, p->pfn);
 		if (p->leaf && !pviommu_leaf_cached(p->leaf))
 			return true;
@@ -555,7 +555,7 @@ static __always_inline bool pviommu_pages_go_on(struct pviommu_pages *p,
 static __always_inline bool pviommu_pages_at(struct pviommu_pages *p,
 					     struct pviommu_domain *d)
 {
-	return likely(p->pfn < p->upto) || pviommu_pages_go_on(p, d);
+	return likely(p->pfn < p->leaf_end) || pviommu_pages_go_on(p, d);
 }
 
 /*

@@ -103,9 +103,9 @@ static bool splits_group(PvIommuState *s, PvIommuSpace *sp, uint32_t domain)
 }
 
 /*
- * The first device of a space is attached, and it shows the domain's chunks. Who
- * follows looks by itself, if the space bypassed, or if an arena comes into it: what
- * is around that is another section of it then.
+ * The first device of a space is attached, and it shows the domain's chunks.
+ * Who follows looks by itself, if the space bypassed, or if an arena comes into
+ * it: what is around that is another section of it then.
  */
 static bool space_open(PvIommuSpace *sp, uint32_t mode, PvIommuDomain *d)
 {

@@ -70,9 +70,10 @@ static bool show_regions(PvIommuSpace *sp, bool bypass)
  * all of memory, its devices reach nothing, and to pin memory for them is not
  * tried again before the machine is reset: the guest decides when to ask.
  *
- * All who listen to memory are told, of any space. A virtio device may find that
- * its ring is bad then, and its interrupt may be a write to a slot's power control:
- * a device of this space, and the space with it, may be gone afterwards.
+ * All who listen to memory are told, of any space. A virtio device may find
+ * that its ring is bad then, and its interrupt may be a write to a slot's power
+ * control: a device of this space, and the space with it, may be gone
+ * afterwards.
  */
 bool pv_iommu_space_switch(PvIommuSpace *sp)
 {
@@ -193,7 +194,7 @@ bool pv_iommu_serves(PvIommuState *s, PCIDevice *pdev)
     return pdev != PCI_DEVICE(s) && pv_iommu_space_of(s, pdev);
 }
 
-/* Each of the spaces, also if others go meanwhile, and not those that have gone */
+/* Each of the spaces, also if others go meanwhile, but none that has gone */
 static void for_each_space(PvIommuState *s, void (*func)(PvIommuSpace *sp))
 {
     GList *spaces = g_hash_table_get_keys(s->spaces);

@@ -656,9 +656,9 @@ static const VMStateDescription vmstate_ram_run = {
 };
 
 /*
- * Before the array is allocated: a run is a page at least, and all of them are within
- * the limit. Not so on the source, where it may have been lowered meanwhile: QEMU asks
- * there as well, and does not survive a no.
+ * Before the array is allocated: a run is a page at least, and all of them are
+ * within the limit. Not so on the source, where it may have been lowered
+ * meanwhile: QEMU asks there as well, and does not survive a no.
  */
 static bool ram_count_is_good(void *opaque, int version_id)
 {

@@ -201,8 +201,8 @@ static void test_plug_in_attach(void)
 {
     const uint16_t off = PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PWR_OFF;
     QPCIAddress where = { .devfn = QPCI_DEVFN(0xa, 0) };
-    Vm *vm = bridges_start(BRIDGES " -device virtio-rng-pci,bus=pcie.0,addr=0xa,"
-                           "disable-legacy=on");
+    Vm *vm = bridges_start(BRIDGES " -device virtio-rng-pci,bus=pcie.0,"
+                           "addr=0xa,disable-legacy=on");
     QPCIDevice *port = qpci_device_find(vm->bus, place[0].bridge);
     QGuestAllocator alloc;
     QVirtioPCIDevice *d;
@@ -234,7 +234,7 @@ static void test_plug_in_attach(void)
     vq = qvirtqueue_setup(&d->vdev, &alloc, 0);
     qvirtio_set_driver_ok(&d->vdev);
 
-    /* the ring ends where memory does; then it is longer, which is seen later */
+    /* the ring ends where memory does; then it is longer, seen later */
     common_writew(d, queue_select, 0);
     common_writew(d, queue_size, 8);
     qpci_io_writel(d->pdev, d->bar, d->common_cfg_offset +
