@@ -109,6 +109,8 @@ void pviommu_batch_begin(struct pviommu_batch *b, u16 opcode)
 	__acquires(pviommu_ram)
 {
 	b->opcode = opcode;
+	b->rings = 0;
+	b->refused = false;
 	b->ch = pviommu_req_begin(b->d->host, opcode, 0, &b->flags);
 	raw_spin_lock(&b->d->ram.lock);
 }
@@ -147,8 +149,6 @@ void pviommu_batch_end(struct pviommu_batch *b)
 static void pviommu_batch_again(struct pviommu_batch *b, u16 opcode)
 {
 	pviommu_batch_end(b);
-	b->rings = 0;
-	b->refused = false;
 	pviommu_batch_begin(b, opcode);
 }
 
@@ -699,8 +699,6 @@ static bool pviommu_take_room(struct pviommu_batch *b, bool *landed)
 	bool more = true;
 
 	pviommu_batch_end(b);
-	b->rings = 0;
-	b->refused = false;
 	/* Once, as others may always have more; some may be back by themselves by now */
 	if (!*landed)
 		pviommu_queues_land(b->d->host);
