@@ -47,9 +47,9 @@ through() {
 	still_exempt "$event"
 }
 
-# to DRIVER: the first device's driver is to be that one
+# to DRIVER [DEVICE]: the device's, or the first one's, driver is to be that one
 to() {
-	echo "$1" >"/sys/bus/pci/devices/$first/driver_override"
+	echo "$1" >"/sys/bus/pci/devices/${2:-$first}/driver_override"
 }
 
 bind() {
@@ -65,7 +65,7 @@ refused() {
 	host_set x-error-ops 2
 	host_set x-error-rate 1
 	dmesg -c >/dev/null
-	echo pci-stub >"/sys/bus/pci/devices/$1/driver_override"
+	to pci-stub "$1"
 	echo "$1" >/sys/bus/pci/drivers/pci-stub/bind
 	# before the host has switched it on again, or after
 	dmesg | grep -q "its DMA is blocked"

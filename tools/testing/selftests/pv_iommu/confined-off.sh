@@ -11,7 +11,7 @@
 mode=window
 to pviommu_test
 for dev in "$second" "$third"; do
-	echo none >"/sys/bus/pci/devices/$dev/driver_override"
+	to none "$dev"
 done
 closed "power-on" "$first" "$second" "$third"
 drive "$first" "$second" "$third"

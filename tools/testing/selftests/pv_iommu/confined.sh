@@ -15,7 +15,7 @@ done
 to pviommu_test
 # One that a driver has that was there first, and one that is excluded, keep it
 for dev in "$second" "$third"; do
-	echo pci-stub >"/sys/bus/pci/devices/$dev/driver_override"
+	to pci-stub "$dev"
 	echo "$dev" >/sys/bus/pci/drivers/pci-stub/bind || fail "bind $dev"
 done
 exempt="$second $third"
