@@ -37,19 +37,29 @@ static uint16_t mapping_rid(const PvIommuMapping *m)
 }
 
 /*
- * Memory of its own that a device shows in a BAR is RAM for QEMU. Ours is the
- * guest's, which may map coherent memory of one device for another.
+ * Memory that a device shows in a BAR is RAM for QEMU, whether it is its own or
+ * a memory backend's. Ours is the guest's, which may map coherent memory of one
+ * device for another.
  */
-static bool is_of_device(MemoryRegion *mr)
+static bool is_of_device(PvIommuState *s, MemoryRegion *mr)
 {
-    Object *owner = memory_region_owner(mr);
+    const MemoryRegion *pci = pci_address_space(PCI_DEVICE(s));
 
-    return object_dynamic_cast(owner, TYPE_DEVICE) &&
-           !object_dynamic_cast(owner, TYPE_PV_IOMMU_PCI);
+    for (; mr; mr = mr->container) {
+        Object *owner = memory_region_owner(mr);
+
+        if (object_dynamic_cast(owner, TYPE_DEVICE)) {
+            return !object_dynamic_cast(owner, TYPE_PV_IOMMU_PCI);
+        }
+        if (mr == pci) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Is all of it memory that the guest may read and write, and no device's? */
-bool pv_iommu_is_ram(hwaddr addr, uint64_t len)
+bool pv_iommu_is_ram(PvIommuState *s, hwaddr addr, uint64_t len)
 {
     if (!len || addr + len - 1 < addr) {
         return false;
@@ -66,7 +76,8 @@ bool pv_iommu_is_ram(hwaddr addr, uint64_t len)
         }
         ram = sec.offset_within_address_space == addr &&
               memory_region_is_ram(sec.mr) &&
-              !memory_region_is_ram_device(sec.mr) && !is_of_device(sec.mr) &&
+              !memory_region_is_ram_device(sec.mr) &&
+              !is_of_device(s, sec.mr) &&
               !sec.readonly && !memory_region_is_rom(sec.mr);
         size = MIN(int128_get64(sec.size), len);
         memory_region_unref(sec.mr);
@@ -164,7 +175,7 @@ uint32_t pv_iommu_map_check(PvIommuState *s, uint64_t length, uint64_t nr_segs,
     }
 
     for (i = 0; i < nr_segs; i++) {
-        if (!pv_iommu_is_ram(segs[i].addr, segs[i].len)) {
+        if (!pv_iommu_is_ram(s, segs[i].addr, segs[i].len)) {
             return PV_IOMMU_S_RANGE;
         }
     }
@@ -321,7 +332,7 @@ uint32_t pv_iommu_mapping_copy(PvIommuState *s, PvIommuMapping *m,
             continue;
         }
         addr = seg->addr + (pos - seg->pos);
-        if (!pv_iommu_is_ram(addr, len)) {
+        if (!pv_iommu_is_ram(s, addr, len)) {
             status = PV_IOMMU_S_RANGE;
             continue;
         }

@@ -493,7 +493,7 @@ static bool is_grantable(PvIommuState *s, const PvIommuRange *r)
            r->count <= s->direct_pages - r->first &&
            !ranges_overlap(r->first * GRANULE, r->count * GRANULE, s->memaddr,
                            s->window_size) &&
-           pv_iommu_is_ram(r->first * GRANULE, r->count * GRANULE) &&
+           pv_iommu_is_ram(s, r->first * GRANULE, r->count * GRANULE) &&
            is_populated(r) &&
            (!(r->flags & PV_IOMMU_RANGE_LARGE) || is_in_pieces(r));
 }

@@ -506,7 +506,7 @@ void pv_iommu_request(PvIommuState *s, uint32_t pfn)
     struct pv_iommu_req req;        /* of which the head alone is filled */
     PvIommuAnswer answer = { 0 };
 
-    if (!pv_iommu_is_ram(addr, PV_IOMMU_REQ_SIZE) ||
+    if (!pv_iommu_is_ram(s, addr, PV_IOMMU_REQ_SIZE) ||
         !read_block(addr, 0, offsetof(struct pv_iommu_req, segs), &req)) {
         trace_pv_iommu_req_ignored(addr);
         qemu_log_mask(LOG_GUEST_ERROR, "pv-iommu: request block at 0x%"

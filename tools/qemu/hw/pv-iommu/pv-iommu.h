@@ -410,7 +410,7 @@ void pv_iommu_hostile_block(PvIommuState *s, hwaddr block);
 void pv_iommu_request(PvIommuState *s, uint32_t pfn);
 
 /* pv-iommu-arena.c */
-bool pv_iommu_is_ram(hwaddr addr, uint64_t len);
+bool pv_iommu_is_ram(PvIommuState *s, hwaddr addr, uint64_t len);
 bool pv_iommu_arena_init(PvIommuState *s, Error **errp);
 void pv_iommu_arena_share(PvIommuState *s);
 void pv_iommu_arena_cleanup(PvIommuState *s);

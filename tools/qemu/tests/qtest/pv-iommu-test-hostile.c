@@ -350,53 +350,80 @@ static void test_lies(void)
     g_assert_cmpstr(first, !=, other);
 }
 
-/* Memory that a display shows in a BAR is RAM for QEMU, and for no request */
-static void test_device_memory(void)
+/* What is at the address is RAM for QEMU, and for no request */
+static void check_refused_as_ram(Vm *vm, uint64_t addr)
 {
-    const uint32_t vram = 0xd0000000, bar = PCI_BASE_ADDRESS_0;
-    Vm *vm = vm_start_on("q35", ",boot-bypass=off,hw-iommu=on,arena-size=1M,"
-                         "direct-limit=16M",
-                         "-device bochs-display,id=display0,addr=7");
-    QPCIDevice *display = device_find(vm, QPCI_DEVFN(7, 0));
     struct pv_iommu_req req;
     uint32_t errors;
 
-    qpci_config_writel(display, bar, vram);
-    qpci_device_enable(display);
-    fill(vm, vram, GRANULE, 1);
-    check(vm, vram, GRANULE, vram, 1);
+    fill(vm, addr, GRANULE, 1);
+    check(vm, addr, GRANULE, addr, 1);
 
     enable_direct(vm);
     g_assert_cmpuint(attach(vm, RID, PV_IOMMU_ATTACH_BOUNCE), ==,
                      PV_IOMMU_S_OK);
-    map_init(&req, RID, vram, 100);
+    map_init(&req, RID, addr, 100);
     g_assert_cmpuint(submit(vm, &req), ==, PV_IOMMU_S_RANGE);
     g_assert_cmpuint(prop(vm, "x-live-mappings"), ==, 0);
     g_assert_cmpuint(attach_to(vm, RID2, 2), ==, PV_IOMMU_S_OK);
-    g_assert_cmpuint(grant_pages(vm, 2, vram / GRANULE, 1,
+    g_assert_cmpuint(grant_pages(vm, 2, addr / GRANULE, 1,
                                  PV_IOMMU_RANGE_READ), ==,
                      PV_IOMMU_S_RANGE);
-    g_assert(!dma_reaches(vm, &vm->edu[1], DIRECT_DMA + vram, vram));
+    g_assert(!dma_reaches(vm, &vm->edu[1], DIRECT_DMA + addr, addr));
 
     /* nor is it where a request may be: that one is counted, and not read */
     req_init(&req, PV_IOMMU_OP_NOP, 0, 0);
     req.status = cpu_to_le32(0x5a);
-    qtest_memwrite(vm->qts, vram, &req, sizeof(req));
+    qtest_memwrite(vm->qts, addr, &req, sizeof(req));
     errors = reg(vm, PV_IOMMU_REG_ERRORS);
-    set_reg(vm, PV_IOMMU_REG_DOORBELL, vram >> PV_IOMMU_REQ_SHIFT);
+    set_reg(vm, PV_IOMMU_REG_DOORBELL, addr >> PV_IOMMU_REQ_SHIFT);
     g_assert_cmpuint(reg(vm, PV_IOMMU_REG_ERRORS), ==, errors + 1);
-    qtest_memread(vm->qts, vram, &req, sizeof(req));
+    qtest_memread(vm->qts, addr, &req, sizeof(req));
     g_assert_cmpuint(le32_to_cpu(req.status), ==, 0x5a);
     vm->errors++;
 
     check_alive(vm);
+}
+
+/* Memory that a display shows in a BAR */
+static void test_device_memory(void)
+{
+    const uint32_t vram = 0xd0000000;
+    Vm *vm = vm_start_on("q35", ",boot-bypass=off,hw-iommu=on,arena-size=1M,"
+                         "direct-limit=16M",
+                         "-device bochs-display,id=display0,addr=7");
+    QPCIDevice *display = device_find(vm, QPCI_DEVFN(7, 0));
+
+    qpci_config_writel(display, PCI_BASE_ADDRESS_0, vram);
+    qpci_device_enable(display);
+    check_refused_as_ram(vm, vram);
     g_free(display);
+    vm_stop(vm);
+}
+
+/* A memory backend's that a disk shows in a BAR: it is the backend's still */
+static void test_backend_memory(void)
+{
+    const uint32_t regs = 0xd0000000, pmr = 0xd1000000, pmrctl = 0xe04;
+    Vm *vm = vm_start_on("q35", ",boot-bypass=off,hw-iommu=on,arena-size=1M,"
+                         "direct-limit=16M",
+                         "-object memory-backend-ram,id=pmr0,size=1M,share=on "
+                         "-device nvme,id=disk0,serial=1,pmrdev=pmr0,addr=7");
+    QPCIDevice *disk = device_find(vm, QPCI_DEVFN(7, 0));
+
+    qpci_config_writel(disk, PCI_BASE_ADDRESS_0, regs);
+    qpci_config_writel(disk, PCI_BASE_ADDRESS_4, pmr);
+    qpci_device_enable(disk);
+    qtest_writel(vm->qts, regs + pmrctl, 1);
+    check_refused_as_ram(vm, pmr);
+    g_free(disk);
     vm_stop(vm);
 }
 
 void add_hostile_tests(void)
 {
     qtest_add_func("/pv-iommu/device-memory", test_device_memory);
+    qtest_add_func("/pv-iommu/device-memory/backend", test_backend_memory);
     qtest_add_func("/pv-iommu/bounce/bad-map", test_bad_map);
     qtest_add_func("/pv-iommu/bounce/bad-handle", test_bad_handle);
     qtest_add_func("/pv-iommu/bounce/riding-unmaps", test_riding_unmaps);
