@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/sysmacros.h>
 #include "qemu/cutils.h"
 #include "hw/vfio/pci.h"
 #include "pv-iommu.h"
@@ -19,11 +20,23 @@ static char *sysfs_path(PCIDevice *pdev)
 {
     char *path = object_property_get_str(OBJECT(pdev), "sysfsdev", NULL);
     g_autofree char *host = NULL;
+    int fd = ((VFIOPCIDevice *)pdev)->vbasedev.fd;
+    struct stat st;
 
     if (path && *path) {
         return path;
     }
     g_free(path);
+
+    /*
+     * Whoever may not open the device is given it open, and that is all there
+     * is to go by. Its file is a character device where it is iommufd's.
+     */
+    if (fd > 0 && !fstat(fd, &st) && S_ISCHR(st.st_mode)) {
+        return g_strdup_printf("/sys/dev/char/%u:%u/device", major(st.st_rdev),
+                               minor(st.st_rdev));
+    }
+
     host = object_property_get_str(OBJECT(pdev), "host", NULL);
     return host && *host ? g_strdup_printf("/sys/bus/pci/devices/%s", host)
                          : NULL;

@@ -102,10 +102,19 @@ way_window ""
 L2_DISKS=()
 given nvme0 bus=port0,iommufd=iommufd0
 given nvme3 bus=pcie.0
+# edu as it is given to who may not open it: as a descriptor, and nothing else
+cdev=$(echo /sys/bus/pci/devices/$EDU/vfio-dev/vfio*)
+exec 9<>"/dev/vfio/devices/${cdev##*/}" || fail "no descriptor of edu: $cdev"
+edu_group=$(basename "$(readlink /sys/bus/pci/devices/$EDU/iommu_group)")
 # shellcheck disable=SC2046 # words
 l2_start $(host_disk on) -object iommufd,id=iommufd0 \
 	-device pcie-root-port,id=port0,slot=1,chassis=1 "${L2_DISKS[@]}" \
-	-device "$(vfio $EDU edu0),iommufd=iommufd0"
+	-device vfio-pci,fd=9,id=edu0,iommufd=iommufd0
+exec 9>&-
+# What it shares with others of its group is a matter of the host's, whoever opened it
+tree=$(qmp human-monitor-command '"command-line":"info mtree"') || fail "$tree"
+grep -q "pv-iommu-vfio-$edu_group\\b" <<<"$tree" ||
+	fail "edu by descriptor is not in the space of its group, $edu_group: $(grep -o 'pv-iommu-vfio-[0-9]*' <<<"$tree" | sort -u)"
 all_let_go || fail "before anything is granted: $(status VmLck) kB locked, $(status VmPin) kB pinned"
 by_iommufd 2
 l2_ready
