@@ -169,7 +169,7 @@ slot_empty() {
 }
 
 unplug() {
-	host unplug edu3 >/dev/null || fail "unplug"
+	host unplug edu3 >/dev/null || fail "QEMU keeps edu3; here, $plugged $(slot_empty || echo "is still there and ")was to go"
 	wait_for 30 slot_empty || fail "$plugged is there still"
 }
 
