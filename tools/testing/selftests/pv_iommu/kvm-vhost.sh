@@ -9,6 +9,7 @@
 . ./kvm-lib.sh
 
 HERE=10.9.7.1
+HERE_MAC=02:00:0a:09:07:01
 THERE=10.9.7.2
 MIB=2
 
@@ -29,7 +30,8 @@ sum=$(sha256sum </tmp/sent)
 # card_up: L2's has an address, and this host's end of the wire
 card_up() {
 	must "until d=\$(ls -d /sys/bus/pci/drivers/virtio-pci/*/virtio*/net/* 2>/dev/null); do sleep 0.1; done; ip link set \${d##*/} up; ip addr replace $THERE/24 dev \${d##*/}; dirname \$(dirname \$(dirname \$d)) >/run/card"
-	ip link set tap0 up
+	# A new tap has a new address, and L2 that migrates knows the one of before
+	ip link set tap0 address $HERE_MAC up
 	ip addr replace $HERE/24 dev tap0
 	[ "$(cat /proc/[0-9]*/comm /proc/[0-9]*/task/[0-9]*/comm 2>/dev/null | grep -c "^vhost-$L2_PID")" -gt 0 ] ||
 		fail "no thread of vhost's: the network is QEMU's own"
@@ -165,8 +167,16 @@ phys=$((phys)) dma=$((dma))
 again
 traffic "detached and attached"
 
+find_ring
+! received_at $TARGET $TARGET || fail "vhost has written to memory that was never granted"
+grep "Fail to lookup the translated address" $L2/qemu.log ||
+	fail "nobody has asked for what the descriptors say: $frames: $(cat $L2/qemu.log)"
+again
+traffic "after wild descriptors"
+
 # The control: what is behind the queue's used ring in its page is nobody's, and is
-# reached
+# reached. It comes last: the card's driver has frames then that never came to its
+# buffers, and 7.3's does not get over that
 find_ring
 end=$((used + 6 + count * 8))
 free=$(((end + HELD - 1) / HELD * HELD))
@@ -177,15 +187,6 @@ received_at $free $((phys + free - dma)) || {
 	l2 "ip -s link"
 	fail "control: frames do not go where descriptors say: $frames"
 }
-again
-traffic "after the control"
-
-find_ring
-! received_at $TARGET $TARGET || fail "vhost has written to memory that was never granted"
-grep "Fail to lookup the translated address" $L2/qemu.log ||
-	fail "nobody has asked for what the descriptors say: $frames: $(cat $L2/qemu.log)"
-again
-traffic "after wild descriptors"
 
 l2_reboots yes
 l2_tell "reboot -f"
