@@ -22,10 +22,10 @@ all_locked() {
 }
 
 # A user who may lock L2 twice, and a bit: two groups have all of it at the start, each
-# on its own account
+# on its own account. bypassing [PROPERTIES]
 bypassing() {
 	L2_MEMLOCK=$((2 * (L2_MEM + L2_WINDOW) * 1024 + 2048))
-	way_window ",boot-bypass=on"
+	way_window ",boot-bypass=on$1"
 	L2_DISKS=(-device "pcie-root-port,id=port0,slot=1,chassis=1"
 		-device "pcie-root-port,id=port1,slot=2,chassis=2"
 		-device "pcie-pci-bridge,id=conv,bus=pcie.0")
@@ -42,11 +42,17 @@ works nvme0 nvme4
 locked_is_granted || fail "what is locked is not what is granted"
 echo "two disks: $locked kB locked, all of L2 for each before"
 
+# rebind NAME: its driver lets go of it, and takes it
+rebind() {
+	local place
+	place=$(pci "$1")
+	must "echo ${place##*/} >/sys/bus/pci/drivers/nvme/unbind; echo ${place##*/} >/sys/bus/pci/drivers/nvme/bind"
+}
+
 # Attach and detach pin what is granted, and no more: neither all of L2, nor for ever
 before=$(acquired)
-nvme=$(pci nvme0)
 for _ in 1 2 3; do
-	must "echo ${nvme##*/} >/sys/bus/pci/drivers/nvme/unbind; echo ${nvme##*/} >/sys/bus/pci/drivers/nvme/bind"
+	rebind nvme0
 	works nvme0
 done
 pages=$(($(acquired) - before))
@@ -81,4 +87,14 @@ bypassing
 works nvme0
 [ "$(must "cat $(pci nvme0)/pv_iommu/mode")" = bounce ] || fail "nvme0 does not bounce"
 must "dmesg | grep 'pv_iommu: not attached.*blocked'"
+l2_stop
+
+# Confined, it is attached to a window that is all granted already, and the arena comes
+# with it: VFIO maps neither twice
+bypassing ,x-chunks=off
+works nvme0
+rebind nvme0
+! grep vfio_container_dma_map $L2/qemu.log || fail "VFIO could not map"
+works nvme0
+[ "$(must "cat $(pci nvme0)/pv_iommu/mode")" = bounce ] || fail "nvme0 does not bounce"
 l2_stop
