@@ -47,7 +47,7 @@ grep -q "Freezing user space processes" /tmp/log ||
 	fail "nothing was frozen with nothing attached"
 if [ -n "$tested" ]; then
 	[ $status = 0 ] || fail "nothing attached, and the guest does not hibernate"
-	grep -q "hibernation: debug: Waiting" /tmp/log ||
+	grep -q "debug: Waiting for" /tmp/log ||
 		fail "it has not come to the last step"
 else
 	echo "not as far as devices that sleep: this kernel has no pm_test"
