@@ -77,7 +77,9 @@ class Qmp:
     def __init__(self, connection):
         self.socket = connection
         self.socket.settimeout(30 * FACTOR)
-        self.file = self.socket.makefile("rw", encoding="utf-8")
+        # For reading alone: what writes to it, too, loses what it has read ahead, which
+        # is an event that comes with an answer
+        self.file = self.socket.makefile("r", encoding="utf-8")
         self.events = []
         # For what happens while the guest cannot ask
         self.lock = threading.Lock()
@@ -87,9 +89,8 @@ class Qmp:
     def __call__(self, command, **arguments):
         """Runs a command; returns its result or raises Failed."""
         with self.lock:
-            json.dump({"execute": command, "arguments": arguments}, self.file)
-            self.file.write("\n")
-            self.file.flush()
+            asked = json.dumps({"execute": command, "arguments": arguments})
+            self.socket.sendall(asked.encode() + b"\n")
             while True:
                 answer = self._read()
                 if "error" in answer:
