@@ -6,11 +6,12 @@ when all is well, and raises Failed or Skipped otherwise.
 """
 
 import os
+import socket
 import subprocess
 from dataclasses import dataclass
 from typing import Callable
 
-from vm import FACTOR, Failed, Skipped
+from vm import FACTOR, Failed, Qmp, Skipped
 
 
 @dataclass(frozen=True)
@@ -75,3 +76,21 @@ def qtest_run(machine, path):
         raise Skipped(done.stdout.split("# SKIP", 1)[1].split("\n")[0].strip())
     if done.returncode or f"\nok 1 {path}" not in done.stdout:
         raise Failed(f"status {done.returncode}\n{done.stdout}")
+
+
+# The runner's own
+
+@hosttest("events", modes=("runner",))
+def events(_machine, _mode):
+    """An event of QEMU's that comes together with an answer is not lost"""
+    here, there = socket.socketpair()
+    with here, there:
+        there.sendall(b'{"QMP": {}}\r\n{"return": {}}\r\n'
+                      b'{"return": {}}\r\n{"event": "RESUME"}\r\n'
+                      b'{"return": {}}\r\n')
+        try:
+            qmp = Qmp(here)
+            qmp("cont")
+            qmp.wait_event("RESUME", 1)
+        except (Failed, TimeoutError) as error:
+            raise Failed(f"it is: {error}") from None
